@@ -1,0 +1,52 @@
+# `make` alone lists what there is. Every target does its own set-up, and is quick the second time.
+
+# The interpreter that the system's collectd embeds has to be able to import the package.
+PYTHON ?= $(if $(wildcard /usr/bin/python3),/usr/bin/python3,python3)
+VENV := .venv
+BIN := $(VENV)/bin
+SIMHOST := $(wildcard tests/simhost)
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lint unit system soak bench clean machine
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+run: $(VENV)/run ## one round of real samples as a table, from the local hypervisor or libvirt's test driver
+	@$(BIN)/domstats sample
+
+test: machine lint unit system ## everything that CI checks
+
+lint: $(VENV)/test ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+unit: $(VENV)/test ## the tests that need no server and no guest, and those against the simulated libvirtd
+	$(BIN)/pytest --ignore tests/system
+
+system: machine $(VENV)/test ## the tests with real libvirtd, guests, collectd, Telegraf, InfluxDB and Graphite
+	$(BIN)/pytest tests/system
+
+soak: $(VENV)/test ## hundreds of rounds against a simulated host of thousands of domains, some minutes
+	$(BIN)/python -m tests.simhost.soak
+
+bench: machine $(VENV)/test ## rounds measured beside collectd virt, Telegraf inputs.libvirt and virsh
+	$(BIN)/python -m bench
+
+clean: ## remove what make has made
+	rm -rf $(VENV) .build plugin/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage htmlcov
+
+# The stamps: an environment that can run the package, and one that can test it.
+$(VENV)/run: setup.cfg
+	@$(PYTHON) -c 'import ensurepip, libvirt' 2>/dev/null || tests/system/install run
+	$(PYTHON) -m venv --system-site-packages $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(VENV)/test: $(VENV)/run
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,top]'
+	@touch $@
+
+# What the system tests start: packages of the distribution, and a Telegraf built here.
+machine:
+	@tests/system/install test

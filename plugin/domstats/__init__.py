@@ -1,0 +1,1 @@
+"""domstats: statistics of every domain of a libvirt hypervisor, for collectd and Telegraf."""

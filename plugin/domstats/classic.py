@@ -1,0 +1,245 @@
+"""The classic per-domain calls, under the bulk answer's keys.
+
+What a driver does not send in bulk is filled in here, so that everything after sampling sees one
+form; and what can be known of a domain without its monitor is asked here. Only ``connection``
+uses it. libvirtError passes through: ``connection`` is the border.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Callable, Dict, FrozenSet, NamedTuple, Sequence, Tuple
+
+from .domain_xml import DiskTarget, device_names
+from .model import STATE_RUNNING, Stats
+
+try:
+    import libvirt
+except ImportError:
+    libvirt = None
+
+#: A libvirt.virDomain, of whatever version.
+Domain = Any
+
+#: Errors that say that a driver, or a domain, does not have what was asked for.
+_NOT_TO_BE_HAD: FrozenSet[int] = (
+    frozenset()
+    if libvirt is None
+    else frozenset(
+        {
+            libvirt.VIR_ERR_NO_SUPPORT,
+            libvirt.VIR_ERR_OPERATION_UNSUPPORTED,
+            libvirt.VIR_ERR_CONFIG_UNSUPPORTED,
+            libvirt.VIR_ERR_ARGUMENT_UNSUPPORTED,
+            libvirt.VIR_ERR_OPERATION_INVALID,
+            libvirt.VIR_ERR_INVALID_ARG,
+            libvirt.VIR_ERR_INTERNAL_ERROR,
+        }
+    )
+)
+
+#: Seconds for which the device names of a domain's XML serve.
+_DEVICES_FOR_S = 60.0
+
+#: virDomainMemoryStats' names, and the balloon group's.
+_MEMORY_KEYS: Dict[str, str] = {
+    "actual": "balloon.current",
+    "swap_in": "balloon.swap_in",
+    "swap_out": "balloon.swap_out",
+    "major_fault": "balloon.major_fault",
+    "minor_fault": "balloon.minor_fault",
+    "unused": "balloon.unused",
+    "available": "balloon.available",
+    "usable": "balloon.usable",
+    "rss": "balloon.rss",
+    "last_update": "balloon.last-update",
+    "disk_caches": "balloon.disk_caches",
+    "hugetlb_pgalloc": "balloon.hugetlb_pgalloc",
+    "hugetlb_pgfail": "balloon.hugetlb_pgfail",
+}
+
+_INTERFACE_KEYS: Tuple[str, ...] = (
+    "rx.bytes",
+    "rx.pkts",
+    "rx.errs",
+    "rx.drop",
+    "tx.bytes",
+    "tx.pkts",
+    "tx.errs",
+    "tx.drop",
+)
+
+_BLOCK_KEYS: Tuple[str, ...] = ("rd.reqs", "rd.bytes", "wr.reqs", "wr.bytes", "errors")
+_BLOCK_SIZE_KEYS: Tuple[str, ...] = ("capacity", "allocation", "physical")
+
+
+class _Cached(NamedTuple):
+    until: float
+    disks: Tuple[DiskTarget, ...]
+    interfaces: Tuple[str, ...]
+
+
+class DeviceCache:
+    """The device names of domains, read from their XML again after a minute."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._known: Dict[str, _Cached] = {}
+
+    def of(self, domain: Domain) -> Tuple[Tuple[DiskTarget, ...], Tuple[str, ...]]:
+        """The disks and the NICs' target devices, in the XML's order (virDomainGetXMLDesc)."""
+        now, uuid = self._clock(), domain.UUIDString()
+        known = self._known.get(uuid)
+        if known is None or known.until < now:
+            self._known = {key: value for key, value in self._known.items() if value.until >= now}
+            try:
+                disks, interfaces = device_names(domain.XMLDesc(0))
+            except ValueError:
+                disks, interfaces = (), ()
+            known = self._known[uuid] = _Cached(now + _DEVICES_FOR_S, disks, interfaces)
+        return known.disks, known.interfaces
+
+    def forget(self, domain: Domain) -> None:
+        """Read the XML again next time: a device of it has gone."""
+        self._known.pop(domain.UUIDString(), None)
+
+
+def state(domain: Domain) -> Stats:
+    """The state group, for a driver without the bulk call (virDomainGetState)."""
+    number, reason = domain.state()
+    return {"state.state": number, "state.reason": reason}
+
+
+def complete(domain: Domain, stats: Stats, groups: FrozenSet[str], devices: DeviceCache) -> None:
+    """Add to ``stats`` the groups that the driver did not send in bulk.
+
+    Each group whose keys are missing is asked for by its classic call; one that the driver does
+    not have, or that fails for this domain, stays missing. Only a running domain has more than
+    a state and its memory.
+    """
+    present = {key.split(".", 1)[0] for key in stats}
+    running = stats.get("state.state") == STATE_RUNNING
+    for group, prefix, needs_running, add in _GROUP_CALLS:
+        if group in groups and prefix not in present and (running or not needs_running):
+            try:
+                add(domain, stats, devices)
+            except libvirt.libvirtError as error:
+                if error.get_error_code() not in _NOT_TO_BE_HAD:
+                    raise
+                devices.forget(domain)
+
+
+def add_without_monitor(domain: Domain, stats: Stats, placement: bool) -> bool:
+    """Add CPU time, vCPU time and memory of a domain whose monitor must not be asked.
+
+    Never blocks. The CPU time is the same counter as the bulk answer's where the host counts it
+    for the domain's control group, else the process's own.
+
+    :returns: False if the domain has ended meanwhile.
+    """
+    try:
+        _, maximum, current, vcpus, cpu_time = domain.info()
+        stats["balloon.current"], stats["balloon.maximum"] = current, maximum
+        stats["vcpu.current"] = vcpus
+        stats["cpu.time"] = cpu_time
+        for add in (_add_cpu, _add_vcpus):
+            try:
+                add(domain, stats)
+            except libvirt.libvirtError as error:
+                if error.get_error_code() not in _NOT_TO_BE_HAD:
+                    raise
+        if placement:
+            add_placement(domain, stats, with_cpu=True)
+    except libvirt.libvirtError as error:
+        if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
+            return False
+        raise
+    return True
+
+
+def add_placement(domain: Domain, stats: Stats, with_cpu: bool) -> None:
+    """Add where each vCPU runs (``vcpu.<n>.cpu``) and may run (``vcpu.<n>.affinity``).
+
+    virDomainGetVcpus; for a domain that is not started, which runs nowhere, virDomainGetVcpuPinInfo.
+    """
+    try:
+        states, maps = domain.vcpus()
+    except libvirt.libvirtError:
+        try:
+            states, maps = (), domain.vcpuPinInfo()
+        except libvirt.libvirtError as error:
+            if error.get_error_code() in _NOT_TO_BE_HAD:
+                return
+            raise
+    if with_cpu:
+        for number, _, _, cpu in states:
+            stats[f"vcpu.{number}.cpu"] = cpu
+    for number, allowed in enumerate(maps):
+        cpus = ",".join(str(cpu) for cpu, usable in enumerate(allowed) if usable)
+        if cpus:
+            stats[f"vcpu.{number}.affinity"] = cpus
+
+
+def _add_cpu(domain: Domain, stats: Stats, _devices: object = None) -> None:
+    total = domain.getCPUStats(True)[0]
+    for name, key in _CPU_KEYS:
+        if name in total:
+            stats[key] = total[name]
+
+
+def _add_balloon(domain: Domain, stats: Stats, _devices: object = None) -> None:
+    stats["balloon.maximum"] = domain.info()[1]
+    for name, value in domain.memoryStats().items():
+        key = _MEMORY_KEYS.get(name)
+        if key is not None:
+            stats[key] = value
+
+
+def _add_vcpus(domain: Domain, stats: Stats, _devices: object = None) -> None:
+    states, _ = domain.vcpus()
+    stats.setdefault("vcpu.current", len(states))
+    for number, state_number, cpu_time, _cpu in states:
+        stats[f"vcpu.{number}.state"] = state_number
+        stats[f"vcpu.{number}.time"] = cpu_time
+
+
+def _add_interfaces(domain: Domain, stats: Stats, devices: DeviceCache) -> None:
+    _, interfaces = devices.of(domain)
+    stats["net.count"] = len(interfaces)
+    for index, device in enumerate(interfaces):
+        values = domain.interfaceStats(device)
+        stats[f"net.{index}.name"] = device
+        _add_known(stats, f"net.{index}.", _INTERFACE_KEYS, values)
+
+
+def _add_blocks(domain: Domain, stats: Stats, devices: DeviceCache) -> None:
+    disks, _ = devices.of(domain)
+    stats["block.count"] = len(disks)
+    for index, disk in enumerate(disks):
+        values = domain.blockStats(disk.name)
+        stats[f"block.{index}.name"] = disk.name
+        if disk.source:
+            stats[f"block.{index}.path"] = disk.source
+        _add_known(stats, f"block.{index}.", _BLOCK_KEYS, values)
+        if disk.source:
+            sizes = domain.blockInfo(disk.name)
+            _add_known(stats, f"block.{index}.", _BLOCK_SIZE_KEYS, sizes)
+
+
+def _add_known(stats: Stats, prefix: str, keys: Sequence[str], values: Sequence[int]) -> None:
+    """Add the values that the driver knows: it says -1 for those that it does not."""
+    for key, value in zip(keys, values):
+        if value >= 0:
+            stats[prefix + key] = value
+
+
+_CPU_KEYS = (("cpu_time", "cpu.time"), ("user_time", "cpu.user"), ("system_time", "cpu.system"))
+
+#: Group, the first word of its keys, whether only a running domain has it, and who adds it.
+_GROUP_CALLS: Tuple[Tuple[str, str, bool, Callable[[Domain, Stats, DeviceCache], None]], ...] = (
+    ("cpu_total", "cpu", True, _add_cpu),
+    ("balloon", "balloon", True, _add_balloon),
+    ("vcpu", "vcpu", True, _add_vcpus),
+    ("interface", "net", True, _add_interfaces),
+    ("block", "block", True, _add_blocks),
+)

@@ -1,0 +1,412 @@
+"""One connection to a hypervisor, read-only: the only module, beside ``classic``, that imports libvirt.
+
+It turns libvirt's calls into plain values and libvirt's errors into the package's own. A
+connection belongs to one thread; a call may block for as long as the hypervisor likes, so
+whoever makes one must be ready to lose the thread. It must not know rounds, domains that
+hang, or settings.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import Dict, FrozenSet, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+
+from . import classic
+from .errors import (
+    CallError,
+    DomainGoneError,
+    HypervisorError,
+    LibvirtMissingError,
+    TooLargeError,
+    UnsupportedError,
+)
+from .model import Stats
+
+try:
+    import libvirt
+except ImportError:  # told by connect(), in one line, to whoever wants to sample
+    libvirt = None
+
+#: Keepalive: a ping after so many idle seconds, and so many unanswered ones end the connection.
+KEEPALIVE_INTERVAL_S = 5
+KEEPALIVE_COUNT = 6
+
+#: What ``virDomainGetControlInfo`` calls a monitor that is busy with a command.
+CONTROL_OCCUPIED = 2
+CONTROL_ERROR = 3
+
+#: Drivers whose bulk answer has all that they know: the classic calls would add nothing.
+_COMPLETE_IN_BULK = frozenset({"QEMU"})
+
+_MISSING = (
+    "libvirt-python is not installed for this Python: "
+    "apt install python3-libvirt, dnf install python3-libvirt, or pip install libvirt-python"
+)
+
+
+class Listed(NamedTuple):
+    """A domain as the hypervisor lists it. ``id`` is -1 for one that is not started."""
+
+    uuid: str
+    name: str
+    id: int
+
+    @property
+    def active(self) -> bool:
+        return self.id >= 0
+
+
+class Record(NamedTuple):
+    """A domain's part of a bulk answer."""
+
+    uuid: str
+    name: str
+    stats: Stats
+
+
+class Control(NamedTuple):
+    """The state of a domain's monitor: ``CONTROL_OCCUPIED`` since ``busy_s`` seconds, or not."""
+
+    state: int
+    busy_s: float
+
+
+class Connection:
+    """A read-only connection to one hypervisor, opened by the first call that needs it.
+
+    Every method raises HypervisorError when the hypervisor cannot be reached or the connection
+    is lost (the next call opens it anew), and CallError (DomainGoneError, UnsupportedError,
+    TooLargeError) when the connection lives and the call failed.
+
+    :param uri: libvirt's connection URI.
+    :ivar opened: how many times it has been opened.
+    """
+
+    def __init__(self, uri: str) -> None:
+        self.uri = uri
+        self.opened = 0
+        self._conn: Optional[libvirt.virConnect] = None
+        self._domains: Dict[str, libvirt.virDomain] = {}
+        self._driver = ""
+        self._nowait = True
+        self._bulk = True
+        self._devices = classic.DeviceCache()
+
+    @property
+    def has_monitors(self) -> bool:
+        """Whether the driver asks a monitor, which may be busy or hang; known once connected."""
+        return self._driver in _COMPLETE_IN_BULK
+
+    def connect(self) -> None:
+        """Open the connection, unless it is open (virConnectOpenReadOnly)."""
+        if self._conn is not None:
+            return
+        if libvirt is None:
+            raise LibvirtMissingError(_MISSING)
+        _prepare_libvirt()
+        try:
+            conn = libvirt.openReadOnly(self.uri)
+        except libvirt.libvirtError as error:
+            raise HypervisorError(_why_unreachable(self.uri, error)) from None
+        try:
+            conn.setKeepAlive(KEEPALIVE_INTERVAL_S, KEEPALIVE_COUNT)
+        except libvirt.libvirtError:
+            pass  # a driver without a daemon has nothing to keep alive
+        self._conn = conn
+        self._domains = {}
+        self._nowait = self._bulk = True
+        self.opened += 1
+        try:
+            self._driver = conn.getType().upper()
+        except libvirt.libvirtError as error:
+            raise self._translated(error) from None
+
+    def close(self) -> None:
+        """Close it; errors of a connection that is broken anyway do not matter."""
+        conn, self._conn, self._domains = self._conn, None, {}
+        if conn is not None:
+            try:
+                conn.close()
+            except libvirt.libvirtError:
+                pass
+
+    def node_cpus(self) -> int:
+        """Physical CPUs of the host that are online (virNodeGetInfo)."""
+        try:
+            return int(self._open().getInfo()[2])
+        except libvirt.libvirtError as error:
+            raise self._translated(error) from None
+
+    def list_domains(self, inactive: bool) -> List[Listed]:
+        """The active domains, and those defined but not started if ``inactive``.
+
+        One priority call (virConnectListAllDomains): it answers even when all ordinary workers
+        of the server are stuck.
+        """
+        conn = self._open()
+        flags = 0 if inactive else libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE
+        try:
+            domains = conn.listAllDomains(flags)
+            listed = [(domain.UUIDString(), domain) for domain in domains]
+            self._domains = dict(listed)
+            return [Listed(uuid, domain.name(), domain.ID()) for uuid, domain in listed]
+        except libvirt.libvirtError as error:
+            raise self._translated(error) from None
+
+    def stats(self, uuids: Sequence[str], groups: FrozenSet[str]) -> List[Record]:
+        """Ask for the groups of some domains with one bulk call (virDomainListGetStats).
+
+        NOWAIT is set: a domain whose monitor is busy with somebody else's command answers
+        without what only the monitor knows. A domain that does not exist any more is left out.
+        What the driver does not send in bulk is added by classic calls under the same keys.
+        """
+        conn = self._open()
+        try:
+            domains = self._handles(uuids)
+            if not domains:
+                return []
+            records = self._bulk_records(conn, domains, groups)
+            if self._driver not in _COMPLETE_IN_BULK:
+                for uuid, _, stats in records:
+                    classic.complete(self._domains[uuid], stats, groups, self._devices)
+            return records
+        except libvirt.libvirtError as error:
+            raise self._translated(error) from None
+
+    def stats_without_monitor(
+        self, uuids: Sequence[str], groups: FrozenSet[str], placement: bool
+    ) -> List[Record]:
+        """What can be known of domains whose monitor must not be asked.
+
+        ``groups`` must be monitor-free ones. Adds CPU time, vCPU time and memory by calls that
+        never block: virDomainGetInfo, virDomainGetCPUStats (total), virDomainGetVcpus. A domain
+        that does not exist any more is left out.
+        """
+        conn = self._open()
+        try:
+            domains = self._handles(uuids)
+            if not domains:
+                return []
+            records = self._bulk_records(conn, domains, groups)
+            return [
+                record
+                for record in records
+                if classic.add_without_monitor(self._domains[record.uuid], record.stats, placement)
+            ]
+        except libvirt.libvirtError as error:
+            raise self._translated(error) from None
+
+    def add_placement(self, records: Iterable[Record], with_cpu: bool) -> None:
+        """Add to each record where its vCPUs run and may run (virDomainGetVcpus).
+
+        ``vcpu.<n>.cpu`` if ``with_cpu``, and ``vcpu.<n>.affinity`` in any case.
+        """
+        try:
+            for record in records:
+                domain = self._domains.get(record.uuid)
+                if domain is not None:
+                    classic.add_placement(domain, record.stats, with_cpu)
+        except libvirt.libvirtError as error:
+            raise self._translated(error) from None
+
+    def control(self, uuids: Iterable[str]) -> Dict[str, Control]:
+        """The state of the domains' monitors (virDomainGetControlInfo); it never blocks.
+
+        A domain that has ended is left out. Raises UnsupportedError for a driver without it.
+        """
+        controls: Dict[str, Control] = {}
+        try:
+            for domain in self._handles(list(uuids)):
+                try:
+                    state, _, busy_ms = domain.controlInfo()
+                except libvirt.libvirtError as error:
+                    if _is_gone(error):
+                        continue
+                    raise
+                controls[domain.UUIDString()] = Control(int(state), busy_ms / 1000)
+        except libvirt.libvirtError as error:
+            raise self._translated(error) from None
+        return controls
+
+    def xml(self, uuid: str) -> str:
+        """A domain's live XML (virDomainGetXMLDesc); it may wait behind a job of the domain."""
+        try:
+            for domain in self._handles([uuid]):
+                return str(domain.XMLDesc(0))
+        except libvirt.libvirtError as error:
+            raise self._translated(error) from None
+        raise DomainGoneError(f"the domain {uuid} has ended")
+
+    def _open(self) -> libvirt.virConnect:
+        if self._conn is None:
+            self.connect()
+        return self._conn
+
+    def _handles(self, uuids: Sequence[str]) -> List[libvirt.virDomain]:
+        """This connection's handles for the domains; they belong to the connection that listed them."""
+        self._open()
+        if any(uuid not in self._domains for uuid in uuids):
+            self.list_domains(inactive=True)
+        return [self._domains[uuid] for uuid in uuids if uuid in self._domains]
+
+    def _bulk_records(
+        self, conn: libvirt.virConnect, domains: List[libvirt.virDomain], groups: FrozenSet[str]
+    ) -> List[Record]:
+        if not self._bulk:
+            return [
+                Record(domain.UUIDString(), domain.name(), stats)
+                for domain, stats in self._states(domains)
+            ]
+        flags = libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT if self._nowait else 0
+        try:
+            answer = conn.domainListGetStats(domains, _mask(groups), flags)
+        except libvirt.libvirtError as error:
+            code = error.get_error_code()
+            if code == libvirt.VIR_ERR_NO_SUPPORT and conn.isAlive():
+                self._bulk = False
+            elif code == libvirt.VIR_ERR_INVALID_ARG and self._nowait:
+                self._nowait = False  # a server from before libvirt 4.5 refuses the flag
+            else:
+                raise
+            return self._bulk_records(conn, domains, groups)
+        return [
+            Record(domain.UUIDString(), domain.name(), stats)
+            for domain, stats in answer
+        ]
+
+    def _states(self, domains: List[libvirt.virDomain]) -> Iterator[Tuple[libvirt.virDomain, Stats]]:
+        """The frame of an answer from a driver without the bulk call; classic calls fill it."""
+        for domain in domains:
+            try:
+                yield domain, classic.state(domain)
+            except libvirt.libvirtError as error:
+                if not _is_gone(error):
+                    raise
+
+    def _translated(self, error: libvirt.libvirtError) -> Exception:
+        """The package's error for libvirt's; a lost connection is given up for the next call."""
+        code = error.get_error_code()
+        text = _one_line(error)
+        too_large = code == libvirt.VIR_ERR_RPC and any(sign in text for sign in _TOO_LARGE)
+        if self._conn is not None and not self._is_alive():
+            self.close()
+            if not too_large:
+                return HypervisorError(f"{self.uri}: the connection is lost: {text}")
+        if too_large:
+            return TooLargeError(f"{self.uri}: {text}")
+        if _is_gone(error):
+            return DomainGoneError(f"{self.uri}: {text}")
+        if code == libvirt.VIR_ERR_NO_SUPPORT:
+            return UnsupportedError(f"{self.uri}: {text}")
+        return CallError(f"{self.uri}: {text}")
+
+    def _is_alive(self) -> bool:
+        try:
+            return self._conn is not None and bool(self._conn.isAlive())
+        except libvirt.libvirtError:
+            return False
+
+
+#: How a client or a server says that a message is beyond the protocol's limit.
+_TOO_LARGE = ("too large", "too big", "Too many", "nable to encode", "exceeds")
+
+
+def _is_gone(error: libvirt.libvirtError) -> bool:
+    return bool(error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN)
+
+
+def _one_line(error: libvirt.libvirtError) -> str:
+    return " ".join(str(error).split()) or "unknown error"
+
+
+def _mask(groups: FrozenSet[str]) -> int:
+    mask = 0
+    for group in groups:
+        mask |= _GROUP_BITS[group]
+    return mask
+
+
+#: virDomainStatsTypes; 9.0 has them all, so the numbers stand here for older bindings.
+_GROUP_BITS: Dict[str, int] = {
+    "state": 1 << 0,
+    "cpu_total": 1 << 1,
+    "balloon": 1 << 2,
+    "vcpu": 1 << 3,
+    "interface": 1 << 4,
+    "block": 1 << 5,
+    "perf": 1 << 6,
+    "iothread": 1 << 7,
+    "memory": 1 << 8,
+    "dirtyrate": 1 << 9,
+    "vm": 1 << 10,
+}
+
+
+#: A sign in libvirt's message, and the remedy to tell with it.
+_REMEDIES: Tuple[Tuple[str, str], ...] = (
+    (
+        "Permission denied",
+        "run it as root or as a member of the group libvirt (usermod -aG libvirt USER)",
+    ),
+    (
+        "authentication",
+        "run it as root or as a member of the group libvirt (usermod -aG libvirt USER)",
+    ),
+    (
+        "Failed to connect socket",
+        "is libvirtd (or virtqemud) running? systemctl start libvirtd, or virtqemud.socket",
+    ),
+    ("Connection refused", "is libvirtd running there, and does it listen?"),
+    ("no connection driver", "the URI's driver is unknown here; see libvirt.org/uri.html"),
+    ("unexpected", "see libvirt.org/uri.html for the URI's form"),
+)
+
+
+def _why_unreachable(uri: str, error: libvirt.libvirtError) -> str:
+    text = _one_line(error)
+    for sign, remedy in _REMEDIES:
+        if sign in text:
+            return f"{uri}: {text}: {remedy}"
+    return f"{uri}: {text}"
+
+
+_prepared = threading.Lock()
+_is_prepared = False
+
+
+def _prepare_libvirt() -> None:
+    """What libvirt wants once in a process: quiet errors, and an event loop for keepalive.
+
+    Both are the process's own. libvirt ignores a second event implementation; its loop may be
+    run by several threads, as when collectd's ``virt`` is loaded beside us.
+    """
+    global _is_prepared
+    with _prepared:
+        if _is_prepared:
+            return
+        libvirt.registerErrorHandler(_ignore, None)
+        libvirt.virEventRegisterDefaultImpl()
+        threading.Thread(target=_run_events, name="domstats-events", daemon=True).start()
+        _is_prepared = True
+
+
+def release_libvirt() -> None:
+    """Take our error handler out before the interpreter ends; others may use libvirt after us."""
+    global _is_prepared
+    with _prepared:
+        if _is_prepared:
+            libvirt.registerErrorHandler(None, None)
+
+
+def _ignore(_context: object, _error: object) -> None:
+    """libvirt would print each error on stderr; ours are raised, and told once."""
+
+
+def _run_events() -> None:
+    # The timer wakes the loop now and then, so that it never ends for want of sources.
+    libvirt.virEventAddTimeout(60_000, lambda timer, opaque: None, None)
+    while True:
+        try:
+            libvirt.virEventRunDefaultImpl()
+        except libvirt.libvirtError:
+            threading.Event().wait(1)

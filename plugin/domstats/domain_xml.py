@@ -1,0 +1,62 @@
+"""What the package wants to know from a domain's XML, read once when the domain appears."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Tuple
+
+from lxml import etree
+
+from .disk_paths import disk_paths, parse_domain
+from .model import Devices
+
+
+class Description(NamedTuple):
+    """Where a domain's disks lie (see ``disk_paths.DiskSources``), and its devices."""
+
+    paths: Tuple[str, ...]
+    remote: Tuple[str, ...]
+    devices: Devices
+
+
+class DiskTarget(NamedTuple):
+    """A disk's target (``vda``) and the file or device behind it; empty for an empty drive."""
+
+    name: str
+    source: str
+
+
+def describe(xml: str) -> Description:
+    """All that is wanted of a domain's XML. Raises ValueError if it cannot be read."""
+    domain = parse_domain(xml)
+    sources = disk_paths(domain)
+    disks, interfaces = _devices(domain)
+    devices = Devices(
+        addresses={name: address for name, address in interfaces if address},
+        sources={disk.name: disk.source for disk in disks if disk.source},
+        targets=tuple(disk.name for disk in disks),
+    )
+    return Description(sources.paths, sources.remote, devices)
+
+
+def device_names(xml: str) -> Tuple[Tuple[DiskTarget, ...], Tuple[str, ...]]:
+    """The disks, and the target devices of the NICs, in the XML's order. Raises ValueError."""
+    disks, interfaces = _devices(parse_domain(xml))
+    return disks, tuple(name for name, _ in interfaces)
+
+
+def _devices(
+    domain: etree._Element,
+) -> Tuple[Tuple[DiskTarget, ...], Tuple[Tuple[str, str], ...]]:
+    disks = []
+    for disk in domain.iterfind("devices/disk"):
+        target, source = disk.find("target"), disk.find("source")
+        if target is not None and target.get("dev"):
+            path = "" if source is None else source.get("dev") or source.get("file") or ""
+            disks.append(DiskTarget(target.get("dev", ""), path))
+    interfaces = []
+    for interface in domain.iterfind("devices/interface"):
+        target, mac = interface.find("target"), interface.find("mac")
+        if target is not None and target.get("dev"):
+            address = "" if mac is None else mac.get("address", "")
+            interfaces.append((target.get("dev", ""), address))
+    return tuple(disks), tuple(interfaces)

@@ -1,0 +1,41 @@
+"""The package's own errors. Nothing above ``connection`` knows libvirtError.
+
+Each message is one line for the user: what is wrong, where, and how to mend it.
+"""
+
+from __future__ import annotations
+
+
+class DomstatsError(Exception):
+    """The base of all errors that this package raises."""
+
+
+class ConfigError(DomstatsError):
+    """A setting is unknown, of the wrong type or of a wrong value.
+
+    The message names file, table and option, the value seen and what is allowed.
+    """
+
+
+class HypervisorError(DomstatsError):
+    """A hypervisor could not be asked: no daemon, no permission, a bad URI, a lost connection."""
+
+
+class LibvirtMissingError(HypervisorError):
+    """libvirt-python is not installed."""
+
+
+class CallError(DomstatsError):
+    """One call failed while the connection lives."""
+
+
+class DomainGoneError(CallError):
+    """The domain has ended since it was listed."""
+
+
+class UnsupportedError(CallError):
+    """The driver of this hypervisor does not have the call."""
+
+
+class TooLargeError(CallError):
+    """The answer would exceed the size that the server's protocol allows for a message."""

@@ -1,0 +1,164 @@
+"""What one round found out: a Sample of one hypervisor, with a DomainSample for each domain.
+
+Everything after sampling (writers, adapters, the command line) sees these structures and
+nothing else. They must not know libvirt, threads, or any agent's vocabulary.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import Dict, FrozenSet, Optional, Tuple, Union
+
+import msgspec
+
+#: A value as libvirt-python gives it. Integers may reach 2**64-1; bools are not integers here.
+Value = Union[int, float, bool, str]
+
+#: A domain's statistics: libvirt's bulk keys (``cpu.time``, ``block.0.rd.bytes``) and values.
+#: Keys of our own, under which the classic calls' extra facts travel:
+#: ``vcpu.<n>.cpu`` (int, the physical CPU that the vCPU is on, from virDomainGetVcpus) and
+#: ``vcpu.<n>.affinity`` (text, physical CPUs it may run on, as ``0,1,5``, from
+#: virDomainGetVcpuPinInfo).
+Stats = Dict[str, Value]
+
+#: The stats groups under the names that both agents' users know, in libvirt's order.
+GROUPS: Tuple[str, ...] = (
+    "state",
+    "cpu_total",
+    "balloon",
+    "vcpu",
+    "interface",
+    "block",
+    "perf",
+    "iothread",
+    "memory",
+    "dirtyrate",
+    "vm",
+)
+
+#: The groups for which libvirt never asks the domain's monitor: they answer of a hung domain too.
+MONITOR_FREE_GROUPS: FrozenSet[str] = frozenset({"state", "interface", "perf", "memory"})
+
+#: virDomainState, as ``state.state`` carries it.
+STATE_RUNNING = 1
+
+
+class Status(str, enum.Enum):
+    """How a domain answered in a round."""
+
+    #: Every group that was asked for is in ``stats``.
+    FRESH = "fresh"
+    #: Some groups are missing this time, because the monitor was busy or storage is silent.
+    PARTIAL = "partial"
+    #: The monitor does not answer; ``stats`` has what can be known without it.
+    UNRESPONSIVE = "unresponsive"
+    #: It was listed when the round began, and had ended when it was asked.
+    GONE = "gone"
+
+
+class Devices(msgspec.Struct, frozen=True):
+    """What a domain's XML says of its devices and the bulk answer does not.
+
+    :param addresses: MAC address of each NIC by its target device (``vnet0``).
+    :param sources: file or device behind each disk by its target (``vda``), without empty drives.
+    :param targets: the target of each disk, empty drives included.
+    """
+
+    addresses: Dict[str, str] = msgspec.field(default_factory=dict)
+    sources: Dict[str, str] = msgspec.field(default_factory=dict)
+    targets: Tuple[str, ...] = ()
+
+
+NO_DEVICES = Devices()
+
+
+class DomainSample(msgspec.Struct):
+    """One domain in one round.
+
+    :param uuid: the domain's identity, in libvirt's text form (names change, ids are reused).
+    :param name: its name at the time of the round; a tenant's text.
+    :param status: how it answered.
+    :param stats: bulk keys and values; empty for a domain that is gone.
+    :param active: False for a domain that is defined and not started.
+    :param missing: the groups that were asked for and did not answer.
+    :param since_ns: since when it does not answer, nanoseconds since the epoch.
+    :param reason: why groups are missing, for people ("process stopped", "storage /mnt silent").
+    :param devices: facts of its XML; empty until they are known.
+    :param labels: metadata labels, by tag name.
+    """
+
+    uuid: str
+    name: str
+    status: Status
+    stats: Stats
+    active: bool = True
+    missing: FrozenSet[str] = frozenset()
+    since_ns: Optional[int] = None
+    reason: str = ""
+    devices: Devices = NO_DEVICES
+    labels: Dict[str, str] = msgspec.field(default_factory=dict)
+
+
+class Change(msgspec.Struct, frozen=True):
+    """A domain began to hang, or is back; told in the sample of the round that noticed it.
+
+    :param responsive: False when it began to hang, True when it is back.
+    :param since_ns: when the hang began, nanoseconds since the epoch.
+    """
+
+    uuid: str
+    name: str
+    responsive: bool
+    since_ns: int
+    reason: str = ""
+
+
+class Round(msgspec.Struct):
+    """What a round cost and how it went; a metric itself.
+
+    Counts are of this round, but for ``late_results``, ``errors``, ``reconnects``, which only
+    grow while the sampler lives.
+
+    :param duration_s: seconds from the query to its answer.
+    :param lanes: lanes at work.
+    :param calls: bulk calls made.
+    :param stuck_calls: calls that have not come back at the end of the round.
+    :param late_results: calls whose answer came too late and was dropped, so far.
+    :param errors: failed calls and failed attempts to connect, so far.
+    :param reconnects: connections that were opened anew after a loss, so far.
+    :param connected: False when the hypervisor could not be asked at all.
+    :param error: what is wrong with the hypervisor as a whole now, for people; empty if nothing.
+    """
+
+    duration_s: float = 0.0
+    lanes: int = 0
+    calls: int = 0
+    domains: int = 0
+    fresh: int = 0
+    partial: int = 0
+    unresponsive: int = 0
+    gone: int = 0
+    stuck_calls: int = 0
+    late_results: int = 0
+    errors: int = 0
+    reconnects: int = 0
+    connected: bool = True
+    error: str = ""
+
+
+class Sample(msgspec.Struct):
+    """All of one round of one hypervisor.
+
+    :param uri: libvirt's connection URI, as configured.
+    :param time_ns: taken before the first call; no value in the sample is older.
+    :param domains: in the order in which libvirt lists them.
+    :param node_cpus: physical CPUs of the host (virNodeInfo.cpus), 0 while unknown.
+    :param changes: domains that began to hang or came back.
+    """
+
+    uri: str
+    time_ns: int
+    domains: Tuple[DomainSample, ...]
+    round: Round
+    node_cpus: int = 0
+    changes: Tuple[Change, ...] = ()

@@ -1,0 +1,430 @@
+"""The option table: every option of every vocabulary, with names, kind, bounds and explanation.
+
+Parsers, messages for wrong values, ready configurations and ``docs/options.md`` are made from it.
+It is data: it must not know files, agents or how a value is used.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import Any
+
+import msgspec
+
+from .model import GROUPS, MONITOR_FREE_GROUPS
+
+#: The groups that Telegraf's ``statistics_groups`` knows.
+TELEGRAF_GROUPS: tuple[str, ...] = tuple(group for group in GROUPS if group != "vm")
+
+#: Stuck calls beyond this could take the server's management down: libvirtd has 20 workers, for
+#: all its clients.
+SAFE_BUDGET = 10
+
+
+class Kind(enum.Enum):
+    """What an option holds. In collectd words and entries are the values of one line."""
+
+    URI = "connection URI"
+    FLAG = "true or false"
+    COUNT = "whole number"
+    SECONDS = "seconds"
+    WORD = "one of"
+    WORDS = "any of"
+    ENTRIES = "names"
+
+
+class Option(msgspec.Struct, frozen=True, kw_only=True):
+    """One option, in each vocabulary that has it.
+
+    :param key: its name in this package: the field of ``Settings``, where it is one.
+    :param collectd: its name in a ``<Module>`` block, empty if collectd's vocabulary lacks it.
+    :param telegraf: its key in an ``[[inputs.libvirt]]`` table, empty if Telegraf's lacks it.
+    :param default: what counts without it, as text; ``None``: it is the field's in ``Settings``.
+    :param allowed: the words that may be used.
+    :param least: the least number allowed, ``most`` the greatest.
+    :param reason: why a number beyond these is refused.
+    :param text: what it does, for its user.
+    :param example: what a ready configuration shows, if not the default.
+    :param ours: neither ``virt`` nor ``inputs.libvirt`` has it.
+    """
+
+    key: str
+    kind: Kind
+    text: str
+    collectd: str = ""
+    telegraf: str = ""
+    default: str | None = None
+    allowed: tuple[str, ...] = ()
+    least: float = 0
+    most: float = 0
+    reason: str = ""
+    example: Any = None
+    ours: bool = False
+
+    def permitted(self) -> str:
+        """What is allowed, for a message or a document."""
+        if self.kind in (Kind.WORD, Kind.WORDS):
+            return f"{'one' if self.kind is Kind.WORD else 'any'} of {', '.join(self.allowed)}"
+        if self.kind is Kind.COUNT:
+            return f"a whole number from {self.least:g} to {self.most:g}"
+        if self.kind is Kind.SECONDS:
+            return f"{self.least:g} to {self.most:g} seconds, as a number or a time as 1m30s"
+        if self.kind is Kind.URI:
+            return "a libvirt connection URI as qemu:///system or qemu+ssh://root@host/system"
+        if self.kind is Kind.ENTRIES:
+            return "a name or a /regular expression/" if self.collectd else "a list of names"
+        return "true or false"
+
+
+# --- The table ----------------------------------------------------------------------------------
+
+EXTRA_STATS: tuple[str, ...] = (
+    "cpu_util",
+    "disk",
+    "disk_allocation",
+    "disk_capacity",
+    "disk_physical",
+    "domain_state",
+    "memory",
+    "pcpu",
+    "perf",
+    "vcpu",
+    "vcpupin",
+)
+
+#: Selectors of virt's ExtraStats that this version does not report: ignored with a warning.
+EXTRA_STATS_LATER: tuple[str, ...] = (
+    "disk_err",
+    "fs_info",
+    "job_stats_background",
+    "job_stats_completed",
+)
+
+#: Options of virt that this version cannot honour: refused, so that nobody's hosts are renamed.
+COLLECTD_LATER: tuple[str, ...] = ("HostnameMetadataNS", "HostnameMetadataXPath")
+
+OPTIONS: tuple[Option, ...] = (
+    Option(
+        key="uri",
+        kind=Kind.URI,
+        collectd="Connection",
+        telegraf="libvirt_uri",
+        text="The hypervisor to sample, as a libvirt connection URI"
+        " (https://libvirt.org/uri.html). The connection is read-only. A password in it is"
+        " refused: libvirt takes credentials from its own auth.conf.",
+    ),
+    Option(
+        key="domain_names",
+        kind=Kind.ENTRIES,
+        telegraf="domains",
+        default="every domain",
+        example=(),
+        text="The names of the domains to sample; without it, or with an empty list, all of them.",
+    ),
+    Option(
+        key="domain",
+        kind=Kind.ENTRIES,
+        collectd="Domain",
+        default="every domain",
+        example="/^web-/",
+        text="A domain to sample (with IgnoreSelected: to leave out), by its exact name or a"
+        " /regular expression/ that matches anywhere in it. May be given many times.",
+    ),
+    Option(
+        key="block_device",
+        kind=Kind.ENTRIES,
+        collectd="BlockDevice",
+        default="every disk",
+        example="/:hdb/",
+        text="A disk to report (with IgnoreSelected: to leave out), as domain:device, exactly or"
+        " as a /regular expression/. The device is what BlockDeviceFormat makes of it. May be"
+        " given many times.",
+    ),
+    Option(
+        key="interface_device",
+        kind=Kind.ENTRIES,
+        collectd="InterfaceDevice",
+        default="every interface",
+        example="web-1:vnet0",
+        text="A network interface to report (with IgnoreSelected: to leave out), as"
+        " domain:device, exactly or as a /regular expression/. The device is what"
+        " InterfaceFormat makes of it. May be given many times.",
+    ),
+    Option(
+        key="ignore_selected",
+        kind=Kind.FLAG,
+        collectd="IgnoreSelected",
+        default="false",
+        text="False: only what Domain, BlockDevice and InterfaceDevice list is collected. True:"
+        " all but that. A kind of which nothing is listed is collected in full either way.",
+    ),
+    Option(
+        key="statistics_groups",
+        kind=Kind.WORDS,
+        telegraf="statistics_groups",
+        allowed=TELEGRAF_GROUPS,
+        default="all of them",
+        example=TELEGRAF_GROUPS,
+        text="The groups of statistics to ask for. An empty list means none of them. With cheap"
+        " groups only (state, interface, perf, memory) the domains' monitors are never asked.",
+    ),
+    Option(
+        key="additional_statistics",
+        kind=Kind.WORDS,
+        telegraf="additional_statistics",
+        allowed=("vcpu_mapping",),
+        default="none",
+        example=(),
+        text="More statistics: vcpu_mapping tells which physical CPUs each vCPU may run on"
+        " (libvirt_cpu_affinity).",
+    ),
+    Option(
+        key="series",
+        kind=Kind.WORD,
+        telegraf="series",
+        allowed=("full", "telegraf"),
+        text="full: what Telegraf's own plugin sends, and the tags uuid and device, and"
+        " measurements about the rounds themselves. telegraf: exactly what Telegraf's own"
+        " plugin sends.",
+        ours=True,
+    ),
+    Option(
+        key="kvm_statistics",
+        kind=Kind.FLAG,
+        telegraf="kvm_statistics",
+        text="Also send KVM's own statistics (libvirt 9 and later), about 50 of each vCPU and 16 of"
+        " each domain. That is many: 100 domains of 8 vCPUs have 40,000.",
+        ours=True,
+    ),
+    Option(
+        key="inactive",
+        kind=Kind.FLAG,
+        telegraf="inactive",
+        text="Also send the state of domains that are defined and not started, as Telegraf's own"
+        " plugin does.",
+        ours=True,
+    ),
+    Option(
+        key="hostname_format",
+        kind=Kind.WORDS,
+        collectd="HostnameFormat",
+        allowed=("name", "uuid", "hostname"),
+        text="What the host part of a domain's values is: the domain's name, its uuid, collectd's"
+        " own Hostname, or several of them, joined by a colon. (virt's metadata comes with a"
+        " later version.)",
+    ),
+    Option(
+        key="plugin_instance_format",
+        kind=Kind.WORDS,
+        collectd="PluginInstanceFormat",
+        allowed=("none", "name", "uuid"),
+        default="none",
+        example=("none",),
+        text="What the plugin instance of a domain's values is: none, the domain's name, its uuid,"
+        " or both, joined by a colon. (virt's metadata comes with a later version.)",
+    ),
+    Option(
+        key="interface_format",
+        kind=Kind.WORD,
+        collectd="InterfaceFormat",
+        allowed=("name", "address", "number"),
+        text="What a network interface is called: by the host's name for it (vnet0), its MAC"
+        " address, or its number in the domain.",
+    ),
+    Option(
+        key="block_device_format",
+        kind=Kind.WORD,
+        collectd="BlockDeviceFormat",
+        allowed=("target", "source"),
+        text="What a disk is called: target is the domain's name for it (vda), source the path of"
+        " its image.",
+    ),
+    Option(
+        key="block_device_format_basename",
+        kind=Kind.FLAG,
+        collectd="BlockDeviceFormatBasename",
+        text="With BlockDeviceFormat source: the last part of the path instead of the whole.",
+    ),
+    Option(
+        key="report_block_devices",
+        kind=Kind.FLAG,
+        collectd="ReportBlockDevices",
+        text="Whether disks are reported. Where not, they are not asked for either.",
+    ),
+    Option(
+        key="report_network_interfaces",
+        kind=Kind.FLAG,
+        collectd="ReportNetworkInterfaces",
+        text="Whether network interfaces are reported. Where not, they are not asked for either.",
+    ),
+    Option(
+        key="extra_stats",
+        kind=Kind.WORDS,
+        collectd="ExtraStats",
+        allowed=EXTRA_STATS,
+        default="none",
+        example=EXTRA_STATS,
+        text="More statistics than CPU time, memory, disk and network. Several lines add up. Of"
+        " virt's selectors " + ", ".join(EXTRA_STATS_LATER) + " are not reported by this version"
+        " and are ignored with a warning.",
+    ),
+    Option(
+        key="refresh_interval",
+        kind=Kind.COUNT,
+        collectd="RefreshInterval",
+        least=0,
+        most=2**31 - 1,
+        default="60",
+        text="Accepted for virt's sake and without effect: domains and devices are listed in every"
+        " round, which is cheap here.",
+    ),
+    Option(
+        key="persistent_notification",
+        kind=Kind.FLAG,
+        collectd="PersistentNotification",
+        default="false",
+        text="Accepted for virt's sake and without effect: this version sends notifications when a"
+        " domain begins to hang and when it is back, and none about its lifecycle. ExtraStats"
+        " domain_state reports the state as a value.",
+    ),
+    Option(
+        key="instances",
+        kind=Kind.COUNT,
+        collectd="Instances",
+        least=1,
+        most=128,
+        default="see Lanes",
+        example=4,
+        text="virt's name for Lanes, which wins where both are given. Domains need no tags for it."
+        f" More than {SAFE_BUDGET} count as {SAFE_BUDGET}.",
+    ),
+    Option(
+        key="interval",
+        kind=Kind.SECONDS,
+        collectd="Interval",
+        telegraf="interval",
+        least=0.1,
+        most=86400,
+        text="Seconds between two rounds. As a rule leave it out: the agent says when, and the"
+        " interval is learned from that. In collectd it sets an interval for this hypervisor"
+        " alone; in Telegraf it counts where domstats paces itself (--interval does the same).",
+        ours=True,
+    ),
+    Option(
+        key="lanes",
+        kind=Kind.COUNT,
+        collectd="Lanes",
+        telegraf="lanes",
+        least=1,
+        most=SAFE_BUDGET,
+        reason="libvirtd has 20 workers for all its clients",
+        text="Calls under way at a time, each on a connection of its own. As many as the host has"
+        " cores to spare; more than four gained nothing on two cores.",
+        ours=True,
+    ),
+    Option(
+        key="chunk_size",
+        kind=Kind.COUNT,
+        collectd="ChunkSize",
+        telegraf="chunk_size",
+        least=1,
+        most=256,
+        text="Domains asked in one call, at most. With few domains chunks are smaller, so that"
+        " every lane has several.",
+        ours=True,
+    ),
+    Option(
+        key="deadline",
+        kind=Kind.SECONDS,
+        collectd="Deadline",
+        telegraf="deadline",
+        least=0.1,
+        most=3600,
+        default="nine tenths of the interval",
+        example=9.0,
+        text="Seconds after which a round ends with what it has, whatever hangs.",
+        ours=True,
+    ),
+    Option(
+        key="soft_deadline",
+        kind=Kind.SECONDS,
+        collectd="SoftDeadline",
+        telegraf="soft_deadline",
+        least=0.05,
+        most=3600,
+        default="learned from what calls took of late",
+        example=2.0,
+        text="Seconds after which a call is taken for stuck, and the domain that holds it up is"
+        " looked for.",
+        ours=True,
+    ),
+    Option(
+        key="stuck_budget",
+        kind=Kind.COUNT,
+        collectd="StuckBudget",
+        telegraf="stuck_budget",
+        least=1,
+        most=SAFE_BUDGET,
+        reason="each stuck call holds one of the 20 workers that libvirtd has for all its clients,"
+        " and half of them stay theirs",
+        default="6, or two more than lanes",
+        example=6,
+        text="Calls that may be stuck in hung domains at a time. When it is spent, domains that are"
+        " not known to answer are sampled without their monitor until a call comes back. It"
+        " should be more than lanes.",
+        ours=True,
+    ),
+    Option(
+        key="quarantine_groups",
+        kind=Kind.WORDS,
+        collectd="QuarantineGroups",
+        telegraf="quarantine_groups",
+        allowed=tuple(group for group in GROUPS if group in MONITOR_FREE_GROUPS),
+        text="The groups that a domain which does not answer is still asked for, as far as they are"
+        " wanted at all. Only groups that libvirt answers without the domain's monitor.",
+        ours=True,
+    ),
+    Option(
+        key="process_watch",
+        kind=Kind.FLAG,
+        collectd="ProcessWatch",
+        telegraf="process_watch",
+        text="Look at the state of the local QEMU processes first: a stopped one is not asked, so"
+        " that no call gets stuck in it.",
+        ours=True,
+    ),
+    Option(
+        key="storage_watch",
+        kind=Kind.FLAG,
+        collectd="StorageWatch",
+        telegraf="storage_watch",
+        text="Probe network and FUSE mounts that hold disks first: while one does not answer, its"
+        " domains are not asked for their disks, because the question would freeze them.",
+        ours=True,
+    ),
+    Option(
+        key="occupancy_watch",
+        kind=Kind.FLAG,
+        collectd="OccupancyWatch",
+        telegraf="occupancy_watch",
+        text="Ask libvirt whether a domain's monitor has long been busy with somebody else's call"
+        " before asking it too.",
+        ours=True,
+    ),
+)
+
+# fmt: off
+#: Keys that Telegraf itself handles for a plugin of its own, and cannot see in our file.
+TELEGRAF_GENERIC: frozenset[str] = frozenset(
+    {
+        "alias", "always_include_global_tags", "always_include_local_tags", "buffer_directory",
+        "buffer_disk_sync", "buffer_strategy", "collection_jitter", "collection_offset",
+        "data_format", "data_type", "delay", "drop", "drop_original", "fielddrop", "fieldexclude",
+        "fieldinclude", "fieldpass", "flush_interval", "flush_jitter", "grace", "id", "labels",
+        "log_level", "metric_batch_size", "metric_buffer_limit", "metricpass", "name_override",
+        "name_prefix", "name_suffix", "namedrop", "namedrop_separator", "namepass",
+        "namepass_separator", "order", "pass", "period", "precision", "startup_error_behavior",
+        "tagdrop", "tagexclude", "taginclude", "tagpass", "tags", "time_source",
+    }
+)
+# fmt: on

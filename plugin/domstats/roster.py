@@ -1,0 +1,288 @@
+"""Who answers, who hangs, and what that means for the others: the engine's memory of domains.
+
+Plain decisions: time is passed in, and nothing here knows threads, a clock, or libvirt. The
+roster outlives rounds; what a round does with its answers is in ``rounds``.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import Dict, Iterable, List, NamedTuple, Optional, Set, Tuple
+
+_NEVER = float("-inf")
+
+#: How many domains that hang on one storage make it suspect.
+SUSPICIOUS_CULPRITS = 2
+
+
+class Standing(enum.Enum):
+    """What the roster thinks of a domain's monitor."""
+
+    RESPONSIVE = "responsive"
+    #: It does not answer: its monitor is not asked.
+    QUARANTINED = "quarantined"
+    #: It seems to be back: it is asked alone, once.
+    PROBATION = "probation"
+
+
+class Cause(enum.Enum):
+    """What told that a domain hangs, and so what tells that it is back."""
+
+    #: A call of ours is stuck in it.
+    CALL = "call"
+    #: The process watch: its QEMU is stopped or waits.
+    PROCESS = "process"
+    #: controlInfo: its monitor has been busy with somebody else's command for long.
+    OCCUPANCY = "occupancy"
+
+
+class Member:
+    """A domain that the hypervisor lists.
+
+    :ivar answered: when its monitor answered last, in the engine's seconds.
+    :ivar answered_block: when it answered a question about its disks last.
+    :ivar since: when it was found to hang.
+    :ivar storages: names of storages that the storage watch cannot see, for suspicion.
+    """
+
+    __slots__ = (
+        "active",
+        "answered",
+        "answered_block",
+        "cause",
+        "name",
+        "reason",
+        "since",
+        "standing",
+        "storages",
+        "uuid",
+    )
+
+    def __init__(self, uuid: str, name: str, active: bool) -> None:
+        self.uuid = uuid
+        self.name = name
+        self.active = active
+        self.standing = Standing.RESPONSIVE
+        self.answered = _NEVER
+        self.answered_block = _NEVER
+        self.since = _NEVER
+        self.cause: Optional[Cause] = None
+        self.reason = ""
+        self.storages: Tuple[str, ...] = ()
+
+
+class Event(enum.Enum):
+    """What can be told of a domain that hangs."""
+
+    HUNG = "hung"
+    BACK = "back"
+    ENDED = "ended"
+
+
+class Turn(NamedTuple):
+    """A domain began to hang, or is back, or ended while it hung, ``since`` having begun."""
+
+    event: Event
+    uuid: str
+    name: str
+    since: float
+    reason: str
+
+
+class Roster:
+    """All domains of one hypervisor, and the calls that are stuck in some of them."""
+
+    def __init__(self) -> None:
+        self.members: Dict[str, Member] = {}
+        #: Stuck calls by id: when each was made, and its culprit if it is known.
+        self._stuck: Dict[int, Tuple[float, Optional[str]]] = {}
+        self._turns: List[Turn] = []
+        #: By storage: the domains that hang on it, and when the last of them was found.
+        self._culprits: Dict[str, Set[str]] = {}
+        self._found: Dict[str, float] = {}
+        #: By suspected storage: the domain whose disks are asked for all the same.
+        self._canaries: Dict[str, str] = {}
+        #: Suspected storages whose canary hangs too.
+        self._confirmed: Set[str] = set()
+
+    # --- the list of domains
+
+    def listed(self, domains: Iterable[Tuple[str, str, bool]]) -> None:
+        """Take in the hypervisor's list: uuid, name, active. What is not in it is forgotten.
+
+        A domain that was started anew, or stopped, begins with a clean slate, unless a call of
+        ours still hangs in it.
+        """
+        members: Dict[str, Member] = {}
+        stuck_in = {culprit for _, culprit in self._stuck.values()}
+        for uuid, name, active in domains:
+            member = self.members.get(uuid)
+            if member is None or (member.active != active and uuid not in stuck_in):
+                member = Member(uuid, name, active)
+            member.name, member.active = name, active
+            members[uuid] = member
+        for uuid, member in self.members.items():
+            if members.get(uuid) is not member:
+                self._exonerate(member)
+                if member.standing is not Standing.RESPONSIVE:
+                    self._tell(Event.ENDED, member)
+        self.members = members
+
+    def describe(self, uuid: str, storages: Tuple[str, ...]) -> None:
+        """Remember on which storages, invisible to the storage watch, a domain's disks lie."""
+        member = self.members.get(uuid)
+        if member is not None:
+            member.storages = storages
+
+    # --- who answers
+
+    def answered(self, uuid: str, made: float, now: float, with_block: bool) -> None:
+        """A domain's monitor has answered, at ``now``, a call that was made at ``made``."""
+        member = self.members.get(uuid)
+        if member is None:
+            return
+        member.answered = now
+        if with_block:
+            member.answered_block = now
+            for storage in member.storages:
+                if made > self._found.get(storage, _NEVER):
+                    self._clear(storage)
+        if member.standing is not Standing.RESPONSIVE:
+            self._tell(Event.BACK, member)
+            member.standing, member.cause, member.reason = Standing.RESPONSIVE, None, ""
+            self._exonerate(member)
+
+    def quarantine(self, uuid: str, now: float, cause: Cause, reason: str) -> None:
+        """A domain hangs: do not ask its monitor until something says that it is back."""
+        member = self.members.get(uuid)
+        if member is None:
+            return
+        if member.standing is Standing.RESPONSIVE:
+            member.since, member.reason = now, reason
+            self._tell(Event.HUNG, member)
+        member.standing, member.cause, member.reason = Standing.QUARANTINED, cause, reason
+        if cause is Cause.CALL:
+            for storage in member.storages:
+                self._culprits.setdefault(storage, set()).add(uuid)
+                self._found[storage] = now
+                if self._canaries.get(storage) == uuid:
+                    self._confirmed.add(storage)
+
+    def release(self, uuid: str) -> None:
+        """A quarantined domain seems to be back: probation."""
+        member = self.members.get(uuid)
+        if member is not None and member.standing is Standing.QUARANTINED:
+            member.standing = Standing.PROBATION
+            self._confirmed.difference_update(member.storages)
+
+    def take_turns(self) -> List[Turn]:
+        """Who began to hang and who is back, since the last time this was asked."""
+        turns, self._turns = self._turns, []
+        return turns
+
+    def quarantined(self, cause: Cause) -> List[str]:
+        return [
+            member.uuid
+            for member in self.members.values()
+            if member.standing is Standing.QUARANTINED and member.cause is cause
+        ]
+
+    def _tell(self, event: Event, member: Member) -> None:
+        self._turns.append(Turn(event, member.uuid, member.name, member.since, member.reason))
+
+    # --- stuck calls and the alert
+
+    def call_stuck(self, call: int, made: float, culprit: Optional[str]) -> None:
+        """A call hangs, in ``culprit`` if that is known; more may become known later."""
+        self._stuck[call] = (made, culprit)
+
+    def call_returned(self, call: int) -> Optional[str]:
+        """A call that may have been stuck is back.
+
+        :returns: its culprit, if it had one that no other call is stuck in.
+        """
+        _, culprit = self._stuck.pop(call, (0.0, None))
+        if culprit in {other for _, other in self._stuck.values()}:
+            return None
+        return culprit
+
+    @property
+    def stuck_calls(self) -> int:
+        return len(self._stuck)
+
+    @property
+    def alert_since(self) -> Optional[float]:
+        """When the oldest stuck call was made; None when no call is stuck."""
+        return min((made for made, _ in self._stuck.values()), default=None)
+
+    def is_trusted(self, uuid: str) -> bool:
+        """Whether a domain may be asked in a chunk with others: it is not in question."""
+        member = self.members.get(uuid)
+        if member is None or member.standing is not Standing.RESPONSIVE:
+            return False
+        alert = self.alert_since
+        return alert is None or not member.active or member.answered > alert
+
+    def hope(self, uuid: str) -> Tuple[bool, float]:
+        """A sort key: the domains that are the likelier to answer come first."""
+        member = self.members[uuid]
+        return (any(storage in self._culprits for storage in member.storages), -member.answered)
+
+    # --- suspicion by storage
+
+    def is_suspected(self, uuid: str) -> bool:
+        """Whether a domain must not be asked about its disks, since others hang on its storage.
+
+        One that answered about them since the alert began is not, nor is a canary.
+        """
+        member = self.members.get(uuid)
+        if member is None or not member.storages:
+            return False
+        alert = self.alert_since
+        if alert is not None and member.answered_block > alert:
+            return False
+        return any(
+            self._is_suspect(storage) and self._canaries.get(storage) != uuid
+            for storage in member.storages
+        )
+
+    def is_canary(self, uuid: str) -> bool:
+        return uuid in self._canaries.values()
+
+    def send_canaries(self, uuids: Iterable[str]) -> None:
+        """Choose, for a new round, one of ``uuids`` for each suspected storage, to try its disks.
+
+        A storage whose canary hangs too is not tried again until one of its culprits is back:
+        each canary on a storage that hangs is one more domain frozen by our asking.
+        """
+        self._canaries = {}
+        suspects = {
+            storage
+            for storage in self._culprits
+            if storage not in self._confirmed and self._is_suspect(storage)
+        }
+        for uuid in uuids:
+            if not suspects:
+                break
+            member = self.members.get(uuid)
+            if member is not None and member.standing is Standing.RESPONSIVE:
+                for storage in suspects.intersection(member.storages):
+                    self._canaries[storage] = uuid
+                    suspects.discard(storage)
+
+    def _is_suspect(self, storage: str) -> bool:
+        return len(self._culprits.get(storage, ())) >= SUSPICIOUS_CULPRITS
+
+    def _exonerate(self, member: Member) -> None:
+        """A domain does not hang any more: it is no evidence against its storages."""
+        for storage in member.storages:
+            culprits = self._culprits.get(storage)
+            if culprits is not None:
+                culprits.discard(member.uuid)
+                if not culprits:
+                    self._clear(storage)
+
+    def _clear(self, storage: str) -> None:
+        self._culprits.pop(storage, None)
+        self._found.pop(storage, None)
+        self._confirmed.discard(storage)

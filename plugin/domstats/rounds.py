@@ -1,0 +1,213 @@
+"""A round's own bookkeeping: the query, its calls, and what is known of each domain so far.
+
+Pure data with small rules of merging; which call to make next is decided in ``engine``.
+"""
+
+from __future__ import annotations
+
+import enum
+import heapq
+from collections import deque
+from typing import Deque, Dict, FrozenSet, List, NamedTuple, Optional, Set, Tuple
+
+import msgspec
+
+from .model import GROUPS, MONITOR_FREE_GROUPS, Stats
+
+#: The group whose question makes QEMU look at the domain's storage.
+BLOCK = "block"
+
+#: The group of a key, by the key's first word.
+GROUP_OF_WORD: Dict[str, str] = {
+    **{group: group for group in GROUPS},
+    "cpu": "cpu_total",
+    "net": "interface",
+}
+
+#: Keys by which an answer shows that the monitor was asked. libvirt skips the monitor for all
+#: groups of a domain at once, so one of them is evidence for all.
+_EVIDENCE: Tuple[Tuple[str, str], ...] = (
+    ("balloon", "balloon.rss"),
+    ("iothread", "iothread.count"),
+    ("dirtyrate", "dirtyrate.calc_status"),
+)
+
+
+class Query(NamedTuple):
+    """What somebody wants to know.
+
+    :param id: a number above 0 of its own.
+    :param deadline_s: seconds after which it ends with what it has.
+    :param groups: stats groups to ask for.
+    :param domains: uuids or names; None for all that the settings select.
+    """
+
+    id: int
+    deadline_s: float
+    groups: FrozenSet[str]
+    domains: Optional[FrozenSet[str]] = None
+
+
+class Kind(enum.Enum):
+    """What a call asks."""
+
+    #: One bulk call for a chunk of domains, with groups that need their monitors.
+    MONITOR = "monitor"
+    #: What can be known without the monitor.
+    FREE = "free"
+    #: The domains' XML.
+    DESCRIBE = "describe"
+
+
+class Call(msgspec.Struct, eq=False):
+    """A call under way, in a thread of its own until it comes back.
+
+    :param made: when it was made, in the engine's seconds.
+    :param query: the query that it serves; 0 for none.
+    :param check_at: when it becomes suspect.
+    :param stuck: it hangs, and its domains have been asked again by another.
+    :param culprit: the domain in which it hangs, if that is known.
+    :param over: its round has ended without it.
+    """
+
+    id: int
+    kind: Kind
+    uuids: Tuple[str, ...]
+    groups: FrozenSet[str]
+    made: float
+    query: int
+    check_at: float = 0.0
+    stuck: bool = False
+    culprit: Optional[str] = None
+    over: bool = False
+
+    @property
+    def late(self) -> bool:
+        """Whether its answer, if one comes, comes too late."""
+        return self.stuck or self.over
+
+
+class Entry:
+    """What a round knows of one domain so far."""
+
+    __slots__ = ("active", "asked", "failure", "gone", "got", "name", "stats", "uuid")
+
+    def __init__(self, uuid: str, name: str, active: bool, asked: FrozenSet[str]) -> None:
+        self.uuid = uuid
+        self.name = name
+        self.active = active
+        self.asked = asked
+        self.got: FrozenSet[str] = frozenset()
+        self.stats: Stats = {}
+        self.gone = False
+        self.failure = ""
+
+    @property
+    def missing(self) -> FrozenSet[str]:
+        return self.asked - self.got
+
+    def take(self, stats: Stats, groups: FrozenSet[str]) -> None:
+        """A complete answer for these groups; it goes before what there is."""
+        self.stats = {**self.stats, **stats} if self.stats else stats
+        self.got |= groups
+        self.failure = ""
+        if "state" not in self.asked:
+            self.stats.pop("state.state", None)
+            self.stats.pop("state.reason", None)
+
+    def take_partial(self, stats: Stats, groups: FrozenSet[str]) -> None:
+        """An answer without the monitor; it goes behind what there is."""
+        asked = self.asked
+        for key, value in stats.items():
+            if GROUP_OF_WORD.get(key.split(".", 1)[0]) in asked:
+                self.stats.setdefault(key, value)
+        self.got |= groups & MONITOR_FREE_GROUPS
+
+
+class RoundBook:
+    """A query under way: its domains, and those that wait for something.
+
+    :ivar held: domains that wait to learn where their disks lie, or for that storage.
+    :ivar news_at: when the last news of storage came.
+    :ivar owed: domains that gave everything else, to be asked for their disks if that gets safe.
+    :ivar ready: domains to be asked in chunks, by the groups to ask for.
+    :ivar free: domains to be sampled without their monitor.
+    :ivar retry: domains whose monitor was busy, to be asked once more at the end.
+    :ivar out: calls under way for this round, by id.
+    """
+
+    def __init__(self, query: Query, now: float, time_ns: int) -> None:
+        self.query = query
+        self.time_ns = time_ns
+        self.made = now
+        self.deadline = now + query.deadline_s
+        self.listed = False
+        self.entries: Dict[str, Entry] = {}
+        self.chunk_size = 1
+        self.held: Set[str] = set()
+        self.news_at = now
+        self.owed: Set[str] = set()
+        self.ready: Dict[FrozenSet[str], Deque[str]] = {}
+        self.sorted_for: Optional[float] = None
+        self._singles: List[Tuple[Tuple[bool, float], int, str, FrozenSet[str]]] = []
+        self._queued = 0
+        self.free: Deque[str] = deque()
+        self.retry: List[str] = []
+        self.retried = False
+        self.awaits_control = False
+        self.out: Set[int] = set()
+        self.attempts: Dict[str, int] = {}
+        self.calls = 0
+
+    def queue(self, uuid: str, groups: FrozenSet[str]) -> None:
+        """To be asked in a chunk with others."""
+        self.ready.setdefault(groups, deque()).append(uuid)
+
+    def queue_single(self, uuid: str, groups: FrozenSet[str], hope: Tuple[bool, float]) -> None:
+        """To be asked alone, the smallest ``hope`` first."""
+        self._queued += 1
+        heapq.heappush(self._singles, (hope, self._queued, uuid, groups))
+
+    def pop_single(self) -> Tuple[str, FrozenSet[str]]:
+        _, _, uuid, groups = heapq.heappop(self._singles)
+        return uuid, groups
+
+    @property
+    def has_singles(self) -> bool:
+        return bool(self._singles)
+
+    @property
+    def has_ready(self) -> bool:
+        return any(self.ready.values())
+
+
+def shows_monitor(stats: Stats, groups: FrozenSet[str]) -> bool:
+    """Whether an answer for these groups is one for which the monitor was asked.
+
+    True as well when these groups leave no evidence.
+    """
+    asked = False
+    for group, key in _EVIDENCE:
+        if group in groups:
+            if key in stats:
+                return True
+            asked = True
+    if BLOCK in groups and stats.get("block.count"):
+        return any(key.endswith(".rd.reqs") for key in stats)
+    return not asked
+
+
+def device_names(stats: Stats) -> Tuple[object, ...]:
+    """The names of the domain's devices and the paths behind its disks, as the answer has them."""
+    names: List[object] = []
+    for index in range(_count(stats.get("net.count"))):
+        names.append(stats.get(f"net.{index}.name"))
+    for index in range(_count(stats.get("block.count"))):
+        names.append(stats.get(f"block.{index}.name"))
+        names.append(stats.get(f"block.{index}.path"))
+    return tuple(names)
+
+
+def _count(value: object) -> int:
+    """A count that the server sent, within reason."""
+    return min(value, 4096) if isinstance(value, int) else 0

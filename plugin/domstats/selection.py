@@ -1,0 +1,132 @@
+"""Which domains and devices are wanted, by name: Telegraf's list and collectd's ignore lists.
+
+It knows names only, no libvirt and no configuration file. An entry is an exact name, or a
+regular expression between slashes (``/^web-/``), which may match anywhere in the name.
+
+Expressions are Python's. collectd's own are POSIX extended ones, and what is used in practice
+means the same in both: ``[[:digit:]]`` and its like, and the word borders ``\\<`` and ``\\>``,
+are translated. Left different: a backslash inside brackets escapes (POSIX: stands for itself),
+and ``\\d``, ``(?...)`` and lazy repeats have a meaning (POSIX: none).
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Iterable
+from re import Pattern
+
+import msgspec
+
+from .errors import ConfigError
+from .shown import one_line, shown
+
+#: A regular expression sees at most this many characters of ``domain:device``. The expression is
+#: the operator's and the names are the tenants', who must not choose how long a match takes.
+MATCHED_TEXT = 4096
+
+_POSIX_CLASSES = {
+    "alpha": "a-zA-Z",
+    "digit": "0-9",
+    "alnum": "a-zA-Z0-9",
+    "upper": "A-Z",
+    "lower": "a-z",
+    "space": r"\s",
+    "blank": r" \t",
+    "punct": r"!-/:-@\[-`{-~",
+    "xdigit": "0-9A-Fa-f",
+    "cntrl": r"\x00-\x1f\x7f",
+    "print": r"\x20-\x7e",
+    "graph": r"\x21-\x7e",
+}
+_POSIX_CLASS = re.compile(r"\[:([a-z]+):\]")
+_WORD_BORDER = re.compile(r"((?:^|[^\\])(?:\\\\)*)\\[<>]")
+
+
+def _compile(expression: str) -> Pattern[str]:
+    translated = _POSIX_CLASS.sub(
+        lambda match: _POSIX_CLASSES.get(match.group(1), match.group()), expression
+    )
+    translated = _WORD_BORDER.sub(lambda match: match.group(1) + r"\b", translated)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return re.compile(translated, re.DOTALL)
+    except (re.error, OverflowError, RecursionError) as exc:
+        raise ConfigError(
+            f"found {shown('/' + expression + '/')}, which is no regular expression:"
+            f" {one_line(str(exc), 80)}"
+        ) from None
+
+
+class Entries(msgspec.Struct, frozen=True, kw_only=True):
+    """One list of names, with collectd's meaning: without entries everything is wanted.
+
+    :param ignored: False: only what is listed is wanted. True: all but what is listed.
+    """
+
+    exact: frozenset[str] = frozenset()
+    patterns: tuple[Pattern[str], ...] = ()
+    ignored: bool = False
+
+    def wants(self, name: str) -> bool:
+        """Whether something of this name is wanted. A thing without a name always is."""
+        if not name or not (self.exact or self.patterns):
+            return True
+        listed = name in self.exact
+        if not listed and self.patterns:
+            seen = name[:MATCHED_TEXT]
+            listed = any(pattern.search(seen) for pattern in self.patterns)
+        return listed != self.ignored
+
+
+EVERYTHING = Entries()
+
+
+def entries(texts: Iterable[str], ignored: bool = False) -> Entries:
+    """collectd's list of names and ``/expressions/``.
+
+    :raises ConfigError: an entry is empty, or no regular expression.
+    """
+    exact: list[str] = []
+    patterns: list[Pattern[str]] = []
+    for text in texts:
+        if not text:
+            raise ConfigError("found '', allowed is a name or a /regular expression/")
+        if len(text) > 2 and text.startswith("/") and text.endswith("/"):
+            patterns.append(_compile(text[1:-1]))
+        else:
+            exact.append(text)
+    return Entries(exact=frozenset(exact), patterns=tuple(patterns), ignored=ignored)
+
+
+class Selection(msgspec.Struct, frozen=True, kw_only=True):
+    """Which domains are sampled, and which of their devices are reported.
+
+    Block devices and interfaces are listed as ``domain:device``.
+    """
+
+    domains: Entries = EVERYTHING
+    block_devices: Entries = EVERYTHING
+    interface_devices: Entries = EVERYTHING
+
+    def wants_domain(self, name: str) -> bool:
+        """Whether the domain of this name is sampled."""
+        return self.domains.wants(name)
+
+    def wants_block_device(self, domain: str, device: str) -> bool:
+        """Whether a disk is reported.
+
+        :param device: its name as ``BlockDeviceFormat`` chooses it (target or source).
+        """
+        return self.block_devices.wants(f"{domain}:{device}")
+
+    def wants_interface_device(self, domain: str, device: str) -> bool:
+        """Whether a network interface is reported.
+
+        :param device: its name as ``InterfaceFormat`` chooses it (name, address or number).
+        """
+        return self.interface_devices.wants(f"{domain}:{device}")
+
+
+ALL = Selection()

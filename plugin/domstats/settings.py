@@ -1,0 +1,585 @@
+"""What a user has set: a configuration of either agent in, ``Settings`` of each hypervisor out.
+
+Which options there are, and what they may hold, says the table in ``options``; here are the two
+parsers that read it. They must know neither libvirt nor threads, and never start anything.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, Union
+
+import msgspec
+
+from .errors import ConfigError
+from .model import MONITOR_FREE_GROUPS
+from .options import (
+    COLLECTD_LATER,
+    EXTRA_STATS_LATER,
+    OPTIONS,
+    SAFE_BUDGET,
+    TELEGRAF_GENERIC,
+    TELEGRAF_GROUPS,
+    Kind,
+    Option,
+)
+from .selection import ALL, Entries, Selection, entries
+from .shown import one_line, shown
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """All that is set for one hypervisor. The defaults are those of Telegraf's vocabulary.
+
+    :param uri: libvirt's connection URI.
+    :param groups: the stats groups that have to be asked, and no others.
+    :param vcpu_mapping: whether to ask which physical CPUs each vCPU may run on.
+    :param kvm_statistics: whether the KVM statistics of the groups vcpu and vm are passed on.
+    :param inactive: whether domains that are defined and not started are listed too.
+    :param wants_devices: whether facts of the domains' XML are needed (MAC addresses).
+    :param interval: seconds between rounds, as far as the agent does not say otherwise.
+    :param interval_fixed: the user said that interval; else it is only a first guess.
+    :param deadline: seconds after which a round ends with what it has; None: 0.9 of the interval.
+    :param soft_deadline: seconds after which a call is taken for stuck; None: learned.
+    :param stuck_budget: stuck calls at most before safe mode.
+    :param quarantine_groups: what domains that do not answer are asked for.
+    :param labels: reserved for metadata labels.
+    """
+
+    uri: str = "qemu:///system"
+    groups: frozenset[str] = frozenset(TELEGRAF_GROUPS)
+    vcpu_mapping: bool = False
+    kvm_statistics: bool = False
+    inactive: bool = True
+    selection: Selection = ALL
+    wants_devices: bool = False
+
+    lanes: int = 4
+    chunk_size: int = 16
+    interval: float = 10.0
+    interval_fixed: bool = False
+    deadline: float | None = None
+    soft_deadline: float | None = None
+    stuck_budget: int = 6
+    quarantine_groups: frozenset[str] = MONITOR_FREE_GROUPS
+    process_watch: bool = True
+    storage_watch: bool = True
+    occupancy_watch: bool = True
+    labels: tuple[str, ...] = ()
+
+    # Telegraf's output
+    series: str = "full"
+
+    # collectd's output
+    hostname_format: tuple[str, ...] = ("name",)
+    plugin_instance_format: tuple[str, ...] = ()
+    interface_format: str = "name"
+    block_device_format: str = "target"
+    block_device_format_basename: bool = False
+    report_block_devices: bool = True
+    report_network_interfaces: bool = True
+    extra_stats: frozenset[str] = frozenset()
+
+
+class Parsed(NamedTuple):
+    """The hypervisors of a configuration, and what its writer should hear of."""
+
+    settings: list[Settings]
+    warnings: list[str]
+
+
+# --- From raw values to checked ones ------------------------------------------------------------
+
+_URI = re.compile(
+    r"[a-z][a-z0-9.\-]*"  # driver
+    r"(?:\+([a-z0-9]+))?"  # transport
+    r"://(?:([^/?#@]*)@)?"  # user
+    r"[^/?#@\s]*"  # host and port
+    r"(?:[/?#]\S*)?",
+    re.IGNORECASE,
+)
+_TRANSPORTS = ("unix", "ssh", "libssh", "libssh2", "tcp", "tls", "ext")
+_DURATION = re.compile(r"(?:[0-9.]+(?:ns|us|µs|ms|s|m|h))+")
+_DURATION_PART = re.compile(r"([0-9.]+)(ns|us|µs|ms|s|m|h)")
+_UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+def _wrong(option: Option, value: object, why: str = "") -> ConfigError:
+    return ConfigError(
+        f"found {shown(value)}, allowed is {option.permitted()}" + (f" ({why})" if why else "")
+    )
+
+
+def _nearest(word: str, words: Sequence[str]) -> str:
+    import difflib  # only a mistake needs it
+
+    lower = {each.lower(): each for each in words}
+    found = difflib.get_close_matches(word.lower(), list(lower), n=1, cutoff=0.5)
+    return lower[found[0]] if found else ""
+
+
+def _did_you_mean(word: str, words: Sequence[str]) -> str:
+    nearest = _nearest(word, words)
+    return f"did you mean {nearest}?" if nearest else ""
+
+
+def _uri(option: Option, value: object) -> str:
+    if not isinstance(value, str):
+        raise _wrong(option, value)
+    userinfo = re.match(r"[^/?#]*://([^/?#]*)@", value)
+    if userinfo and ":" in userinfo.group(1):
+        # The value is not shown: logs are read by more people than configurations.
+        raise ConfigError(
+            "found a URI with a password, allowed is one without: libvirt takes passwords from"
+            " auth.conf (https://libvirt.org/auth.html)"
+        )
+    match = _URI.fullmatch(value)
+    if match is None:
+        raise _wrong(option, value)
+    transport = match.group(1)
+    if transport and transport.lower() not in _TRANSPORTS:
+        raise _wrong(option, value, f"transports are {', '.join(_TRANSPORTS)}")
+    return value
+
+
+def _flag(option: Option, value: object) -> bool:
+    if not isinstance(value, bool):
+        raise _wrong(option, value)
+    return value
+
+
+def _within(option: Option, value: float, given: object) -> None:
+    if not option.least <= value <= option.most:
+        raise _wrong(option, given, option.reason)
+
+
+def _count(option: Option, value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise _wrong(option, value)
+    _within(option, value, value)
+    return value
+
+
+def _seconds(option: Option, value: object) -> float:
+    if isinstance(value, str) and _DURATION.fullmatch(value):
+        try:
+            seconds = sum(float(n) * _UNITS[u] for n, u in _DURATION_PART.findall(value))
+        except ValueError:  # two points in a number
+            raise _wrong(option, value) from None
+    elif isinstance(value, (int, float)) and not isinstance(value, bool):
+        try:
+            seconds = float(value)
+        except OverflowError:
+            raise _wrong(option, value) from None
+    else:
+        raise _wrong(option, value)
+    if math.isnan(seconds):
+        raise _wrong(option, value)
+    _within(option, seconds, value)
+    return seconds
+
+
+def _word(option: Option, value: object) -> str:
+    if not isinstance(value, str):
+        raise _wrong(option, value)
+    if value not in option.allowed:
+        raise _wrong(option, value, _did_you_mean(value, option.allowed))
+    return value
+
+
+def _texts(option: Option, value: object) -> tuple[str, ...]:
+    if not isinstance(value, (list, tuple)):
+        raise _wrong(option, value, "a list")
+    for each in value:
+        if not isinstance(each, str):
+            raise _wrong(option, each)
+    return tuple(value)
+
+
+def _words(option: Option, value: object) -> tuple[str, ...]:
+    words = tuple(_word(option, word) for word in _texts(option, value))
+    for index, word in enumerate(words):
+        if word in words[:index]:
+            raise _wrong(option, word, "each at most once")
+    return words
+
+
+_CONVERT: Mapping[Kind, Callable[[Option, object], object]] = {
+    Kind.URI: _uri,
+    Kind.FLAG: _flag,
+    Kind.COUNT: _count,
+    Kind.SECONDS: _seconds,
+    Kind.WORD: _word,
+    Kind.WORDS: _words,
+    Kind.ENTRIES: _texts,
+}
+
+#: Checked values by ``Option.key``, those that were given only.
+Given = dict[str, Any]
+
+
+def _fields(given: Given) -> dict[str, Any]:
+    """The given values that are fields of ``Settings`` as they are."""
+    fields = {key: value for key, value in given.items() if key in _FIELDS}
+    for key in ("quarantine_groups", "extra_stats"):
+        if key in fields:
+            fields[key] = frozenset(fields[key])
+    fields["interval_fixed"] = "interval" in given
+    if "stuck_budget" not in given and "lanes" in fields:
+        fields["stuck_budget"] = max(6, min(SAFE_BUDGET, fields["lanes"] + 2))
+    return fields
+
+
+_FIELDS = frozenset(Settings.__struct_fields__)
+
+
+def _times_agree(settings: Settings, name: Callable[[str], str]) -> None:
+    """:raises ConfigError: times that contradict each other."""
+    deadline = settings.deadline
+    if deadline is not None and settings.interval_fixed and deadline > settings.interval:
+        raise ConfigError(
+            f"option {name('deadline')}: found {deadline:g} seconds, allowed is at most the"
+            f" interval, which is {settings.interval:g} seconds"
+        )
+    soft = settings.soft_deadline
+    if soft is not None and deadline is not None and soft >= deadline:
+        raise ConfigError(
+            f"option {name('soft_deadline')}: found {soft:g} seconds, allowed is less than"
+            f" {name('deadline')}, which is {deadline:g} seconds"
+        )
+
+
+def _budget_advice(settings: Settings, name: Callable[[str], str]) -> Iterator[str]:
+    if settings.stuck_budget <= settings.lanes and settings.stuck_budget < SAFE_BUDGET:
+        yield (
+            f"option {name('stuck_budget')}: {settings.stuck_budget} is not more than"
+            f" {name('lanes')}, which is {settings.lanes}; one mass outage spends it in one go"
+        )
+
+
+def share_budget(hypervisors: list[Settings]) -> tuple[list[Settings], list[str]]:
+    """Several settings for one URI share the stuck budget which its server can bear.
+
+    :return: the settings, with smaller budgets where needed, and warnings that tell of them.
+    """
+    by_uri: dict[str, list[int]] = {}
+    for index, settings in enumerate(hypervisors):
+        by_uri.setdefault(settings.uri, []).append(index)
+    shared = list(hypervisors)
+    told: list[str] = []
+    for uri, indexes in by_uri.items():
+        if len(indexes) < 2 or sum(shared[i].stuck_budget for i in indexes) <= SAFE_BUDGET:
+            continue
+        each = max(1, SAFE_BUDGET // len(indexes))
+        for i in indexes:
+            budget = min(shared[i].stuck_budget, each)
+            shared[i] = msgspec.structs.replace(shared[i], stuck_budget=budget)
+        told.append(
+            f"{one_line(uri, 200)} is configured {len(indexes)} times; so that half of its workers"
+            f" stay free, each has a stuck budget of at most {each}"
+        )
+    return shared, told
+
+
+# --- Telegraf's vocabulary ----------------------------------------------------------------------
+
+TELEGRAF_OPTIONS: Mapping[str, Option] = {o.telegraf: o for o in OPTIONS if o.telegraf}
+_TABLE = "[[inputs.libvirt]]"
+
+
+def _telegraf_name(key: str) -> str:
+    return next((option.telegraf for option in OPTIONS if option.key == key), key)
+
+
+def read_telegraf(path: str) -> Parsed:
+    """The hypervisors of a TOML file with ``[[inputs.libvirt]]`` tables.
+
+    :raises ConfigError: it cannot be read, or something in it is wrong.
+    """
+    try:
+        with open(path, "rb") as file:
+            content = file.read()
+    except OSError as exc:
+        raise ConfigError(
+            f"{one_line(path)}: cannot be read: {exc.strerror}; is the path right, and may this"
+            f" user read it?"
+        ) from None
+    except ValueError:  # a NUL in the path
+        raise ConfigError(f"{one_line(path)}: cannot be read: no such path") from None
+    return parse_telegraf(content, path)
+
+
+def parse_telegraf(content: bytes, source: str) -> Parsed:
+    """The same from the file's content.
+
+    :param source: what messages call the file.
+    :raises ConfigError: something in it is wrong.
+    """
+    source = one_line(source)
+    tables = _tables(_toml(content, source), source)
+    hypervisors: list[Settings] = []
+    told: list[str] = []
+    for number, table in enumerate(tables, 1):
+        where = f"{source}: {_TABLE} table {number}"
+        try:
+            settings = _from_table(table)
+        except ConfigError as exc:
+            raise ConfigError(f"{where}, {exc}") from None
+        told.extend(f"{where}, {text}" for text in _budget_advice(settings, _telegraf_name))
+        hypervisors.append(settings)
+    hypervisors, shared = share_budget(hypervisors)
+    return Parsed(hypervisors, told + [f"{source}: {text}" for text in shared])
+
+
+def _toml(content: bytes, source: str) -> dict[str, Any]:
+    import msgspec.toml  # collectd does without
+
+    try:
+        decoded = msgspec.toml.decode(content)
+    except msgspec.DecodeError as exc:
+        raise ConfigError(f"{source}: is not TOML: {one_line(str(exc), 200)}") from None
+    except UnicodeDecodeError as exc:
+        line = content.count(b"\n", 0, exc.start) + 1
+        raise ConfigError(f"{source}: is not TOML: line {line} is not UTF-8") from None
+    except RecursionError:
+        raise ConfigError(f"{source}: is not TOML: nested too deeply") from None
+    except ImportError:
+        raise ConfigError(
+            f"{source}: cannot be read: Python before 3.11 needs tomli (pip install tomli)"
+        ) from None
+    assert isinstance(decoded, dict)
+    return decoded
+
+
+def _tables(document: dict[str, Any], source: str) -> list[dict[str, Any]]:
+    for key in document:
+        if key != "inputs":
+            raise ConfigError(
+                f"{source}: found {shown(key)}, allowed are {_TABLE} tables only: this file is"
+                " domstats's own, Telegraf's settings stay in telegraf.conf"
+            )
+    inputs = document.get("inputs", {})
+    for key in inputs if isinstance(inputs, dict) else ():
+        if key != "libvirt":
+            raise ConfigError(f"{source}: found inputs.{shown(key)}, allowed are {_TABLE} tables")
+    tables = inputs.get("libvirt", []) if isinstance(inputs, dict) else inputs
+    if isinstance(tables, dict):  # [inputs.libvirt], which Telegraf takes too
+        tables = [tables]
+    if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
+        raise ConfigError(f"{source}: found {shown(tables)}, allowed are {_TABLE} tables")
+    if not tables:
+        raise ConfigError(
+            f"{source}: has no {_TABLE} table; write one, it may be empty"
+            " (domstats config telegraf prints an example)"
+        )
+    return tables
+
+
+def _from_table(table: Mapping[str, Any]) -> Settings:
+    given: Given = {}
+    for key, value in table.items():
+        option = TELEGRAF_OPTIONS.get(key)
+        if option is None:
+            raise _unknown_in_telegraf(key)
+        try:
+            if option.key == "uri" and value == "":
+                continue  # Telegraf's way to say: the default
+            given[option.key] = _CONVERT[option.kind](option, value)
+        except ConfigError as exc:
+            raise ConfigError(f"option {key}: {exc}") from None
+    groups = set(given.get("statistics_groups", TELEGRAF_GROUPS))
+    if given.get("kvm_statistics"):
+        groups.add("vm")
+    additional = given.get("additional_statistics", ())
+    if not groups and not additional:
+        raise ConfigError(
+            "option statistics_groups: found [], allowed is an empty list only with"
+            " additional_statistics, for else there is nothing to gather"
+        )
+    names: tuple[str, ...] = given.get("domain_names", ())
+    settings = Settings(
+        **_fields(given),
+        groups=frozenset(groups),
+        vcpu_mapping="vcpu_mapping" in additional,
+        selection=Selection(domains=Entries(exact=frozenset(names))),
+    )
+    _times_agree(settings, _telegraf_name)
+    return settings
+
+
+def _unknown_in_telegraf(key: str) -> ConfigError:
+    if key in TELEGRAF_GENERIC:
+        return ConfigError(
+            f"option {key}: found here, allowed is on [[inputs.execd]] in Telegraf's own"
+            " configuration: it is Telegraf that acts on it"
+        )
+    near = _did_you_mean(key, list(TELEGRAF_OPTIONS))
+    return ConfigError(
+        f"option {shown(key)}: there is no such option"
+        + (f", {near}" if near else f", allowed are {', '.join(TELEGRAF_OPTIONS)}")
+    )
+
+
+# --- collectd's vocabulary ----------------------------------------------------------------------
+
+COLLECTD_OPTIONS: Mapping[str, Option] = {o.collectd: o for o in OPTIONS if o.collectd}
+_BY_LOWER_NAME = {name.lower(): option for name, option in COLLECTD_OPTIONS.items()}
+_LATER = {name.lower(): name for name in COLLECTD_LATER}
+#: Options whose lines add up; of the others the last line counts, as in virt.
+_ADDS_UP = frozenset({Kind.ENTRIES})
+_TRUE, _FALSE = frozenset({"true", "yes", "on"}), frozenset({"false", "no", "off"})
+_NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?")
+
+#: A value of collectd's configuration: quoted text, number, boolean; bytes if it is not UTF-8.
+ConfigValue = Union[str, bytes, float, bool]
+
+
+def _collectd_name(key: str) -> str:
+    return next((option.collectd for option in OPTIONS if option.key == key), key)
+
+
+def parse_collectd(config: Any, source: str) -> Parsed:
+    """The hypervisor of one ``<Module>`` block.
+
+    :param config: collectd's Config object: ``children``, each with ``key``, ``values`` and
+        ``children``.
+    :param source: what messages call the block.
+    :raises ConfigError: something in it is wrong.
+    """
+    given: Given = {}
+    told: list[str] = []
+    for child in config.children:
+        key = str(child.key)
+        option = _BY_LOWER_NAME.get(key.lower())
+        try:
+            if option is None:
+                raise _unknown_in_collectd(key)
+            if child.children:
+                raise ConfigError(f"option {option.collectd}: found a block, allowed are values")
+            value, warnings = _collectd_value(option, tuple(child.values))
+        except ConfigError as exc:
+            raise ConfigError(f"{source}, {exc}") from None
+        told.extend(f"{source}, {text}" for text in warnings)
+        if option.kind in _ADDS_UP or option.key == "extra_stats":
+            value = given.get(option.key, ()) + value
+        given[option.key] = value
+    try:
+        settings = _from_block(given)
+    except ConfigError as exc:
+        raise ConfigError(f"{source}, {exc}") from None
+    advice = list(_budget_advice(settings, _collectd_name))
+    if given.get("persistent_notification"):
+        advice.append(
+            "option PersistentNotification: has no effect in this version, which sends"
+            " notifications when a domain hangs and when it is back"
+        )
+    return Parsed([settings], told + [f"{source}, {text}" for text in advice])
+
+
+def _unknown_in_collectd(key: str) -> ConfigError:
+    later = _LATER.get(key.lower())
+    if later:
+        return ConfigError(
+            f"option {later}: is not supported by this version; remove it, and use name, uuid or"
+            " hostname in HostnameFormat and PluginInstanceFormat"
+        )
+    near = _did_you_mean(key, list(COLLECTD_OPTIONS))
+    return ConfigError(
+        f"option {shown(key)}: there is no such option"
+        + (f", {near}" if near else f", allowed are {', '.join(COLLECTD_OPTIONS)}")
+    )
+
+
+def _collectd_value(option: Option, values: tuple[ConfigValue, ...]) -> tuple[Any, list[str]]:
+    """The checked value of one line, and warnings."""
+    told: list[str] = []
+    try:
+        if any(isinstance(value, bytes) for value in values):
+            raise ConfigError(f"found {shown(values)}, allowed is UTF-8 only")
+        raw: object
+        if option.kind is Kind.WORDS:
+            raw, told = _collectd_words(option, values)
+        elif len(values) != 1:
+            raise _wrong(option, values, "exactly one value")
+        elif option.kind is Kind.ENTRIES:
+            entries(_texts(option, values))  # the message about a wrong expression belongs here
+            raw = values
+        else:
+            raw = _collectd_scalar(option, values[0])
+        return _CONVERT[option.kind](option, raw), told
+    except ConfigError as exc:
+        raise ConfigError(f"option {option.collectd}: {exc}") from None
+
+
+def _collectd_scalar(option: Option, value: ConfigValue) -> object:
+    """collectd has one type of number, and everything may stand in quotes."""
+    if option.kind is Kind.WORD and isinstance(value, str):
+        return value.lower()
+    if option.kind is Kind.FLAG and isinstance(value, str):
+        word = value.lower()
+        return True if word in _TRUE else False if word in _FALSE else value
+    if option.kind in (Kind.COUNT, Kind.SECONDS):
+        if isinstance(value, str) and _NUMBER.fullmatch(value):
+            value = float(value)
+        if isinstance(value, float) and option.kind is Kind.COUNT and value.is_integer():
+            return int(value)
+    return value
+
+
+def _collectd_words(
+    option: Option, values: tuple[ConfigValue, ...]
+) -> tuple[tuple[str, ...], list[str]]:
+    words = [word.lower() for value in _texts(option, values) for word in value.split()]
+    if not words:
+        raise _wrong(option, values[0] if len(values) == 1 else values, "at least one")
+    told: list[str] = []
+    if option.key == "extra_stats":
+        for word in EXTRA_STATS_LATER:
+            if word in words:
+                told.append(f"option ExtraStats: {word} is not reported by this version, ignored")
+        words = [word for word in dict.fromkeys(words) if word not in EXTRA_STATS_LATER]
+    if "metadata" in words and "metadata" not in option.allowed:
+        raise _wrong(option, "metadata", "metadata is not supported by this version")
+    return tuple(words), told
+
+
+def _from_block(given: Given) -> Settings:
+    ignored = given.get("ignore_selected", False)
+    extra = frozenset(given.get("extra_stats", ()))
+    fields = dict(given)
+    if "lanes" not in fields and "instances" in fields:
+        fields["lanes"] = min(SAFE_BUDGET, fields["instances"])
+    instance = tuple(fields.get("plugin_instance_format", ()))
+    if "none" in instance:  # it ends the combination, as in virt
+        instance = instance[: instance.index("none")]
+    fields["plugin_instance_format"] = instance
+    settings = Settings(
+        **_fields(fields),
+        groups=_groups_of_output(given, extra),
+        vcpu_mapping="vcpupin" in extra,
+        inactive="domain_state" in extra,
+        wants_devices=given.get("interface_format") == "address",
+        selection=Selection(
+            domains=entries(given.get("domain", ()), ignored),
+            block_devices=entries(given.get("block_device", ()), ignored),
+            interface_devices=entries(given.get("interface_device", ()), ignored),
+        ),
+    )
+    _times_agree(settings, _collectd_name)
+    return settings
+
+
+#: Which selectors of ExtraStats need a group that is not asked for anyway.
+_GROUP_OF_SELECTOR: Mapping[str, str] = {"vcpu": "vcpu", "vcpupin": "vcpu", "perf": "perf"}
+
+
+def _groups_of_output(given: Given, extra: frozenset[str]) -> frozenset[str]:
+    """Only what is put out is asked for: each monitor group costs a round trip per domain."""
+    groups = {"state", "cpu_total", "balloon"}
+    groups.update(group for word, group in _GROUP_OF_SELECTOR.items() if word in extra)
+    if given.get("report_block_devices", True):
+        groups.add("block")
+    if given.get("report_network_interfaces", True):
+        groups.add("interface")
+    return frozenset(groups)

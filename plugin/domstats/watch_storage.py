@@ -1,0 +1,536 @@
+"""The storage watch: which domains must not be asked for their disks now, as a network or FUSE
+mount that holds one of them does not answer. A block query of such a domain would freeze it.
+
+Three layers. MountTable and `remote_mounts` tell on which mounts a path lies, without ever
+touching anything behind a mount that may hang. StorageBook decides, without threads, clock or
+files: which mounts to probe in a round, which of them have answered in it, which domains are
+withheld. StorageWatch is the shell around it: one thread for each mount, that calls statvfs().
+None of them knows libvirt, XML or how a round goes.
+
+It gives hints, and where it sees nothing it withholds nobody: local file systems, also those on
+loop devices, device mapper or iSCSI disks; block devices (/dev is local); relative paths; storage
+that only QEMU reaches (rbd, iscsi). A mount is taken to be well if its statvfs() answers: that of
+Ceph asks the monitors, not each OSD, and a server may answer it and still hang on one file. Paths
+are looked up in this process's own mount namespace.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import enum
+import errno
+import os
+import re
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import (
+    Callable,
+    Collection,
+    Dict,
+    FrozenSet,
+    Iterable,
+    List,
+    Optional,
+    Set,
+    Tuple,
+)
+
+__all__ = [
+    "Mount",
+    "MountTable",
+    "Outcome",
+    "StorageBook",
+    "StorageWatch",
+    "read_mounts",
+    "remote_mounts",
+]
+
+# File systems (mountinfo's type, up to a dot) in which a look at a file may wait for another
+# machine, or for a daemon of this one.
+REMOTE_KINDS = frozenset(
+    "9p acfs afs beegfs ceph cifs coda davfs fuse fuseblk gfs gfs2 glusterfs gpfs lustre mmfs "
+    "moosefs ncpfs nfs nfs4 ocfs2 orangefs panfs pvfs2 quobyte smb2 smb3 smbfs vboxsf virtiofs "
+    "wekafs".split()
+)
+# Not probed, but not touched either: a look at a name in there mounts something.
+_TRIGGERS = frozenset({"autofs"})
+
+_LINKS_MOST = 40  # as the kernel has it
+_PATH_MOST = 4096
+
+_LATE = 1.0  # seconds: an error that took longer is a hang that gave up, and will hang again
+_HOPEFUL = 1.0  # seconds for which wait() waits for a mount; after that it is known to hang
+_ASTRAY_MOST = 32  # threads stuck on mounts that hold no disk any more, unmounted lazily
+
+
+# --- where a path lies ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Mount:
+    """A line of the mount table: a mount that was replaced by another one is not equal to it."""
+
+    ident: int
+    parent: int
+    device: str
+    point: str
+    kind: str
+
+    @property
+    def remote(self) -> bool:
+        """Whether it is one that may hang: a network or FUSE file system."""
+        return self.kind.partition(".")[0] in REMOTE_KINDS
+
+    @property
+    def harmless(self) -> bool:
+        """Whether a look at a name in it hangs on nothing and triggers nothing."""
+        return not self.remote and self.kind not in _TRIGGERS
+
+
+class MountTable:
+    """The mounts of /proc/self/mountinfo (proc_pid_mountinfo(5)), walked as the kernel does.
+
+    A mount is found from the one that its mount point lies in, so that what is mounted over is
+    not seen. Lines that are not understood are passed over.
+    """
+
+    def __init__(self, text: str) -> None:
+        mounts = [mount for mount in map(_mount, text.split("\n")) if mount is not None]
+        idents = {mount.ident for mount in mounts}
+        self._steps: Dict[Tuple[int, str], Mount] = {}
+        for mount in mounts:
+            # The root, and what is left of a table in a chroot, has a parent that isn't shown.
+            shown = mount.parent in idents and mount.parent != mount.ident
+            self._steps[mount.parent if shown else 0, mount.point] = mount
+
+    def step(self, mount: Optional[Mount], point: str) -> Optional[Mount]:
+        """The mount that one is on at `point`, a path without links, coming from `mount`.
+
+        None is where one comes from at "/", and where one is if nothing is known.
+        """
+        passed: Set[int] = set()
+        while True:
+            above = self._steps.get((mount.ident, point)) if mount is not None else None
+            above = above or self._steps.get((0, point))
+            if above is None or above.ident in passed:
+                return mount
+            passed.add(above.ident)
+            mount = above
+
+
+def _mount(line: str) -> Optional[Mount]:
+    fields = line.split(" ")
+    try:
+        kind = fields[fields.index("-", 6) + 1]
+        return Mount(int(fields[0]), int(fields[1]), fields[2], _unescaped(fields[4]), kind)
+    except (ValueError, IndexError):
+        return None
+
+
+def _unescaped(text: str) -> str:
+    # The kernel writes blanks, tabs, newlines and backslashes so, all of them ASCII.
+    return re.sub(r"\\([01][0-7]{2})", lambda code: chr(int(code[1], 8)), text)
+
+
+def read_mounts() -> str:
+    """This process's mount table as it is now. Raises OSError where there is no /proc."""
+    with open("/proc/self/mountinfo", "rb", buffering=0) as file:
+        return os.fsdecode(file.read())
+
+
+@dataclass(frozen=True)
+class _Place:
+    """A folder on the way along a path: `touchable` if a look at a name in it cannot hang."""
+
+    path: str
+    mount: Optional[Mount]
+    touchable: bool
+
+
+def remote_mounts(
+    path: str, table: MountTable, readlink: Callable[[str], str] = os.readlink
+) -> FrozenSet[Mount]:
+    """The network and FUSE mounts that one needs to get at `path`, an absolute one.
+
+    Links are followed as the kernel would, but nothing is read on such a mount or behind it:
+    there the rest of the path is taken as it is written. A path that is relative, too long or
+    has too many links has none.
+    """
+    if not path.startswith("/") or "\0" in path or len(path) > _PATH_MOST:
+        return frozenset()
+    root = table.step(None, "/")
+    top = _Place("", root, root is None or root.harmless)
+    trail = [top]
+    met = {root}
+    names = path.split("/")[::-1]
+    links = 0
+    while names:
+        name = names.pop()
+        if name == ".." and len(trail) > 1:
+            trail.pop()
+        if name in ("", ".", ".."):
+            continue
+        folder = trail[-1]
+        place = _entered(folder, name, table)
+        if place.mount is folder.mount and folder.touchable:
+            try:
+                target = readlink(place.path)
+            except OSError as error:
+                if error.errno != errno.EINVAL:  # not merely "no link": nothing to see from here
+                    place = _Place(place.path, place.mount, False)
+            else:
+                links += 1
+                if links > _LINKS_MOST:
+                    return frozenset()
+                if target.startswith("/"):
+                    trail = [top]
+                names.extend(target.split("/")[::-1])
+                continue
+        met.add(place.mount)
+        trail.append(place)
+    return frozenset(mount for mount in met if mount is not None and mount.remote)
+
+
+def _entered(folder: _Place, name: str, table: MountTable) -> _Place:
+    point = f"{folder.path}/{name}"
+    mount = table.step(folder.mount, point)
+    return _Place(point, mount, folder.touchable and (mount is None or mount.harmless))
+
+
+# --- which mounts to probe, which domains to withhold ----------------------------------------
+
+
+class Outcome(enum.Enum):
+    """What a probe's return tells."""
+
+    # Also with an error at once, as a FUSE mount without its daemon gives one (ENOTCONN), or a
+    # server that has lost the export (ESTALE): a question about a disk there fails as quickly.
+    ANSWERED = "answered"
+    # With an error after a long wait, as a soft NFS mount does: it would wait as long again.
+    GAVE_UP = "gave up"
+    # Nothing was asked, so nothing is known: no hint.
+    NOT_ALLOWED = "not allowed"
+
+
+@dataclass
+class _Probing:
+    """What is known of a mount: `asked` and `answered` are the rounds of the last probe begun
+    and of the last one that answered in its own round."""
+
+    domains: Set[str] = field(default_factory=set)
+    asked: int = 0
+    answered: int = 0
+    under_way: bool = False
+    since: Optional[float] = None
+    blind: bool = False
+
+
+class StorageBook:
+    """What is decided about mounts and domains: events in, decisions out, nothing else.
+
+    A mount has answered in a round only by a probe that was begun in that round: one that is
+    still under way from an earlier round says nothing about now, and the mount is silent until
+    that one is back and a fresh one is too. There is never a second probe under way at a mount.
+    """
+
+    def __init__(self) -> None:
+        self._round = 0
+        self._now = 0.0
+        self._lies_on: Dict[str, FrozenSet[Mount]] = {}
+        self._mounts: Dict[Mount, _Probing] = {}
+
+    def begin(self, now: float) -> None:
+        """A round begins: no mount has answered in it yet. `now` in seconds, as `since` gives."""
+        self._round += 1
+        self._now = now
+        for probing in self._mounts.values():
+            if probing.since is None:
+                probing.since = now
+
+    def place(self, uuid: str, mounts: FrozenSet[Mount]) -> None:
+        """A domain's disks lie on these mounts, and on no others any more."""
+        for mount in self._lies_on.pop(uuid, frozenset()) - mounts:
+            probing = self._mounts[mount]
+            probing.domains.discard(uuid)
+            self._drop_unneeded(mount)
+        if mounts:
+            self._lies_on[uuid] = mounts
+        for mount in mounts:
+            probing = self._mounts.setdefault(mount, _Probing(since=self._now))
+            probing.domains.add(uuid)
+
+    def due(self) -> List[Mount]:
+        """The mounts at which a probe is to be begun now."""
+        return [mount for mount in self._mounts if self.is_due(mount)]
+
+    def is_due(self, mount: Mount) -> bool:
+        """Whether it holds a disk, was not asked in this round, and has no probe under way."""
+        probing = self._mounts.get(mount)
+        return (
+            probing is not None
+            and bool(probing.domains)
+            and not probing.under_way
+            and probing.asked < self._round
+        )
+
+    def is_needed(self, mount: Mount) -> bool:
+        """Whether it holds a domain's disk."""
+        probing = self._mounts.get(mount)
+        return probing is not None and bool(probing.domains)
+
+    def started(self, mount: Mount) -> None:
+        """A probe of a mount that was due begins now."""
+        probing = self._mounts[mount]
+        probing.asked = self._round
+        probing.under_way = True
+
+    def returned(self, mount: Mount, outcome: Outcome) -> bool:
+        """The probe under way is back. Whether the mount has answered in this round by it."""
+        probing = self._mounts[mount]
+        probing.under_way = False
+        probing.blind = outcome is Outcome.NOT_ALLOWED
+        self._drop_unneeded(mount)
+        if outcome is Outcome.GAVE_UP or probing.asked != self._round or not probing.domains:
+            return False
+        probing.answered = self._round
+        probing.since = None
+        return True
+
+    def withheld(self) -> FrozenSet[str]:
+        """The domains with a disk on a mount that has not answered in this round."""
+        return frozenset().union(*(probing.domains for probing in self._silent().values()))
+
+    def silent(self) -> Tuple[str, ...]:
+        """The mount points, sorted, that hold a disk and have not answered in this round."""
+        return tuple(sorted(mount.point for mount in self._silent()))
+
+    def hoped_for(self) -> bool:
+        """Whether a mount is silent that may merely not have had the time to answer yet."""
+        return any(
+            probing.since is not None and self._now - probing.since < _HOPEFUL
+            for probing in self._silent().values()
+        )
+
+    def since(self, point: str) -> Optional[float]:
+        """When the first round began in which the mount did not answer; None if it does."""
+        times = [
+            probing.since
+            for mount, probing in self._silent().items()
+            if mount.point == point and probing.since is not None
+        ]
+        return min(times, default=None)
+
+    def blind(self) -> Tuple[str, ...]:
+        """The mount points that we are not allowed to probe: nobody is withheld for them."""
+        return tuple(
+            sorted(
+                mount.point
+                for mount, probing in self._mounts.items()
+                if probing.blind and probing.domains
+            )
+        )
+
+    def _silent(self) -> Dict[Mount, _Probing]:
+        return {
+            mount: probing
+            for mount, probing in self._mounts.items()
+            if probing.domains and probing.answered != self._round
+        }
+
+    def _drop_unneeded(self, mount: Mount) -> None:
+        # One with a probe under way is kept, so that the probe isn't doubled if a disk comes back.
+        probing = self._mounts[mount]
+        if not probing.domains and not probing.under_way:
+            del self._mounts[mount]
+
+
+# --- the threads ------------------------------------------------------------------------------
+
+
+class StorageWatch:
+    """Probes the mounts that hold domains' disks, and says whom not to ask for theirs.
+
+    `learn`, `forget`, `retain`, `begin` are for one thread (the engine's), the others for any.
+    No thread exists before the first round; from then on there is one for each network or FUSE
+    mount that holds a disk, and for each that still waits for a mount that held one.
+    `on_answer`, if set, is called with the mount point in a probe's thread each time a mount has
+    answered in the current round, so also when one comes back late in it; it must not block.
+    """
+
+    def __init__(
+        self,
+        mounts: Callable[[], str] = read_mounts,
+        probe: Callable[[str], object] = os.statvfs,
+        readlink: Callable[[str], str] = os.readlink,
+        clock: Callable[[], float] = time.monotonic,
+        on_answer: Optional[Callable[[str], None]] = None,
+    ) -> None:
+        self.on_answer = on_answer
+        self._read_mounts = mounts
+        self._probe = probe
+        self._readlink = readlink
+        self._clock = clock
+        self._paths: Dict[str, Tuple[str, ...]] = {}
+        self._mounts_text = ""
+        self._table: Optional[MountTable] = None  # none before the first round
+        self._lock = threading.Lock()  # for all that follows
+        self._book = StorageBook()
+        self._threads: Dict[Mount, threading.Thread] = {}
+        self._closed = False
+        self._work = threading.Condition(self._lock)
+        self._answers = threading.Condition(self._lock)
+
+    def learn(self, uuid: str, paths: Iterable[str]) -> None:
+        """A domain's disks have these paths, and no others: from its XML, and block answers.
+
+        In the middle of a round too: a mount that no other disk lies on is then probed at once.
+        Links are looked up when the paths change or the mount table does.
+        """
+        new = tuple(dict.fromkeys(paths))
+        if self._paths.get(uuid) == new:
+            return
+        self._paths[uuid] = new
+        if self._table is not None:
+            mounts = self._lies_on(new, self._table)
+            with self._lock:
+                self._book.place(uuid, mounts)
+                self._set_to_work()
+
+    def forget(self, uuid: str) -> None:
+        """A domain is no more. It need not be known."""
+        if self._paths.pop(uuid, None) is not None:
+            with self._lock:
+                self._book.place(uuid, frozenset())
+                self._work.notify_all()
+
+    def retain(self, uuids: Collection[str]) -> None:
+        """Forget all domains but these."""
+        for uuid in self._paths.keys() - set(uuids):
+            self.forget(uuid)
+
+    def known(self, uuid: str) -> bool:
+        """Whether it was learned where the domain's disks lie (also if there are none)."""
+        return uuid in self._paths
+
+    def begin(self, now: float) -> None:
+        """A round begins: read the mount table and have each mount with a disk probed afresh.
+
+        `now` is in seconds of any clock that never goes back. Returns at once; all domains on
+        such mounts are withheld from here until their mounts have answered.
+        """
+        try:
+            text = self._read_mounts()
+        except OSError:
+            text = ""  # no table, no hints
+        moved: Dict[str, FrozenSet[Mount]] = {}
+        if self._table is None or text != self._mounts_text:
+            self._mounts_text = text
+            self._table = MountTable(text)
+            moved = {uuid: self._lies_on(paths, self._table) for uuid, paths in self._paths.items()}
+        with self._lock:
+            self._book.begin(now)
+            for uuid, mounts in moved.items():
+                self._book.place(uuid, mounts)
+            self._set_to_work()
+
+    def withheld(self) -> FrozenSet[str]:
+        """The domains that must not be asked for their disks at the moment.
+
+        Those with a disk on a mount that has not answered in this round, by a probe begun in it.
+        """
+        with self._lock:
+            return self._book.withheld()
+
+    def wait(self, timeout: float) -> bool:
+        """Wait up to `timeout` seconds for the mounts to answer; whether all of them have.
+
+        A mount that has been silent for longer than a second when the round began is not waited
+        for: `on_answer` tells when it is back.
+        """
+        with self._answers:
+            self._answers.wait_for(lambda: self._closed or not self._book.hoped_for(), timeout)
+            return not self._book.silent()
+
+    def silent(self) -> Tuple[str, ...]:
+        """The mount points, sorted, that hold a disk and have not answered in this round."""
+        with self._lock:
+            return self._book.silent()
+
+    def since(self, mount: str) -> Optional[float]:
+        """When, by `begin`'s clock, the first round began in which this mount point was silent;
+        None if it isn't."""
+        with self._lock:
+            return self._book.since(mount)
+
+    def blind(self) -> Tuple[str, ...]:
+        """The mount points, sorted, that this process is not allowed to probe: a FUSE mount of
+        another user without `allow_other`, a folder above it that is closed to us. Nobody is
+        withheld for them, so their domains are not protected; worth telling the user."""
+        with self._lock:
+            return self._book.blind()
+
+    def close(self) -> None:
+        """End the threads, without waiting for any: one that is stuck ends when it is back."""
+        with self._lock:
+            self._closed = True
+            self._work.notify_all()
+            self._answers.notify_all()
+
+    def _lies_on(self, paths: Iterable[str], table: MountTable) -> FrozenSet[Mount]:
+        return frozenset().union(*(remote_mounts(path, table, self._readlink) for path in paths))
+
+    def _set_to_work(self) -> None:
+        """Have threads for all mounts that are due. With the lock held."""
+        if self._closed:
+            return
+        astray = sum(1 for mount in self._threads if not self._book.is_needed(mount))
+        for mount in self._book.due():
+            if mount not in self._threads and astray < _ASTRAY_MOST:
+                thread = threading.Thread(
+                    target=self._serve, args=(mount,), name="domstats-storage", daemon=True
+                )
+                try:
+                    thread.start()
+                except RuntimeError:  # no thread to be had: silent, until a later round has one
+                    break
+                self._threads[mount] = thread
+        self._work.notify_all()
+
+    def _serve(self, mount: Mount) -> None:
+        """A mount's thread: probe whenever that is due, end when it holds no disk any more."""
+        while self._is_probe_wanted(mount):
+            outcome = self._outcome_of_probe(mount.point)
+            with self._lock:
+                counts = self._book.returned(mount, outcome)
+                if counts:
+                    self._answers.notify_all()
+            on_answer = self.on_answer
+            if counts and on_answer is not None:
+                # A mistake there must not cost the mount its thread, and its domains their disks.
+                with contextlib.suppress(Exception):
+                    on_answer(mount.point)
+
+    def _is_probe_wanted(self, mount: Mount) -> bool:
+        """Wait until a probe is due, and begin it; or until the thread is to end."""
+        with self._lock:
+            while self._book.is_needed(mount) and not self._closed:
+                if self._book.is_due(mount):
+                    self._book.started(mount)
+                    return True
+                self._work.wait()
+            del self._threads[mount]
+            return False
+
+    def _outcome_of_probe(self, point: str) -> Outcome:
+        begun = self._clock()
+        try:
+            self._probe(point)
+        except OSError as error:
+            if isinstance(error, PermissionError):
+                return Outcome.NOT_ALLOWED
+            late = self._clock() - begun >= _LATE
+            return Outcome.GAVE_UP if late else Outcome.ANSWERED
+        except Exception:  # a name that cannot be passed to the kernel: nothing was asked
+            return Outcome.NOT_ALLOWED
+        return Outcome.ANSWERED

@@ -1,0 +1,321 @@
+"""Hung guests, hung storage, and the server's workers that calls get stuck in."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from tests.simhost import SimHost, keys
+from tests.simhost.conftest import JOB_WAIT, STORAGE, started, wait_until
+
+libvirt = pytest.importorskip("libvirt")
+
+NOWAIT = libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT
+BLOCK = libvirt.VIR_DOMAIN_STATS_BLOCK
+CHEAP = keys.ALL_GROUPS & ~keys.MONITOR_GROUPS
+# Keys that need a domain's monitor, and some that do not.
+OF_MONITOR = {"cpu.haltpoll.fail.time", "balloon.rss", "block.0.rd.bytes", "iothread.count"}
+OF_NONE = {"cpu.time", "balloon.current", "vcpu.0.time", "net.0.rx.bytes", "block.0.path"}
+
+
+def _stats(host, name, groups=0, flags=0):
+    """One bulk call on a connection of its own."""
+    connection = libvirt.openReadOnly(host.uri)
+    domain = connection.lookupByName(name)
+    return connection.domainListGetStats([domain], groups, flags)[0][1]
+
+
+def _stuck(host, name, groups=0, flags=0):
+    """A bulk call that is stuck in the monitor of a hung guest."""
+    busy = host.control.statistics()["workers"]["busy"]
+    call = started(_stats, host, name, groups, flags)
+    wait_until(lambda: host.control.statistics()["workers"]["busy"] > busy)
+    return call
+
+
+def test_a_hung_guest_holds_a_bulk_call_until_it_heals(host):
+    host.control.hang("guest-00003")
+    call = _stuck(host, "guest-00003", flags=NOWAIT)
+    with pytest.raises(TimeoutError):
+        call.result(0.1)
+    host.control.heal("guest-00003")
+    assert set(call.result(5)) >= OF_MONITOR | OF_NONE
+
+
+def test_one_hung_guest_holds_everybody_behind_it_in_the_same_call(host, connection):
+    host.control.hang("guest-00006")
+    call = started(connection.getAllDomainStats, 0, 0)
+    wait_until(lambda: host.control.statistics()["workers"]["busy"])
+    asked = {name: sum(times.values()) for name, times in host.control.asked().items()}
+    assert {name for name, times in asked.items() if times} == {
+        f"guest-{n:05d}" for n in range(7)
+    }
+    assert not call.done()
+    host.control.heal()
+    assert len(call.result(5)) == 12
+
+
+@pytest.mark.parametrize("group", keys.GROUPS)
+def test_monitor_groups_block_on_a_hung_guest_and_the_others_never_do(host, group):
+    host.control.hang("guest-00001")
+    call = started(_stats, host, "guest-00001", keys.GROUPS[group])
+    if keys.GROUPS[group] & keys.MONITOR_GROUPS:
+        wait_until(lambda: host.control.statistics()["workers"]["busy"] == 1)
+        assert not call.done()
+        host.control.heal()
+    call.result(5)
+
+
+def test_with_nowait_a_second_caller_gets_what_needs_no_monitor_at_once(host):
+    host.control.hang("guest-00003")
+    _stuck(host, "guest-00003")
+    begun = time.monotonic()
+    partial = _stats(host, "guest-00003", flags=NOWAIT)
+    assert time.monotonic() - begun < JOB_WAIT
+    assert set(partial) >= OF_NONE
+    assert not set(partial) & OF_MONITOR
+
+
+def test_without_nowait_a_second_caller_gets_the_same_after_the_wait_for_the_job(host):
+    host.control.hang("guest-00003")
+    _stuck(host, "guest-00003")
+    begun = time.monotonic()
+    partial = _stats(host, "guest-00003")
+    assert JOB_WAIT <= time.monotonic() - begun < JOB_WAIT + 2
+    assert set(partial) >= OF_NONE
+    assert not set(partial) & OF_MONITOR
+
+
+def test_a_second_caller_who_waits_is_served_once_the_guest_heals(host):
+    host.control.hang("guest-00003")
+    first, second = _stuck(host, "guest-00003"), _stuck(host, "guest-00003")
+    host.control.heal()
+    assert set(first.result(5)) == set(second.result(5)) >= OF_MONITOR
+
+
+def test_a_classic_call_behind_a_stuck_one_ends_with_a_timeout(host, connection):
+    host.control.hang("guest-00003")
+    _stuck(host, "guest-00003")
+    with pytest.raises(libvirt.libvirtError, match="held by monitor=remoteDispatch") as raised:
+        connection.lookupByName("guest-00003").memoryStats()
+    assert raised.value.get_error_code() == libvirt.VIR_ERR_OPERATION_TIMEOUT
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda domain: domain.memoryStats(),
+        lambda domain: domain.blockStats("vda"),
+        lambda domain: domain.blockStatsFlags("vda"),
+        lambda domain: domain.blockInfo("vda"),
+        lambda domain: domain.diskErrors(),
+        lambda domain: domain.ioThreadInfo(),
+    ],
+    ids="memoryStats blockStats blockStatsFlags blockInfo diskErrors ioThreadInfo".split(),
+)
+def test_classic_calls_to_the_monitor_block_until_the_guest_heals(host, connection, ask):
+    host.control.hang("guest-00002")
+    call = started(ask, connection.lookupByName("guest-00002"))
+    wait_until(lambda: host.control.statistics()["workers"]["busy"] == 1)
+    assert not call.done()
+    host.control.heal()
+    call.result(5)
+
+
+def test_the_other_classic_calls_never_block(host, connection):
+    host.control.hang("guest-00002")
+    _stuck(host, "guest-00002")
+    domain = connection.lookupByName("guest-00002")
+    interface = _stats(host, "guest-00002", CHEAP)["net.0.name"]
+    begun = time.monotonic()
+    for call in (domain.info, domain.state, domain.isActive, domain.vcpus, domain.vcpuPinInfo):
+        call()
+    domain.getCPUStats(True)
+    domain.interfaceStats(interface)
+    domain.XMLDesc()
+    domain.metadata(libvirt.VIR_DOMAIN_METADATA_TITLE, None)
+    assert time.monotonic() - begun < JOB_WAIT
+
+
+def test_control_info_shows_that_a_call_is_stuck_and_for_how_long(host, connection):
+    domain = connection.lookupByName("guest-00004")
+    host.control.hang("guest-00004")
+    assert domain.controlInfo() == [0, 0, 0]  # nobody has asked it anything yet
+    _stuck(host, "guest-00004")
+    wait_until(lambda: domain.controlInfo()[2] >= 20)
+    assert domain.controlInfo()[:2] == [libvirt.VIR_DOMAIN_CONTROL_OCCUPIED, 0]
+    host.control.heal()
+    wait_until(lambda: domain.controlInfo() == [0, 0, 0])
+
+
+def test_what_was_read_before_the_hang_is_old_in_a_late_answer(host, connection):
+    uuid = connection.lookupByName("guest-00003").UUIDString()
+    host.control.hang("guest-00003")
+    call = _stuck(host, "guest-00003")
+    stuck_at = host.elapsed()
+    wait_until(lambda: host.elapsed() > stuck_at + 0.25)
+    host.control.heal()
+    healed_at = host.elapsed()
+    late = call.result(5)
+    assert late["cpu.time"] <= host.expected(uuid, "cpu.time", stuck_at)
+    assert late["net.0.rx.bytes"] >= host.expected(uuid, "net.0.rx.bytes", stuck_at + 0.2)
+    assert late["block.0.rd.bytes"] <= host.expected(uuid, "block.0.rd.bytes", healed_at + 1)
+
+
+def test_a_hung_guest_that_ends_lets_its_callers_go(host):
+    name = host.control.add()[0]
+    host.control.hang(name)
+    call = _stuck(host, name)
+    host.control.remove(name)
+    assert "balloon.rss" not in call.result(5)
+
+
+def test_somebody_elses_job_delays_like_a_stuck_call_but_is_not_occupied(host, connection):
+    host.control.hold_job("guest-00005")
+    try:
+        partial = _stats(host, "guest-00005", flags=NOWAIT)
+        assert connection.lookupByName("guest-00005").controlInfo() == [0, 0, 0]
+    finally:
+        host.control.release_job("guest-00005")
+    assert not set(partial) & OF_MONITOR
+    assert set(_stats(host, "guest-00005", flags=NOWAIT)) >= OF_MONITOR
+
+
+def test_a_paused_guest_answers(host, connection):
+    host.control.suspend("guest-00007")
+    assert _stats(host, "guest-00007")["state.state"] == libvirt.VIR_DOMAIN_PAUSED
+
+
+# --- storage
+
+
+def test_asking_for_disks_on_hung_storage_freezes_the_guest_until_it_is_back(host):
+    host.control.hang_storage(STORAGE)
+    without_block = keys.ALL_GROUPS & ~BLOCK
+    assert set(_stats(host, "guest-00008", without_block)) >= OF_MONITOR - {"block.0.rd.bytes"}
+    assert host.control.statistics()["frozen"] == []
+    call = _stuck(host, "guest-00008", BLOCK)
+    assert host.control.statistics()["frozen"] == ["guest-00008"]
+    # Now it hangs for every group; another guest on that storage does not.
+    partial = _stats(host, "guest-00008", without_block, NOWAIT)
+    assert not set(partial) & OF_MONITOR
+    assert set(_stats(host, "guest-00009", without_block)) >= {"balloon.rss"}
+    host.control.heal_storage(STORAGE)
+    assert "block.0.rd.bytes" in call.result(5)
+    assert set(_stats(host, "guest-00008")) >= OF_MONITOR
+    assert host.control.statistics()["frozen"] == ["guest-00008"]
+
+
+@pytest.mark.parametrize("ask", ["blockStats", "blockStatsFlags", "blockInfo"])
+def test_classic_questions_about_disks_freeze_as_well(host, connection, ask):
+    host.control.hang_storage(STORAGE)
+    domain = connection.lookupByName("guest-00008")
+    domain.memoryStats()
+    call = started(getattr(domain, ask), "vda")
+    wait_until(lambda: host.control.statistics()["frozen"] == ["guest-00008"])
+    assert not call.done()
+    host.control.heal_storage(STORAGE)
+    call.result(5)
+
+
+def test_guests_beside_hung_storage_are_not_touched(host, connection):
+    name = host.control.add(storage="beside")[0]
+    host.control.hang_storage(STORAGE)
+    try:
+        assert set(_stats(host, name)) >= {"block.0.rd.bytes"}
+    finally:
+        host.control.remove(name)
+    assert host.control.statistics()["frozen"] == []
+
+
+def test_a_frozen_guest_that_also_hangs_needs_both_to_heal(host):
+    host.control.hang_storage(STORAGE)
+    call = _stuck(host, "guest-00008", BLOCK)
+    host.control.hang("guest-00008")
+    host.control.heal_storage(STORAGE)
+    assert not call.done()
+    host.control.heal("guest-00008")
+    call.result(5)
+
+
+# --- workers
+
+
+def test_stuck_calls_use_up_the_workers_and_only_priority_calls_are_served(host, connection):
+    host.control.hang()
+    waiting = [
+        started(_stats, host, f"guest-{n % 12:05d}", 0, 0 if n < 12 else BLOCK)
+        for n in range(12)
+    ]
+    wait_until(lambda: host.control.statistics()["workers"]["busy"] == 12)
+    host.control.delay(60, "ConnectGetCapabilities")
+    slow = [started(libvirt.openReadOnly(host.uri).getCapabilities) for _ in range(10)]
+    wait_until(lambda: host.control.statistics()["workers"]["busy"] == 20)
+    workers = host.control.statistics()["workers"]
+    assert (workers["busy"], workers["queued"]) == (20, 2)
+    # An ordinary call waits; listing and opening are answered.
+    ordinary = started(connection.getAllDomainStats, 1, 0)
+    wait_until(lambda: host.control.statistics()["workers"]["queued"] == 3)
+    begun = time.monotonic()
+    other = libvirt.openReadOnly(host.uri)
+    assert len(other.listAllDomains(1)) == 12
+    assert other.lookupByName("guest-00000").controlInfo()[0] == 2
+    assert time.monotonic() - begun < 2
+    assert not ordinary.done()
+    workers = host.control.statistics()["workers"]
+    assert workers["priority_most"] >= 1
+    assert max(workers["held"].values()) == 1
+    host.control.heal()
+    assert len(ordinary.result(5)) == 12
+    for call in waiting:
+        call.result(5)
+    assert not any(call.done() for call in slow)
+
+
+def test_closing_a_connection_does_not_free_the_worker_of_its_stuck_call(host):
+    host.control.hang("guest-00001")
+    connection = libvirt.openReadOnly(host.uri)
+    domain = connection.lookupByName("guest-00001")
+    call = started(connection.domainListGetStats, [domain], 0, 0)
+    wait_until(lambda: host.control.statistics()["workers"]["busy"] == 1)
+    host.control.drop_connections()
+    with pytest.raises(libvirt.libvirtError):
+        call.result(5)
+    statistics = host.control.statistics()
+    assert statistics["connections"]["open"] == 0
+    assert statistics["workers"]["busy"] == 1
+    host.control.heal()
+    wait_until(lambda: host.control.statistics()["workers"]["busy"] == 0)
+
+
+def test_a_client_has_at_most_five_calls_under_way(host, connection):
+    host.control.hang()
+    domains = connection.listAllDomains(1)
+    calls = [
+        started(connection.domainListGetStats, [domain], 0, 0) for domain in domains[:8]
+    ]
+    wait_until(lambda: host.control.statistics()["workers"]["busy"] == 5)
+    assert host.control.statistics()["workers"]["queued"] == 0
+    # Not even a priority call of this client is read; others are served.
+    listing = started(connection.listAllDomains, 1)
+    with pytest.raises(TimeoutError):
+        listing.result(0.1)
+    assert len(libvirt.openReadOnly(host.uri).listAllDomains(1)) == 12
+    host.control.heal()
+    assert len(listing.result(5)) == 12
+    for call in calls:
+        call.result(5)
+    assert host.control.statistics()["workers"]["most"] == 5
+
+
+def test_groups_take_their_time_when_it_is_asked_for():
+    with SimHost(domains=10, cost=1.0) as host:
+        connection = libvirt.openReadOnly(host.uri)
+        begun = time.monotonic()
+        assert len(connection.getAllDomainStats(CHEAP, 0)) == 10
+        cheap = time.monotonic() - begun
+        begun = time.monotonic()
+        connection.getAllDomainStats(BLOCK, 0)
+        block = time.monotonic() - begun
+    assert cheap < 0.03 < block < 0.3

@@ -1,0 +1,46 @@
+"""What the guests run instead of a BIOS and an operating system: a few bytes of machine code.
+
+Such a guest runs from its very first moment. An idle one costs next to nothing; a busy one works
+for a moment at each tick of its clock, so that its CPU time grows.
+"""
+
+from pathlib import Path
+
+SIZE = 64 * 1024
+NOP, HLT = 0x90, 0xF4
+
+# cli; hlt; jmp back to the hlt.
+IDLE = bytes([0xFA, HLT, 0xEB, 0xFD])
+
+START, TICK = 0xE000, 0xE100
+# jmp F000:START
+BUSY = bytes([0xEA, START & 0xFF, START >> 8, 0x00, 0xF0])
+BUSY_START = bytes.fromhex(
+    "fa"  # cli
+    "31c0 8ed8 8ed0 bc0070"  # data and stack in the first segment
+    "c7062000 00e1"  # interrupt 8 is served at F000:TICK
+    "c7062200 00f0"
+    "66b91b000000 66b80001e0fe 6631d2 0f30"  # local APIC off, else it would swallow interrupts
+    "b011 e620 b008 e621 b004 e621 b001 e621"  # interrupt controller: line 0 is interrupt 8
+    "b0fe e621"  # no other line
+    "b034 e643 30c0 e640 e640"  # timer: 18.2 ticks a second
+    "fb f4 ebfd"  # sti; hlt; jmp back to the hlt
+)
+# Writing to a port costs about the same everywhere, other than computing: some hosts emulate that.
+BUSY_TICK = bytes.fromhex(
+    "b96400 e680 e2fc"  # write to port 0x80, which nobody listens to, a hundred times
+    "b020 e620 cf"  # acknowledge the interrupt; iret
+)
+
+
+def write_roms(idle: Path, busy: Path) -> None:
+    """Write an image for each kind of guest, to be loaded at the end of the address space."""
+    idle.write_bytes(_image(IDLE, {}))
+    busy.write_bytes(_image(BUSY, {START: BUSY_START, TICK: BUSY_TICK}))
+
+
+def _image(reset_vector: bytes, code: dict[int, bytes]) -> bytes:
+    image = bytearray([NOP]) * SIZE
+    for address, part in {SIZE - 16: reset_vector, **code}.items():
+        image[address : address + len(part)] = part
+    return bytes(image)

@@ -1,0 +1,140 @@
+"""One guest of the bed, and everything that may happen to it."""
+
+import contextlib
+import itertools
+import os
+import signal
+import string
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+import libvirt
+import libvirt_qemu
+
+from tests.system.bed.shape import Shape, disk_name, disk_xml, domain_xml, nic_xml
+
+if TYPE_CHECKING:
+    from tests.system.bed.bed import Bed
+
+LIVE = libvirt.VIR_DOMAIN_AFFECT_LIVE
+_nic_numbers = itertools.count()
+_plug_letters = itertools.cycle(string.ascii_lowercase)
+
+
+class Guest:
+    """A persistent domain. ``name`` follows renames.
+
+    ``disks`` and ``nics`` are the names of the devices it starts with.
+    """
+
+    def __init__(self, bed: "Bed", shape: Shape, uuid: UUID) -> None:
+        self._bed = bed
+        self._shape = shape
+        self.uuid = str(uuid)
+        self.name = shape.name
+        self.disks = [disk_name(index) for index in range(shape.disks)]
+        self.nics = [f"nic{next(_nic_numbers)}" for _ in range(shape.nics)]
+        self._plugged: dict[str, str] = {}
+
+    def __repr__(self) -> str:
+        return f"<Guest {self.name!r}>"
+
+    @contextlib.contextmanager
+    def _domain(self) -> Iterator[libvirt.virDomain]:
+        with self._bed.connection() as connection:
+            yield connection.lookupByUUIDString(self.uuid)
+
+    def create(self) -> None:
+        """Define and start it; ``Bed.add`` calls this."""
+        folder = self._shape.folder
+        images = [self._bed.new_disk(f"{self.uuid}-{disk}", folder) for disk in self.disks]
+        rom = self._bed.rom(busy=self._shape.busy)
+        partition = self._bed.partition
+        xml = domain_xml(self._shape, self.uuid, rom, partition, images, self.nics)
+        with self._bed.connection() as connection:
+            flags = libvirt.VIR_DOMAIN_START_PAUSED if self._shape.paused else 0
+            connection.defineXML(xml).createWithFlags(flags)
+
+    def remove(self) -> None:
+        """End it and delete its definition."""
+        with self._domain() as domain:
+            if domain.isActive():
+                domain.destroy()
+            domain.undefine()
+        self._bed.forget(self)
+
+    def start(self) -> None:
+        with self._domain() as domain:
+            domain.create()
+
+    def destroy(self) -> None:
+        """Switch it off; its definition stays."""
+        with self._domain() as domain:
+            domain.destroy()
+
+    def rename(self, name: str) -> None:
+        """Switch it off, rename it, start it: libvirt renames no running guest."""
+        with self._domain() as domain:
+            domain.destroy()
+            domain.rename(name)
+            domain.create()
+        self.name = name
+
+    def pause(self) -> None:
+        with self._domain() as domain:
+            domain.suspend()
+
+    def resume(self) -> None:
+        with self._domain() as domain:
+            domain.resume()
+
+    # What is plugged in at run time is on USB, since that can be unplugged without the guest's
+    # consent, for which it would need an operating system.
+
+    def plug_disk(self) -> str:
+        """Plug in one more disk, and return its device's name."""
+        name = f"sd{next(_plug_letters)}"
+        path = self._bed.new_disk(f"{self.uuid}-{name}", self._shape.folder)
+        self._plug(name, disk_xml(path, name, bus="usb"))
+        return name
+
+    def plug_nic(self) -> str:
+        """Plug in one more network card, and return its device's name."""
+        name = f"nic{next(_nic_numbers)}"
+        self._plug(name, nic_xml(name, model="usb-net"))
+        return name
+
+    def _plug(self, name: str, xml: str) -> None:
+        with self._domain() as domain:
+            domain.attachDeviceFlags(xml, LIVE)
+        self._plugged[name] = xml
+
+    def unplug(self, name: str) -> None:
+        """Unplug what was plugged in; switching the guest off does it as well."""
+        with self._domain() as domain:
+            domain.detachDeviceFlags(self._plugged.pop(name), LIVE)
+
+    def move_counters(self) -> None:
+        """Have QEMU read and write a little on each disk, as a guest with a system would."""
+        with self._domain() as domain:
+            for disk in self.disks:
+                for request in ("aio_read 0 64k", "aio_write 0 4k", "aio_flush"):
+                    command = f'qemu-io -d /machine/peripheral/ua-{disk}/virtio-backend "{request}"'
+                    hmp = libvirt_qemu.VIR_DOMAIN_QEMU_MONITOR_COMMAND_HMP
+                    libvirt_qemu.qemuMonitorCommand(domain, command, hmp)
+
+    @property
+    def pid(self) -> int:
+        """Its QEMU process, by the id seen from outside; raises LookupError if it does not run."""
+        for pid, command in self._bed.processes():
+            if "-uuid" in command and command[command.index("-uuid") + 1] == self.uuid:
+                return pid
+        raise LookupError(f"{self.name} does not run")
+
+    def hang(self) -> None:
+        """Stop its QEMU process: from now on its monitor does not answer."""
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def heal(self) -> None:
+        os.kill(self.pid, signal.SIGCONT)

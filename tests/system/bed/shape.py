@@ -1,0 +1,105 @@
+"""What a guest is made of, and its XML."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Optional
+from xml.etree import ElementTree
+
+MEMORY_MIB = 16
+# Without KVM QEMU emulates: the same statistics but for those of KVM.
+DOMAIN_TYPE = "kvm" if os.access("/dev/kvm", os.R_OK | os.W_OK) else "qemu"
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What to make a guest of. ``folder`` is where its disks lie, None for the bed's own."""
+
+    name: str
+    disks: int = 1
+    nics: int = 1
+    vcpus: int = 2
+    folder: Optional[Path] = None
+    cdrom: bool = False
+    iothread: bool = False
+    balloon_period: int = 0
+    paused: bool = False
+    busy: bool = False
+
+
+def usual(number: int) -> Shape:
+    """The shape of a bed's guest of that number: the first ones are special, the others alike."""
+    special = {
+        0: Shape("web-1", disks=2, nics=2, cdrom=True, iothread=True, balloon_period=5, busy=True),
+        1: Shape("db-1", paused=True),
+        2: Shape("shop, größe=7", disks=2, busy=True),
+        3: Shape("no-net", nics=0),
+        4: Shape("no-disk", disks=0, vcpus=1),
+    }
+    return special.get(number, Shape(f"guest-{number}"))
+
+
+def disk_name(index: int) -> str:
+    return "vd" + "abcdefghijklmnopqrstuvwxyz"[index]
+
+
+def disk_xml(path: Path, target: str, bus: str = "virtio", iothread: bool = False) -> str:
+    """A disk of the image at ``path``, called ``target`` in the guest."""
+    disk = ElementTree.Element("disk", type="file", device="disk")
+    driver = ElementTree.SubElement(disk, "driver", name="qemu", type="qcow2")
+    if iothread:
+        driver.set("iothread", "1")
+    ElementTree.SubElement(disk, "source", file=str(path))
+    ElementTree.SubElement(disk, "target", dev=target, bus=bus)
+    ElementTree.SubElement(disk, "alias", name=f"ua-{target}")  # by which QEMU's monitor knows it
+    return ElementTree.tostring(disk, encoding="unicode")
+
+
+def nic_xml(target: str, model: str = "virtio") -> str:
+    """A network card whose host side is the device ``target``."""
+    nic = ElementTree.Element("interface", type="ethernet")
+    ElementTree.SubElement(nic, "target", dev=target)
+    ElementTree.SubElement(nic, "model", type=model)
+    ElementTree.SubElement(nic, "alias", name=f"ua-{target}")
+    return ElementTree.tostring(nic, encoding="unicode")
+
+
+def domain_xml(
+    shape: Shape, uuid: str, rom: Path, partition: str, disks: list[Path], nics: list[str]
+) -> str:
+    """The whole definition of a guest; ``partition`` is of cgroups, and may be empty."""
+    domain = ElementTree.Element("domain", type=DOMAIN_TYPE)
+
+    def add(
+        parent: ElementTree.Element, tag: str, text: str = "", **attributes: str
+    ) -> ElementTree.Element:
+        element = ElementTree.SubElement(parent, tag, attributes)
+        element.text = text or None
+        return element
+
+    add(domain, "name", shape.name)
+    add(domain, "uuid", uuid)
+    add(domain, "memory", str(MEMORY_MIB), unit="MiB")
+    add(domain, "vcpu", str(shape.vcpus))
+    if shape.iothread:
+        add(domain, "iothreads", "1")
+    if partition:
+        add(add(domain, "resource"), "partition", partition)
+    system = add(domain, "os")
+    add(system, "type", "hvm", arch="x86_64", machine="pc")
+    add(system, "loader", str(rom), type="rom")
+    devices = add(domain, "devices")
+    add(devices, "controller", type="usb", model="qemu-xhci")
+    for index, path in enumerate(disks):
+        disk = disk_xml(path, disk_name(index), iothread=shape.iothread)
+        devices.append(ElementTree.fromstring(disk))
+    if shape.cdrom:
+        cdrom = add(devices, "disk", type="file", device="cdrom")
+        add(cdrom, "target", dev="hda", bus="ide")
+        add(cdrom, "readonly")
+    for nic in nics:
+        devices.append(ElementTree.fromstring(nic_xml(nic)))
+    balloon = add(devices, "memballoon", model="virtio")
+    if shape.balloon_period:
+        add(balloon, "stats", period=str(shape.balloon_period))
+    return ElementTree.tostring(domain, encoding="unicode")
