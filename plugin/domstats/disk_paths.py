@@ -7,8 +7,8 @@ business. The XML is not to be trusted: tenants choose names and metadata in it.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Dict, Iterator, List, Tuple
 
 from lxml import etree
 
@@ -36,14 +36,14 @@ class DiskSources:
     No order is promised but that it is the same for the same XML; nothing is listed twice.
     """
 
-    paths: Tuple[str, ...] = ()
-    remote: Tuple[str, ...] = ()
+    paths: tuple[str, ...] = ()
+    remote: tuple[str, ...] = ()
 
 
 def disk_paths(domain: etree._Element) -> DiskSources:
     """The sources of all disks, cdroms and floppies of a parsed domain."""
-    paths: Dict[str, None] = {}
-    remote: Dict[str, None] = {}
+    paths: dict[str, None] = {}
+    remote: dict[str, None] = {}
     for source in _sources(domain):
         for attribute in _LOCAL:
             path = source.get(attribute)
@@ -105,7 +105,7 @@ def _network_name(source: etree._Element) -> str:
     return f"{protocol}:{shared}@{','.join(_hosts(source))}"
 
 
-def _hosts(source: etree._Element) -> List[str]:
+def _hosts(source: etree._Element) -> list[str]:
     """The hosts of a network source, sorted: two domains may list a cluster's in any order."""
     hosts = set()
     for host in source.iterfind("host"):

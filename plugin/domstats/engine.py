@@ -53,7 +53,7 @@ GRACE_S = 0.15
 #: A monitor that somebody else's command keeps busy for so many seconds counts as hanging.
 OCCUPIED_S = 2.0
 #: A look at all processes serves for so many seconds.
-LOOK_FOR_S = 0.1
+LOOK_FOR_S = 0.02
 #: Domains in one call without the monitor, and in one look at XML.
 FREE_CHUNK = 32
 DESCRIBE_CHUNK = 32
@@ -184,10 +184,10 @@ class Engine:
         self._to_describe: Deque[str] = deque()
         self._wanted_xml: Set[str] = set()
         self._devices: Dict[str, Devices] = {}
-        self._device_names: Dict[str, Tuple[object, ...]] = {}
+        self._device_names: Dict[str, Dict[str, Tuple[object, ...]]] = {}
         self._node_cpus = 0
         self._trouble = ""
-        self._silent: Tuple[str, ...] = ()
+        self._silent: Set[str] = set()
         self._connect_at = 0.0
         self._delay_s = 0.0
         self._changes: List[Change] = []
@@ -203,7 +203,8 @@ class Engine:
     def due(self) -> Optional[float]:
         """When ``pump`` is to be called even though nothing happens; None if never."""
         times = [round_.deadline for round_ in self._rounds.values()]
-        times += [round_.news_at + GRACE_S for round_ in self._rounds.values() if round_.held]
+        times += [self._patient_until(round_) for round_ in self._rounds.values() if round_.held]
+        times += [round_.half for round_ in self._rounds.values() if self._needs_sparing(round_)]
         if self._judging is None:
             times += [call.check_at for call in self._monitor_calls() if not call.late]
         return min(times, default=None)
@@ -233,26 +234,27 @@ class Engine:
         has_monitors: bool,
     ) -> None:
         """The list of domains has come: uuid, name and whether it is active of each."""
+        round_ = self._next_listing()
         self._node_cpus, self._reconnects = node_cpus, reconnects
         self._has_monitors = has_monitors
         self._delay_s = self._connect_at = 0.0
-        if self._trouble:
+        if self._trouble and round_ is not None:  # else it has answered, and too late again
             self._log("info", "the hypervisor answers again")
             self._trouble = ""
         wanted = [domain for domain in domains if self._settings.wants_domain(domain[1])]
+        self._notice_starts(wanted)
         self.roster.listed(wanted)
         self._retain({uuid for uuid, _, _ in wanted})
-        round_ = self._next_listing()
         if round_ is not None:
             self._open(round_, wanted, now)
         self.pump(now)
 
     def list_failed(self, error: str, now: float) -> None:
         """The hypervisor cannot be asked at all."""
+        round_ = self._next_listing()
         self._errors += 1
         self._delay_s = min(self._delay_s * 2 or self._settings.reconnect_delay_s, MOST_DELAY_S)
         self._connect_at = now + self._delay_s
-        round_ = self._next_listing()
         if round_ is not None:
             self._finish(round_, now, error)
         self.pump(now)
@@ -268,9 +270,11 @@ class Engine:
         if round_ is not None:
             ended = set(call.uuids)
             for uuid, name, stats in records:
+                if uuid not in ended:
+                    continue  # nobody asked for it, or it has answered already
+                ended.discard(uuid)
                 entry = round_.entries[uuid]
                 entry.name = name
-                ended.discard(uuid)
                 if call.kind is Kind.FREE:
                     entry.take_partial(stats, call.groups)
                 elif self._is_complete(entry.active, stats, call.groups):
@@ -289,24 +293,31 @@ class Engine:
         if failure == "too large":
             self._chunk_limit = max(1, min(self._chunk_limit, len(call.uuids) // 2))
         round_ = self._returned(call, now)
-        if round_ is not None and call.kind is Kind.MONITOR:
-            self._ask_again(round_, call, failure, error)
+        if round_ is not None:
+            ask_again = self._ask_again if call.kind is Kind.MONITOR else self._ask_free_again
+            ask_again(round_, call, failure, error)
         self.pump(now)
 
     def described(self, call_id: int, descriptions: Iterable[Description], now: float) -> None:
         """The XML of domains has been read; those that are left out could not be."""
         self._returned(self._calls.pop(call_id), now)
+        known = []
         for uuid, paths, remote, devices in descriptions:
             if uuid in self.roster.members:
+                known.append(uuid)
                 self._devices[uuid] = devices
                 self._hints.learn(uuid, paths)
                 unseen = () if self._hints.guards_storage else _folders(paths)
                 self.roster.describe(uuid, (*remote, *unseen))
-        self.storage_news(now)
+        for round_ in self._rounds.values():
+            round_.news.update(known)
+            round_.news_at = now
+        self.pump(now)
 
     def storage_news(self, now: float) -> None:
-        """Storage has answered, or it is known of more domains where their disks lie."""
+        """Storage has answered."""
         for round_ in self._rounds.values():
+            round_.news.update(round_.held, round_.owed)
             round_.news_at = now
         self.pump(now)
 
@@ -334,19 +345,36 @@ class Engine:
     def pump(self, now: float) -> None:
         """Do what can be done at ``now``: judge, hand out calls, complete rounds."""
         self._check_overdue(now)
+        self._advance(now)
+        while self._end_rounds(now):
+            self._advance(now)
+        self._hand_out_describe(now)
+
+    def _advance(self, now: float) -> None:
         for round_ in self._rounds.values():
             self._release_held(round_, now)
-        while any([self._hand_out(round_, now) for round_ in self._rounds.values()]) or any(
-            [self._begin_retry(round_, now) for round_ in self._rounds.values()]
-        ):
-            pass
-        self._hand_out_free(now)
-        self._hand_out_describe(now)
+            if self._needs_sparing(round_) and (now >= round_.half or self._is_safe_mode):
+                round_.spare()
+        has_retries = True
+        while has_retries:
+            while any([self._hand_out(round_, now) for round_ in self._rounds.values()]):
+                pass
+            self._hand_out_free(now)
+            has_retries = any([self._begin_retry(round_, now) for round_ in self._rounds.values()])
+
+    def _end_rounds(self, now: float) -> bool:
+        """Complete the rounds that are done, or have no time left.
+
+        :returns: True if calls are left behind whose lanes are free for other rounds now.
+        """
+        leaves_calls = False
         for round_ in list(self._rounds.values()):
             if self._is_done(round_):
                 self._finish(round_, now)
             elif now >= round_.deadline:
                 self._finish(round_, now, "" if round_.listed else self._why_not_listed(round_))
+                leaves_calls = leaves_calls or bool(round_.out)
+        return leaves_calls
 
     # --- a round begins
 
@@ -363,11 +391,11 @@ class Engine:
         self._heed_processes(now)
         self.roster.send_canaries(round_.entries)
         withheld = self._hints.withheld()
-        for uuid in round_.entries:
+        for uuid in self.roster.by_answer(round_.entries):
             if not self._may_be_asked(uuid):
                 round_.free.append(uuid)
             elif BLOCK in query.groups and self._must_wait(uuid, withheld):
-                round_.held.add(uuid)
+                round_.held[uuid] = None
             else:
                 self._queue(round_, uuid, query.groups)
 
@@ -402,14 +430,35 @@ class Engine:
         """A domain is to be asked: in a chunk with others, or alone if it is in question."""
         if BLOCK in groups and self.roster.is_suspected(uuid):
             groups -= {BLOCK}
-        if not groups or uuid not in self.roster.members:
+        if not groups:
             return
-        if self.roster.is_trusted(uuid) and not self.roster.is_canary(uuid):
+        if uuid not in self.roster.members:
+            round_.free.append(uuid)  # another round's list was without it: has it ended?
+        elif self.roster.is_trusted(uuid) and not self.roster.is_canary(uuid):
             round_.queue(uuid, groups)
-            return
+            if round_.is_spared and not round_.entries[uuid].got:
+                round_.free.append(uuid)
+        else:
+            self._queue_single(round_, uuid, groups)
+
+    def _queue_single(self, round_: RoundBook, uuid: str, groups: FrozenSet[str]) -> None:
+        """A domain is to be asked alone; its turn may not come in this round."""
         round_.queue_single(uuid, groups, self.roster.hope(uuid))
         if not round_.entries[uuid].got:
-            round_.free.append(uuid)  # its turn may not come in this round
+            round_.free.append(uuid)
+
+    @property
+    def _is_safe_mode(self) -> bool:
+        """Whether the budget is spent: no monitor is asked until a stuck call is back."""
+        return self.roster.stuck_calls >= self._settings.stuck_budget
+
+    def _needs_sparing(self, round_: RoundBook) -> bool:
+        """Whether domains wait for a turn that may not come, with nothing sampled of them."""
+        return round_.has_ready and not round_.is_spared
+
+    def _patient_until(self, round_: RoundBook) -> float:
+        """Until when domains wait for news of their storage."""
+        return min(round_.news_at + GRACE_S, round_.half)
 
     def _release_held(self, round_: RoundBook, now: float) -> None:
         """Let go the domains whose storage has answered; all of them when no more news come.
@@ -417,22 +466,24 @@ class Engine:
         Those that go without their disks are asked for them later in the round, if their storage
         answers meanwhile.
         """
-        if not (round_.held or round_.owed):
+        is_patient = now < self._patient_until(round_)
+        news, round_.news = round_.news, set()
+        if not news and (is_patient or not round_.held):
             return
         withheld = self._hints.withheld()
-        for uuid in [uuid for uuid in round_.owed if not self._must_wait(uuid, withheld)]:
-            round_.owed.discard(uuid)
-            if self._may_be_asked(uuid):
-                self._queue(round_, uuid, frozenset({BLOCK}))
-        half = (round_.made + round_.deadline) / 2
-        is_patient = now < min(round_.news_at + GRACE_S, half)
-        for uuid in list(round_.held):
+        for uuid in [uuid for uuid in round_.owed if uuid in news]:
+            if not self._must_wait(uuid, withheld):
+                del round_.owed[uuid]
+                if self._may_be_asked(uuid):
+                    self._queue(round_, uuid, frozenset({BLOCK}))
+        for uuid in [uuid for uuid in round_.held if uuid in news or not is_patient]:
             waits = self._must_wait(uuid, withheld)
             if waits and is_patient:
                 continue
-            round_.held.discard(uuid)
+            del round_.held[uuid]
             if waits:
-                round_.owed.add(uuid)
+                round_.silent.update(self._hints.silent())
+                round_.owed[uuid] = None
                 self._queue(round_, uuid, round_.query.groups - {BLOCK})
             else:
                 self._queue(round_, uuid, round_.query.groups)
@@ -510,10 +561,15 @@ class Engine:
         for round_ in self._rounds.values():
             chunk: Dict[str, None] = {}
             while round_.free and len(chunk) < FREE_CHUNK:
+                is_alone = round_.free[0] in round_.free_alone
+                if is_alone and chunk:
+                    break
                 uuid = round_.free.popleft()
                 entry = round_.entries.get(uuid)
                 if entry is not None and not entry.gone and not entry.got:
                     chunk[uuid] = None
+                    if is_alone:
+                        break
             if chunk:
                 groups = round_.query.groups & self._settings.quarantine_groups
                 self._make(Kind.FREE, tuple(chunk), groups, now, round_)
@@ -579,6 +635,7 @@ class Engine:
         """What an answer tells, late or not, of who answers and how long that takes."""
         if not call.stuck:
             self.pace.learn(now - call.made, len(call.uuids))
+        answered = call.made if call.late else now  # a late one came after a wait for another
         for uuid, _, stats in records:
             member = self.roster.members.get(uuid)
             if member is None:
@@ -587,7 +644,8 @@ class Engine:
             if call.late and member.standing is not Standing.RESPONSIVE:
                 continue  # it has to answer in time once
             if self._is_complete(member.active, stats, call.groups):
-                self.roster.answered(uuid, call.made, now, BLOCK in call.groups)
+                with_block = BLOCK in call.groups and member.active
+                self.roster.answered(uuid, call.made, answered, with_block)
 
     def _is_complete(self, active: bool, stats: Stats, groups: FrozenSet[str]) -> bool:
         return not (active and self._has_monitors) or shows_monitor(stats, groups)
@@ -607,7 +665,19 @@ class Engine:
             elif is_alone:
                 round_.free.append(uuid)
             else:
-                round_.queue_single(uuid, call.groups, self.roster.hope(uuid))
+                self._queue_single(round_, uuid, call.groups)
+
+    def _ask_free_again(
+        self, round_: RoundBook, call: Call, failure: str, error: str
+    ) -> None:
+        """A call without monitor failed: make it once more for each of its domains alone."""
+        for uuid in call.uuids:
+            round_.entries[uuid].failure = error
+            if len(call.uuids) > 1:
+                round_.free_alone.add(uuid)
+                round_.free.append(uuid)
+            elif failure == "gone":
+                round_.entries[uuid].gone = True
 
     def _begin_retry(self, round_: RoundBook, now: float) -> bool:
         """At the end of a round, ask once more the domains whose monitor was busy.
@@ -686,6 +756,9 @@ class Engine:
             else:
                 call.check_at = now + max(0.1, soft / 2)
         elif culprit is not None and culprit != call.culprit:
+            if call.suspect != culprit:
+                call.suspect = culprit  # a server that was frozen makes every monitor look busy
+                return
             # The call went on from one domain that hung to the next one that does.
             if call.culprit is not None:
                 self.roster.release(call.culprit)
@@ -731,11 +804,17 @@ class Engine:
         """Have the XML read again when devices were plugged in or out, or disks moved."""
         if not self._settings.wants_xml:
             return
-        names = device_names(stats)
-        if names:
-            known = self._device_names.get(uuid)
-            self._device_names[uuid] = names
-            if known is not None and known != names:
+        known = self._device_names.setdefault(uuid, {})
+        for word, names in device_names(stats).items():
+            if known.setdefault(word, names) != names:
+                known[word] = names
+                self._want_xml(uuid)
+
+    def _notice_starts(self, domains: Sequence[Tuple[str, str, bool]]) -> None:
+        """Have the XML read again of domains that were started or stopped: it may be another."""
+        for uuid, _, active in domains:
+            member = self.roster.members.get(uuid)
+            if member is not None and member.active != active and self._settings.wants_xml:
                 self._want_xml(uuid)
 
     # --- a round ends
@@ -755,6 +834,8 @@ class Engine:
 
     def _finish(self, round_: RoundBook, now: float, error: str = "") -> None:
         del self._rounds[round_.query.id]
+        if round_.query.id in self._listing and round_.query.id != self._listing[0]:
+            self._listing.remove(round_.query.id)
         for call_id in round_.out:
             call = self._calls[call_id]
             call.over = True
@@ -764,7 +845,7 @@ class Engine:
             self._actions.append(Log("error", error))
         self._trouble = error or self._trouble
         self._tell_turns(round_, now)
-        self._tell_storage()
+        self._tell_storage(round_)
         domains = tuple(self._domain_sample(round_, entry) for entry in round_.entries.values())
         changes, self._changes = tuple(self._changes), []
         report = self._report(round_, domains, now, error)
@@ -822,7 +903,7 @@ class Engine:
             return entry.failure
         if entry.missing == {BLOCK} and entry.uuid in round_.owed:
             if entry.uuid in self._hints.withheld():
-                return f"storage does not answer: {', '.join(self._silent)}"
+                return f"storage does not answer: {', '.join(sorted(round_.silent))}"
             return "it is not known yet where its disks lie"
         if self.roster.is_suspected(entry.uuid):
             return "other domains hang on its storage"
@@ -873,16 +954,16 @@ class Engine:
                 about = turn.reason if event is Event.HUNG else f"after {now - turn.since:.0f} s"
                 self._log(level, f"domain {turn.name} {verb[0]}: {about}")
 
-    def _tell_storage(self) -> None:
-        silent = self._hints.silent()
-        for mount in silent:
-            if mount not in self._silent:
-                text = f"storage {mount} does not answer: domains are not asked for disks on it"
-                self._log("warning", text)
-        for mount in self._silent:
-            if mount not in silent:
-                self._log("info", f"storage {mount} answers again")
-        self._silent = silent
+    def _tell_storage(self, round_: RoundBook) -> None:
+        """Tell of storage for which domains went without their disks, and when it is back."""
+        for mount in sorted(round_.silent - self._silent):
+            text = f"storage {mount} does not answer: domains are not asked for disks on it"
+            self._log("warning", text)
+        self._silent |= round_.silent
+        back = self._silent.difference(self._hints.silent())
+        for mount in sorted(back):
+            self._log("info", f"storage {mount} answers again")
+        self._silent -= back
 
 
 _TOLD = (

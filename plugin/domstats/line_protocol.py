@@ -233,10 +233,13 @@ class LineProtocol:
         for domain in sample.domains:
             values = tuple(domain.stats.values())
             known = self._recall(domain, values) if self._use_compiled else None
-            filled = _fill_in(known, values, time) if known is not None else None
+            written = None
             if known is not None:
                 compiled[domain.uuid] = known
-            yield (filled if filled is not None else self._plain(domain, values, time)).encode()
+                written = _fill_in(known, values, time)
+            if written is None:
+                written = self._plain(domain, values, time)
+            yield written.encode()
         self._compiled = compiled
         self._shapes = {known.shape.keys: known.shape for known in compiled.values()}
         if self._full:
@@ -260,17 +263,17 @@ class LineProtocol:
     def _lines(self, domain: DomainSample) -> list[_Line]:
         """A domain's lines in the order of its keys, with every field that they may have."""
         places = [(at, schema.place(key)) for at, key in enumerate(domain.stats)]
-        found: dict[tuple[str, _Values], tuple[schema.Key, dict[str, _Field]]] = {}
+        found: dict[_Values, tuple[schema.Key, dict[str, _Field]]] = {}
         # Known keys first: where a foreign one would get the name of a known field, that stays.
         for at, (row, indexes) in sorted(places, key=lambda at_place: not at_place[1].row.known):
             if not self._wants(row):
                 continue
-            fields = found.setdefault((row.measurement, indexes), (row, {}))[1]
+            fields = found.setdefault((row.measurement, row.tags, indexes), (row, {}))[1]
             for name in (row.field, *row.twins, *(row.own_twins if self._full else ())):
                 fields.setdefault(name, _Field(name, at, row.wire))
         return [
             _Line(self._head(domain, row, indexes), [fields[name] for name in sorted(fields)])
-            for (_, indexes), (row, fields) in found.items()
+            for (_, _, indexes), (row, fields) in found.items()
         ]
 
     def _wants(self, row: schema.Key) -> bool:
@@ -285,11 +288,9 @@ class LineProtocol:
         """A line's measurement and tags as written."""
         tags = self._domain_tags(domain)
         tags.update(zip(row.tags, indexes))
-        if self._full:
-            for tag in row.tags:
-                if tag in schema.DEVICE_NAMES:
-                    device = domain.stats.get(schema.DEVICE_NAMES[tag].format(tags[tag]))
-                    tags[schema.DEVICE_TAG] = device if isinstance(device, str) else ""
+        if self._full and indexes and row.group in schema.DEVICE_NAMES:
+            device = domain.stats.get(schema.DEVICE_NAMES[row.group][1].format(indexes[0]))
+            tags[schema.DEVICE_TAG] = device if isinstance(device, str) else ""
         return row.measurement + _written_tags(tags)
 
     def _domain_tags(self, domain: DomainSample) -> dict[str, str]:

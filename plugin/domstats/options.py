@@ -31,6 +31,7 @@ class Kind(enum.Enum):
     WORD = "one of"
     WORDS = "any of"
     ENTRIES = "names"
+    TEXT = "text"
 
 
 class Option(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,14 +67,14 @@ class Option(msgspec.Struct, frozen=True, kw_only=True):
         if self.kind in (Kind.WORD, Kind.WORDS):
             return f"{'one' if self.kind is Kind.WORD else 'any'} of {', '.join(self.allowed)}"
         if self.kind is Kind.COUNT:
-            return f"a whole number from {self.least:g} to {self.most:g}"
+            return f"a whole number from {self.least:.0f} to {self.most:.0f}"
         if self.kind is Kind.SECONDS:
             return f"{self.least:g} to {self.most:g} seconds, as a number or a time as 1m30s"
         if self.kind is Kind.URI:
             return "a libvirt connection URI as qemu:///system or qemu+ssh://root@host/system"
         if self.kind is Kind.ENTRIES:
-            return "a name or a /regular expression/" if self.collectd else "a list of names"
-        return "true or false"
+            return "a name or a /regular expression/" if self.collectd else "names"
+        return "a text" if self.kind is Kind.TEXT else "true or false"
 
 
 # --- The table ----------------------------------------------------------------------------------
@@ -217,11 +218,23 @@ OPTIONS: tuple[Option, ...] = (
         key="plugin_instance_format",
         kind=Kind.WORDS,
         collectd="PluginInstanceFormat",
-        allowed=("none", "name", "uuid"),
+        allowed=("none", "name", "uuid", "hostname"),
         default="none",
         example=("none",),
         text="What the plugin instance of a domain's values is: none, the domain's name, its uuid,"
-        " or both, joined by a colon. (virt's metadata comes with a later version.)",
+        " collectd's own Hostname, or several of them, joined by a colon. (virt's metadata comes"
+        " with a later version.)",
+    ),
+    Option(
+        key="hostname",
+        kind=Kind.TEXT,
+        collectd="Hostname",
+        default="the system's host name, as collectd finds it",
+        example="node-1.example.org",
+        text="collectd's own Hostname, where it is set in collectd.conf and HostnameFormat or"
+        " PluginInstanceFormat combine hostname with other words: collectd does not tell it to"
+        " plugins.",
+        ours=True,
     ),
     Option(
         key="interface_format",
@@ -269,12 +282,21 @@ OPTIONS: tuple[Option, ...] = (
         " and are ignored with a warning.",
     ),
     Option(
+        key="report_round",
+        kind=Kind.FLAG,
+        collectd="ReportRound",
+        text="Also send values about the rounds themselves and about domains that do not answer,"
+        " as plugin domstats beside plugin virt.",
+        ours=True,
+    ),
+    Option(
         key="refresh_interval",
         kind=Kind.COUNT,
         collectd="RefreshInterval",
         least=0,
         most=2**31 - 1,
         default="60",
+        example=60,
         text="Accepted for virt's sake and without effect: domains and devices are listed in every"
         " round, which is cheap here.",
     ),
@@ -305,9 +327,10 @@ OPTIONS: tuple[Option, ...] = (
         telegraf="interval",
         least=0.1,
         most=86400,
-        text="Seconds between two rounds. As a rule leave it out: the agent says when, and the"
-        " interval is learned from that. In collectd it sets an interval for this hypervisor"
-        " alone; in Telegraf it counts where domstats paces itself (--interval does the same).",
+        default="as the agent does",
+        example=10,
+        text="Seconds between two rounds of this hypervisor, where they are to differ from the"
+        " others. In Telegraf only with `domstats telegraf --interval`: else Telegraf says when.",
         ours=True,
     ),
     Option(

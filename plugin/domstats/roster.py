@@ -7,7 +7,7 @@ roster outlives rounds; what a round does with its answers is in ``rounds``.
 from __future__ import annotations
 
 import enum
-from typing import Dict, Iterable, List, NamedTuple, Optional, Set, Tuple
+from typing import Collection, Dict, Iterable, List, NamedTuple, Optional, Set, Tuple
 
 _NEVER = float("-inf")
 
@@ -117,8 +117,11 @@ class Roster:
         stuck_in = {culprit for _, culprit in self._stuck.values()}
         for uuid, name, active in domains:
             member = self.members.get(uuid)
-            if member is None or (member.active != active and uuid not in stuck_in):
+            if member is None:
                 member = Member(uuid, name, active)
+            elif member.active != active and uuid not in stuck_in:
+                storages, member = member.storages, Member(uuid, name, active)
+                member.storages = storages
             member.name, member.active = name, active
             members[uuid] = member
         for uuid, member in self.members.items():
@@ -132,7 +135,11 @@ class Roster:
         """Remember on which storages, invisible to the storage watch, a domain's disks lie."""
         member = self.members.get(uuid)
         if member is not None:
+            was_culprit = self._is_culprit(member)
+            self._exonerate(member, except_on=storages)
             member.storages = storages
+            if was_culprit:
+                self._accuse(member, member.since)
 
     # --- who answers
 
@@ -141,9 +148,9 @@ class Roster:
         member = self.members.get(uuid)
         if member is None:
             return
-        member.answered = now
+        member.answered = max(member.answered, now)
         if with_block:
-            member.answered_block = now
+            member.answered_block = max(member.answered_block, now)
             for storage in member.storages:
                 if made > self._found.get(storage, _NEVER):
                     self._clear(storage)
@@ -162,11 +169,7 @@ class Roster:
             self._tell(Event.HUNG, member)
         member.standing, member.cause, member.reason = Standing.QUARANTINED, cause, reason
         if cause is Cause.CALL:
-            for storage in member.storages:
-                self._culprits.setdefault(storage, set()).add(uuid)
-                self._found[storage] = now
-                if self._canaries.get(storage) == uuid:
-                    self._confirmed.add(storage)
+            self._accuse(member, now)
 
     def release(self, uuid: str) -> None:
         """A quarantined domain seems to be back: probation."""
@@ -223,9 +226,16 @@ class Roster:
         alert = self.alert_since
         return alert is None or not member.active or member.answered > alert
 
+    def by_answer(self, uuids: Iterable[str]) -> List[str]:
+        """Domains in the order in which they answered: who waited longest for a turn comes first."""
+        members = self.members
+        return sorted(uuids, key=lambda uuid: members[uuid].answered)
+
     def hope(self, uuid: str) -> Tuple[bool, float]:
         """A sort key: the domains that are the likelier to answer come first."""
-        member = self.members[uuid]
+        member = self.members.get(uuid)
+        if member is None:
+            return (True, -_NEVER)
         return (any(storage in self._culprits for storage in member.storages), -member.answered)
 
     # --- suspicion by storage
@@ -265,7 +275,7 @@ class Roster:
             if not suspects:
                 break
             member = self.members.get(uuid)
-            if member is not None and member.standing is Standing.RESPONSIVE:
+            if member is not None and member.active and member.standing is Standing.RESPONSIVE:
                 for storage in suspects.intersection(member.storages):
                     self._canaries[storage] = uuid
                     suspects.discard(storage)
@@ -273,9 +283,22 @@ class Roster:
     def _is_suspect(self, storage: str) -> bool:
         return len(self._culprits.get(storage, ())) >= SUSPICIOUS_CULPRITS
 
-    def _exonerate(self, member: Member) -> None:
+    def _is_culprit(self, member: Member) -> bool:
+        return member.standing is Standing.QUARANTINED and member.cause is Cause.CALL
+
+    def _accuse(self, member: Member, now: float) -> None:
+        """A domain hangs: that is evidence against its storages."""
+        for storage in member.storages:
+            self._culprits.setdefault(storage, set()).add(member.uuid)
+            self._found[storage] = max(now, self._found.get(storage, _NEVER))
+            if self._canaries.get(storage) == member.uuid:
+                self._confirmed.add(storage)
+
+    def _exonerate(self, member: Member, except_on: Collection[str] = ()) -> None:
         """A domain does not hang any more: it is no evidence against its storages."""
         for storage in member.storages:
+            if storage in except_on:
+                continue
             culprits = self._culprits.get(storage)
             if culprits is not None:
                 culprits.discard(member.uuid)

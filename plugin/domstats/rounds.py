@@ -67,6 +67,7 @@ class Call(msgspec.Struct, eq=False):
     :param check_at: when it becomes suspect.
     :param stuck: it hangs, and its domains have been asked again by another.
     :param culprit: the domain in which it hangs, if that is known.
+    :param suspect: the domain that looked like a culprit in the last look at a late call.
     :param over: its round has ended without it.
     """
 
@@ -79,6 +80,7 @@ class Call(msgspec.Struct, eq=False):
     check_at: float = 0.0
     stuck: bool = False
     culprit: Optional[str] = None
+    suspect: Optional[str] = None
     over: bool = False
 
     @property
@@ -127,11 +129,16 @@ class Entry:
 class RoundBook:
     """A query under way: its domains, and those that wait for something.
 
-    :ivar held: domains that wait to learn where their disks lie, or for that storage.
+    :ivar half: when half of its time is over.
+    :ivar held: domains that wait to learn where their disks lie, or for that storage, in order.
+    :ivar news: held and owed domains whose storage, or place, there is news of.
     :ivar news_at: when the last news of storage came.
+    :ivar silent: the storage for which domains go without their disks.
     :ivar owed: domains that gave everything else, to be asked for their disks if that gets safe.
     :ivar ready: domains to be asked in chunks, by the groups to ask for.
     :ivar free: domains to be sampled without their monitor.
+    :ivar free_alone: those of them that must be sampled alone, since a call for many failed.
+    :ivar is_spared: whether those who wait are sampled without their monitor too.
     :ivar retry: domains whose monitor was busy, to be asked once more at the end.
     :ivar out: calls under way for this round, by id.
     """
@@ -141,17 +148,22 @@ class RoundBook:
         self.time_ns = time_ns
         self.made = now
         self.deadline = now + query.deadline_s
+        self.half = now + query.deadline_s / 2
         self.listed = False
         self.entries: Dict[str, Entry] = {}
         self.chunk_size = 1
-        self.held: Set[str] = set()
+        self.held: Dict[str, None] = {}
+        self.news: Set[str] = set()
         self.news_at = now
-        self.owed: Set[str] = set()
+        self.silent: Set[str] = set()
+        self.owed: Dict[str, None] = {}
         self.ready: Dict[FrozenSet[str], Deque[str]] = {}
         self.sorted_for: Optional[float] = None
         self._singles: List[Tuple[Tuple[bool, float], int, str, FrozenSet[str]]] = []
         self._queued = 0
         self.free: Deque[str] = deque()
+        self.free_alone: Set[str] = set()
+        self.is_spared = False
         self.retry: List[str] = []
         self.retried = False
         self.awaits_control = False
@@ -171,6 +183,12 @@ class RoundBook:
     def pop_single(self) -> Tuple[str, FrozenSet[str]]:
         _, _, uuid, groups = heapq.heappop(self._singles)
         return uuid, groups
+
+    def spare(self) -> None:
+        """Have those who wait for their turn sampled without their monitor too."""
+        self.is_spared = True
+        for waiting in self.ready.values():
+            self.free.extend(uuid for uuid in waiting if not self.entries[uuid].got)
 
     @property
     def has_singles(self) -> bool:
@@ -197,17 +215,19 @@ def shows_monitor(stats: Stats, groups: FrozenSet[str]) -> bool:
     return not asked
 
 
-def device_names(stats: Stats) -> Tuple[object, ...]:
-    """The names of the domain's devices and the paths behind its disks, as the answer has them."""
-    names: List[object] = []
-    for index in range(_count(stats.get("net.count"))):
-        names.append(stats.get(f"net.{index}.name"))
-    for index in range(_count(stats.get("block.count"))):
-        names.append(stats.get(f"block.{index}.name"))
-        names.append(stats.get(f"block.{index}.path"))
-    return tuple(names)
+#: What tells a device from another, by the first word of its keys.
+_DEVICE_KEYS: Dict[str, Tuple[str, ...]] = {"net": ("name",), "block": ("name", "path")}
 
 
-def _count(value: object) -> int:
-    """A count that the server sent, within reason."""
-    return min(value, 4096) if isinstance(value, int) else 0
+def device_names(stats: Stats) -> Dict[str, Tuple[object, ...]]:
+    """The names of the domain's devices and the paths behind its disks, as the answer has them.
+
+    By the first word of their keys; an answer without that group says nothing about its devices.
+    """
+    names = {}
+    for word, keys in _DEVICE_KEYS.items():
+        count = stats.get(f"{word}.count")
+        if isinstance(count, int):
+            indexes = range(min(count, 4096))  # the server sent it: within reason
+            names[word] = tuple(stats.get(f"{word}.{n}.{key}") for n in indexes for key in keys)
+    return names

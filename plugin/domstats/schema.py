@@ -424,9 +424,12 @@ KEYS: tuple[Key, ...] = (
         telegraf=False, kvm=True),
 )  # fmt: skip
 
-#: Each index tag of a device, and the key with the device's own name, which survives unplugging
-#: of the devices before it: the tag ``device`` of the full series.
-DEVICE_NAMES: dict[str, str] = {"interface_id": "net.{}.name", "block_id": "block.{}.name"}
+#: Of each group with devices: their index tag, and the key with the device's own name, which
+#: survives unplugging of the devices before it: the tag ``device`` of the full series.
+DEVICE_NAMES: dict[str, tuple[str, str]] = {
+    "interface": ("interface_id", "net.{}.name"),
+    "block": ("block_id", "block.{}.name"),
+}
 DEVICE_TAG = "device"
 
 #: The stats group of a key by its first word.
@@ -641,9 +644,9 @@ def _disk_size(word: str, text: str, fallback: str = "") -> ValueListRow:
     )  # fmt: skip
 
 
-#: What collectd's plugin virt sends, in its order. In collectd 5.12 its ``memory`` also
-#: multiplies the two counts of huge pages by 1,024, and so do we; its ``swap_io`` and
-#: ``ps_pagefaults`` carry the bits of a floating point number, ours the numbers themselves.
+#: What collectd's plugin virt sends, in its order; the two of huge pages from collectd 6 on, which
+#: multiplies those counts by 1,024, and so do we. Its ``swap_io`` and ``ps_pagefaults`` carry the
+#: bits of a floating point number, ours the numbers themselves.
 VALUE_LISTS: tuple[ValueListRow, ...] = (
     ValueListRow("domain_state", "", ("state.state", "state.reason"), Per.DOMAIN, "1",
                  "state and reason", selector="domain_state", counter=False, always=True),

@@ -80,6 +80,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     report_block_devices: bool = True
     report_network_interfaces: bool = True
     extra_stats: frozenset[str] = frozenset()
+    report_round: bool = True
+    hostname: str = ""
 
 
 class Parsed(NamedTuple):
@@ -188,9 +190,15 @@ def _word(option: Option, value: object) -> str:
     return value
 
 
+def _text(option: Option, value: object) -> str:
+    if not isinstance(value, str) or not value:
+        raise _wrong(option, value)
+    return value
+
+
 def _texts(option: Option, value: object) -> tuple[str, ...]:
     if not isinstance(value, (list, tuple)):
-        raise _wrong(option, value, "a list")
+        raise _wrong(option, value, "as a list")
     for each in value:
         if not isinstance(each, str):
             raise _wrong(option, each)
@@ -213,6 +221,7 @@ _CONVERT: Mapping[Kind, Callable[[Option, object], object]] = {
     Kind.WORD: _word,
     Kind.WORDS: _words,
     Kind.ENTRIES: _texts,
+    Kind.TEXT: _text,
 }
 
 #: Checked values by ``Option.key``, those that were given only.
@@ -330,6 +339,23 @@ def parse_telegraf(content: bytes, source: str) -> Parsed:
         hypervisors.append(settings)
     hypervisors, shared = share_budget(hypervisors)
     return Parsed(hypervisors, told + [f"{source}: {text}" for text in shared])
+
+
+def for_uri(uri: str) -> Settings:
+    """Telegraf's defaults for a hypervisor.
+
+    :raises ConfigError: this is no connection URI.
+    """
+    return Settings(uri=_uri(TELEGRAF_OPTIONS["libvirt_uri"], uri))
+
+
+def seconds(text: str) -> float:
+    """A time as ``10``, ``0.5``, ``500ms`` or ``1m30s``, as an interval may be.
+
+    :raises ConfigError: it is none.
+    """
+    number = float(text) if _NUMBER.fullmatch(text) else text
+    return _seconds(TELEGRAF_OPTIONS["interval"], number)
 
 
 def _toml(content: bytes, source: str) -> dict[str, Any]:
@@ -475,6 +501,11 @@ def parse_collectd(config: Any, source: str) -> Parsed:
             " notifications when a domain hangs and when it is back"
         )
     return Parsed([settings], told + [f"{source}, {text}" for text in advice])
+
+
+def from_nothing() -> Parsed:
+    """What collectd samples without any ``<Module>`` block."""
+    return Parsed([_from_block({})], [])
 
 
 def _unknown_in_collectd(key: str) -> ConfigError:

@@ -346,22 +346,13 @@ class ValueLists:
             yield from _vcpu(vcpu, domain.stats, sample.node_cpus)
         for event in plan[Per.EVENT]:
             yield from _entries(event, domain.stats, "event", event.id)
-        # A disk's mirror comes after the disk, under the same name.
-        seen: set[str] = set()
-        for disk in plan[Per.DISK]:
-            name = self._disk_name(domain, disk)
-            if name is not None and name not in seen:
-                seen.add(name)
-                has_source = bool(_source(domain, disk))
-                for found in _entries(disk, domain.stats, "device", name):
-                    if has_source or not found[0].needs_source:
-                        yield found
-        seen.clear()
-        for nic in plan[Per.NIC]:
-            name = self._nic_name(domain, nic)
-            if name is not None and name not in seen:
-                seen.add(name)
-                yield from _entries(nic, domain.stats, "device", name)
+        for disk, name in _once_each(domain, "block", plan[Per.DISK], self._disk_name):
+            has_source = bool(_source(domain, disk))
+            for found in _entries(disk, domain.stats, "device", name):
+                if has_source or not found[0].needs_source:
+                    yield found
+        for nic, name in _once_each(domain, "net", plan[Per.NIC], self._nic_name):
+            yield from _entries(nic, domain.stats, "device", name)
 
     def _percent(
         self, domain: DomainSample, sample: Sample, interval_s: float
@@ -425,6 +416,29 @@ class ValueLists:
 
 _ROUND_ROWS = tuple(row for row in schema.OWN_VALUE_LISTS if not row.of_domain)
 _DOMAIN_ROWS = tuple(row for row in schema.OWN_VALUE_LISTS if row.of_domain)
+
+
+def _once_each(
+    domain: DomainSample,
+    word: str,
+    devices: Iterable[_Device],
+    named: Callable[[DomainSample, _Device], Optional[str]],
+) -> Iterator[tuple[_Device, str]]:
+    """Devices with their names, no device and no name twice.
+
+    While a disk is copied, libvirt lists the copy after it, under the same target.
+
+    :param word: ``block`` or ``net``, the devices' first word in the keys.
+    """
+    targets: set[str] = set()
+    names: set[str] = set()
+    for device in devices:
+        target = _text(domain.stats, f"{word}.{device.id}.name")
+        name = named(domain, device) if target not in targets else None
+        if name is not None and name not in names:
+            targets.add(target)
+            names.add(name)
+            yield device, name
 
 
 def _own_lists(
@@ -531,7 +545,7 @@ def _affinity(listed: Value, node_cpus: int) -> Iterator[tuple[int, float]]:
     :param node_cpus: how many the host has; 0 if that is not known.
     """
     words = listed.split(",") if isinstance(listed, str) else []
-    allowed = {int(word) for word in words if word.isascii() and word.isdigit()}
+    allowed = {int(word) for word in words if word.isascii() and word.isdigit() and len(word) < 6}
     for cpu in range(min(max(node_cpus, max(allowed, default=-1) + 1), MOST_CPUS)):
         yield cpu, float(cpu in allowed)
 

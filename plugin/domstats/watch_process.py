@@ -17,8 +17,9 @@ from __future__ import annotations
 import os
 import re
 import threading
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
-from typing import Collection, Dict, FrozenSet, Iterable, List, NamedTuple, Optional, Set, Tuple
+from typing import NamedTuple, Optional
 
 __all__ = ["GONE", "STOPPED", "WAITING", "ProcessWatch"]
 
@@ -53,13 +54,13 @@ class ProcessWatch:
     def __init__(self, proc: str = "/proc", patience: float = 0.25) -> None:
         self._proc = proc
         self._patience = patience
-        self._processes: Dict[str, _Process] = {}
-        self._again: Dict[str, Tuple[float, float]] = {}  # uuid: (not before, delay)
+        self._processes: dict[str, _Process] = {}
+        self._again: dict[str, tuple[float, float]] = {}  # uuid: (not before, delay)
         self._search: Optional[_Search] = None
-        self._wedged: List[_Search] = []
+        self._wedged: list[_Search] = []
         self._searched_at = float("-inf")
 
-    def look(self, uuids: Collection[str], now: float) -> Dict[str, str]:
+    def look(self, uuids: Collection[str], now: float) -> dict[str, str]:
         """Why domains must not be asked for monitor groups now: uuid to STOPPED, WAITING, GONE.
 
         `uuids` are all domains of the round (lower case, as libvirt has them): others are
@@ -71,12 +72,11 @@ class ProcessWatch:
             for uuid in [uuid for uuid in known if uuid not in wanted]:
                 del known[uuid]
         reasons = self.relook(wanted, now)
-        missing = {uuid for uuid in wanted if self._is_missing(uuid)}
-        found = self._search_for(missing, now)
+        found = self._search_for(wanted, now)
         reasons.update(self.relook(found, now))
         return reasons
 
-    def relook(self, uuids: Iterable[str], now: float) -> Dict[str, str]:
+    def relook(self, uuids: Iterable[str], now: float) -> dict[str, str]:
         """The same for some domains in the middle of a round: searches and forgets nothing."""
         reasons = {}
         for uuid in uuids:
@@ -92,7 +92,7 @@ class ProcessWatch:
                 reasons[uuid] = reason
         return reasons
 
-    def doubtful(self) -> FrozenSet[str]:
+    def doubtful(self) -> frozenset[str]:
         """Domains that waited uninterruptibly in one look so far: worth a relook in 50 ms."""
         return frozenset(
             uuid
@@ -120,8 +120,9 @@ class ProcessWatch:
         process = self._processes.get(uuid)
         return process is None or process.gone
 
-    def _search_for(self, missing: Set[str], now: float) -> List[str]:
+    def _search_for(self, wanted: set[str], now: float) -> list[str]:
         """Begin, await or take in a search; returns the domains whose process was found."""
+        missing = {uuid for uuid in wanted if self._is_missing(uuid)}
         self._put_wedged_aside(now)
         if self._search is None and self._is_search_due(missing, now):
             self._begin_search(now)
@@ -129,14 +130,14 @@ class ProcessWatch:
         if search is None or not search.awaited(self._patience):
             return []
         self._search = None
-        found = self._take_in(search.claims)
+        found = self._take_in(search.claims, wanted)
         for uuid in missing.difference(found):
             due, delay = self._again.get(uuid, (now, _BACKOFF[0]))
             if due <= now:
                 self._again[uuid] = (now + delay, min(2 * delay, _BACKOFF[1]))
         return found
 
-    def _is_search_due(self, missing: Set[str], now: float) -> bool:
+    def _is_search_due(self, missing: set[str], now: float) -> bool:
         if now - self._searched_at < _GAP or len(self._wedged) >= _WEDGED_MOST:
             return False
         return any(uuid not in self._again or self._again[uuid][0] <= now for uuid in missing)
@@ -159,13 +160,14 @@ class ProcessWatch:
             self._wedged.append(search)
             self._search = None
 
-    def _take_in(self, claims: Dict[str, List[_Claim]]) -> List[str]:
+    def _take_in(self, claims: dict[str, list[_Claim]], wanted: set[str]) -> list[str]:
         # Any user of the host can start a process with somebody's uuid in its command line. The
         # owner doesn't tell the real one (each guest may run as a user of its own), nor does the
         # program (its path is the domain's setting). So of two that claim one domain neither is
         # trusted: the domain has no hint, and nobody can have one hidden from us as stopped.
         found = []
-        for uuid, claimants in claims.items():
+        for uuid in wanted.intersection(claims):
+            claimants = claims[uuid]
             process = self._processes.get(uuid)
             if len(claimants) > 1 or (process is not None and not process.gone):
                 self._processes.pop(uuid, None)
@@ -205,11 +207,11 @@ class _Search:
     """One pass through /proc for processes that claim a domain, run in a thread."""
 
     proc: str
-    skip: Set[int]
+    skip: set[int]
     begun: float
     at: int = 0  # the pid being read, and so the one that a stuck search is stuck in
     late: bool = False
-    claims: Dict[str, List[_Claim]] = field(default_factory=dict)
+    claims: dict[str, list[_Claim]] = field(default_factory=dict)
     done: threading.Event = field(default_factory=threading.Event)
 
     def awaited(self, patience: float) -> bool:
@@ -236,7 +238,7 @@ class _Search:
             self.claims.setdefault(uuid, []).append(_Claim(pid, seen.start))
 
 
-def _pids(proc: str) -> List[int]:
+def _pids(proc: str) -> list[int]:
     try:
         names = os.listdir(proc)
     except OSError:

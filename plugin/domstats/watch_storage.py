@@ -23,18 +23,9 @@ import os
 import re
 import threading
 import time
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
-from typing import (
-    Callable,
-    Collection,
-    Dict,
-    FrozenSet,
-    Iterable,
-    List,
-    Optional,
-    Set,
-    Tuple,
-)
+from typing import Callable, Optional
 
 __all__ = [
     "Mount",
@@ -49,9 +40,39 @@ __all__ = [
 # File systems (mountinfo's type, up to a dot) in which a look at a file may wait for another
 # machine, or for a daemon of this one.
 REMOTE_KINDS = frozenset(
-    "9p acfs afs beegfs ceph cifs coda davfs fuse fuseblk gfs gfs2 glusterfs gpfs lustre mmfs "
-    "moosefs ncpfs nfs nfs4 ocfs2 orangefs panfs pvfs2 quobyte smb2 smb3 smbfs vboxsf virtiofs "
-    "wekafs".split()
+    [
+        "9p",
+        "acfs",
+        "afs",
+        "beegfs",
+        "ceph",
+        "cifs",
+        "coda",
+        "davfs",
+        "fuse",
+        "fuseblk",
+        "gfs",
+        "gfs2",
+        "glusterfs",
+        "gpfs",
+        "lustre",
+        "mmfs",
+        "moosefs",
+        "ncpfs",
+        "nfs",
+        "nfs4",
+        "ocfs2",
+        "orangefs",
+        "panfs",
+        "pvfs2",
+        "quobyte",
+        "smb2",
+        "smb3",
+        "smbfs",
+        "vboxsf",
+        "virtiofs",
+        "wekafs",
+    ]
 )
 # Not probed, but not touched either: a look at a name in there mounts something.
 _TRIGGERS = frozenset({"autofs"})
@@ -98,7 +119,7 @@ class MountTable:
     def __init__(self, text: str) -> None:
         mounts = [mount for mount in map(_mount, text.split("\n")) if mount is not None]
         idents = {mount.ident for mount in mounts}
-        self._steps: Dict[Tuple[int, str], Mount] = {}
+        self._steps: dict[tuple[int, str], Mount] = {}
         for mount in mounts:
             # The root, and what is left of a table in a chroot, has a parent that isn't shown.
             shown = mount.parent in idents and mount.parent != mount.ident
@@ -109,7 +130,7 @@ class MountTable:
 
         None is where one comes from at "/", and where one is if nothing is known.
         """
-        passed: Set[int] = set()
+        passed: set[int] = set()
         while True:
             above = self._steps.get((mount.ident, point)) if mount is not None else None
             above = above or self._steps.get((0, point))
@@ -150,7 +171,7 @@ class _Place:
 
 def remote_mounts(
     path: str, table: MountTable, readlink: Callable[[str], str] = os.readlink
-) -> FrozenSet[Mount]:
+) -> frozenset[Mount]:
     """The network and FUSE mounts that one needs to get at `path`, an absolute one.
 
     Links are followed as the kernel would, but nothing is read on such a mount or behind it:
@@ -218,7 +239,7 @@ class _Probing:
     """What is known of a mount: `asked` and `answered` are the rounds of the last probe begun
     and of the last one that answered in its own round."""
 
-    domains: Set[str] = field(default_factory=set)
+    domains: set[str] = field(default_factory=set)
     asked: int = 0
     answered: int = 0
     under_way: bool = False
@@ -237,8 +258,8 @@ class StorageBook:
     def __init__(self) -> None:
         self._round = 0
         self._now = 0.0
-        self._lies_on: Dict[str, FrozenSet[Mount]] = {}
-        self._mounts: Dict[Mount, _Probing] = {}
+        self._lies_on: dict[str, frozenset[Mount]] = {}
+        self._mounts: dict[Mount, _Probing] = {}
 
     def begin(self, now: float) -> None:
         """A round begins: no mount has answered in it yet. `now` in seconds, as `since` gives."""
@@ -248,7 +269,7 @@ class StorageBook:
             if probing.since is None:
                 probing.since = now
 
-    def place(self, uuid: str, mounts: FrozenSet[Mount]) -> None:
+    def place(self, uuid: str, mounts: frozenset[Mount]) -> None:
         """A domain's disks lie on these mounts, and on no others any more."""
         for mount in self._lies_on.pop(uuid, frozenset()) - mounts:
             probing = self._mounts[mount]
@@ -260,7 +281,7 @@ class StorageBook:
             probing = self._mounts.setdefault(mount, _Probing(since=self._now))
             probing.domains.add(uuid)
 
-    def due(self) -> List[Mount]:
+    def due(self) -> list[Mount]:
         """The mounts at which a probe is to be begun now."""
         return [mount for mount in self._mounts if self.is_due(mount)]
 
@@ -297,11 +318,11 @@ class StorageBook:
         probing.since = None
         return True
 
-    def withheld(self) -> FrozenSet[str]:
+    def withheld(self) -> frozenset[str]:
         """The domains with a disk on a mount that has not answered in this round."""
         return frozenset().union(*(probing.domains for probing in self._silent().values()))
 
-    def silent(self) -> Tuple[str, ...]:
+    def silent(self) -> tuple[str, ...]:
         """The mount points, sorted, that hold a disk and have not answered in this round."""
         return tuple(sorted(mount.point for mount in self._silent()))
 
@@ -321,7 +342,7 @@ class StorageBook:
         ]
         return min(times, default=None)
 
-    def blind(self) -> Tuple[str, ...]:
+    def blind(self) -> tuple[str, ...]:
         """The mount points that we are not allowed to probe: nobody is withheld for them."""
         return tuple(
             sorted(
@@ -331,7 +352,7 @@ class StorageBook:
             )
         )
 
-    def _silent(self) -> Dict[Mount, _Probing]:
+    def _silent(self) -> dict[Mount, _Probing]:
         return {
             mount: probing
             for mount, probing in self._mounts.items()
@@ -371,12 +392,12 @@ class StorageWatch:
         self._probe = probe
         self._readlink = readlink
         self._clock = clock
-        self._paths: Dict[str, Tuple[str, ...]] = {}
+        self._paths: dict[str, tuple[str, ...]] = {}
         self._mounts_text = ""
         self._table: Optional[MountTable] = None  # none before the first round
         self._lock = threading.Lock()  # for all that follows
         self._book = StorageBook()
-        self._threads: Dict[Mount, threading.Thread] = {}
+        self._threads: dict[Mount, threading.Thread] = {}
         self._closed = False
         self._work = threading.Condition(self._lock)
         self._answers = threading.Condition(self._lock)
@@ -423,7 +444,7 @@ class StorageWatch:
             text = self._read_mounts()
         except OSError:
             text = ""  # no table, no hints
-        moved: Dict[str, FrozenSet[Mount]] = {}
+        moved: dict[str, frozenset[Mount]] = {}
         if self._table is None or text != self._mounts_text:
             self._mounts_text = text
             self._table = MountTable(text)
@@ -434,7 +455,7 @@ class StorageWatch:
                 self._book.place(uuid, mounts)
             self._set_to_work()
 
-    def withheld(self) -> FrozenSet[str]:
+    def withheld(self) -> frozenset[str]:
         """The domains that must not be asked for their disks at the moment.
 
         Those with a disk on a mount that has not answered in this round, by a probe begun in it.
@@ -452,7 +473,7 @@ class StorageWatch:
             self._answers.wait_for(lambda: self._closed or not self._book.hoped_for(), timeout)
             return not self._book.silent()
 
-    def silent(self) -> Tuple[str, ...]:
+    def silent(self) -> tuple[str, ...]:
         """The mount points, sorted, that hold a disk and have not answered in this round."""
         with self._lock:
             return self._book.silent()
@@ -463,7 +484,7 @@ class StorageWatch:
         with self._lock:
             return self._book.since(mount)
 
-    def blind(self) -> Tuple[str, ...]:
+    def blind(self) -> tuple[str, ...]:
         """The mount points, sorted, that this process is not allowed to probe: a FUSE mount of
         another user without `allow_other`, a folder above it that is closed to us. Nobody is
         withheld for them, so their domains are not protected; worth telling the user."""
@@ -477,7 +498,7 @@ class StorageWatch:
             self._work.notify_all()
             self._answers.notify_all()
 
-    def _lies_on(self, paths: Iterable[str], table: MountTable) -> FrozenSet[Mount]:
+    def _lies_on(self, paths: Iterable[str], table: MountTable) -> frozenset[Mount]:
         return frozenset().union(*(remote_mounts(path, table, self._readlink) for path in paths))
 
     def _set_to_work(self) -> None:

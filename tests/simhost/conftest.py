@@ -59,6 +59,7 @@ def host(shared_host):
     control.heal_storage(STORAGE)
     control.resume()
     wait_until(lambda: control.statistics()["workers"]["busy"] == 0)
+    assert control.statistics()["mistakes"] == []
 
 
 @pytest.fixture

@@ -80,11 +80,12 @@ class Control:
         names: Names = None,
         count: int | None = None,
         running: bool = True,
+        uuid: str | None = None,
         **shape,
     ) -> list[str]:
         """New domains, by name (any text, also a hostile one) or so many. `shape` overrides
         fields of model.Shape (vcpus=…, disks=…, storage=…). Gives their names."""
-        return self._order("add", names=names, count=count, running=running, shape=shape)
+        return self._order("add", names=names, count=count, running=running, uuid=uuid, shape=shape)
 
     def remove(self, names: Names = None, count: int | None = None) -> list[str]:
         """Stop and undefine domains. Gives their names."""
@@ -194,7 +195,8 @@ class Control:
         """A dict with: calls (by procedure name), errors (by code, as text), workers (busy,
         priority_busy, most, priority_most, queued, queued_most, held: number of workers by
         client), connections (open, ever), frozen (names of guests frozen by clients' asking,
-        once per freeze), hung (names), pings, keepalive_deaths, domains (how many)."""
+        once per freeze), hung (names), pings (of clients), pongs (of clients),
+        keepalive_deaths, domains (how many), mistakes (errors of the simulation itself)."""
         return self._order("statistics")
 
     def asked(self, names: Names = None) -> dict[str, dict[str, int]]:
@@ -217,6 +219,7 @@ class Orders:
         self._server = server
         self._hypervisor = server.hypervisor
         self._random = random.Random(server.hypervisor.seed)
+        self._freeze = 0.0  # seconds to stand still once the answer is on its way
 
     async def listen(self, path: str) -> None:
         await asyncio.start_unix_server(self._connected, path, limit=1 << 24)
@@ -229,6 +232,9 @@ class Orders:
                 return
             answer = await self._obey(json.loads(line))
             writer.write((json.dumps(answer) + "\n").encode())
+            if self._freeze:
+                time.sleep(self._freeze)  # of the whole process, on purpose
+                self._freeze = 0.0
 
     async def _obey(self, request: dict[str, Any]) -> dict[str, Any]:
         order = request.pop("order")
@@ -266,12 +272,12 @@ class Orders:
     def order_heal_storage(self, storage):
         self._hypervisor.heal_storage(storage)
 
-    def order_add(self, names, count, running, shape):
+    def order_add(self, names, count, running, uuid, shape):
         if "perf_events" in shape:
             shape["perf_events"] = tuple(shape["perf_events"])
         wanted: Shape = replace(self._hypervisor.default_shape, **shape)
         all_names = names if names is not None else [None] * (1 if count is None else count)
-        return [self._hypervisor.add(name, wanted, running).name for name in all_names]
+        return [self._hypervisor.add(name, wanted, running, uuid).name for name in all_names]
 
     def order_remove(self, names, count):
         return self._each(names, count, self._hypervisor.remove)
@@ -353,8 +359,7 @@ class Orders:
             await self._server.accept()
 
     def order_freeze(self, seconds):
-        # late enough for the answer to this order to be on its way
-        asyncio.get_running_loop().call_later(0.005, time.sleep, seconds)
+        self._freeze = seconds
 
     def order_statistics(self):
         server, pool = self._server, self._server.pool
@@ -374,8 +379,10 @@ class Orders:
             "frozen": list(self._hypervisor.frozen_by_asking),
             "hung": [d.name for d in self._hypervisor.domains.values() if d.hung],
             "pings": server.tally.pings,
+            "pongs": server.tally.pongs,
             "keepalive_deaths": server.tally.keepalive_deaths,
             "domains": len(self._hypervisor.domains),
+            "mistakes": server.tally.mistakes,
         }
 
     def order_asked(self, names):

@@ -17,7 +17,6 @@ _MANY = 100_000
 _HOSTILE_TEXTS = (
     b"new\nline",
     b'comma,space equals=quote"backslash\\',
-    b"not utf-8 \xff\xfe\x80",
     b"",
     b"\x1b[31mred\x07",
     "\u202egnp.exe \U0001f525".encode(),
@@ -26,6 +25,7 @@ _HOSTILE_TEXTS = (
     b"${PATH} $(reboot) `id`",
     b"nul\0inside",
 )
+_BROKEN_TEXT = b"not utf-8 \xff\xfe\x80"
 _UNKNOWN = (
     wire.Parameter("quantum.entanglement", wire.ULLONG, 42),
     wire.Parameter("vcpu.0.teleports.sum", wire.ULLONG, 7),
@@ -68,11 +68,18 @@ def _hostile_texts(parameters: list[wire.Parameter]) -> list[wire.Parameter]:
     return turned + [wire.Parameter(f"text.{n}", wire.STRING, t) for n, t in enumerate(texts)]
 
 
+def _broken_texts(parameters: list[wire.Parameter]) -> list[wire.Parameter]:
+    """Not UTF-8: libvirt-python cannot even hand the answer over (UnicodeDecodeError)."""
+    return [*parameters, wire.Parameter("cpu.mood", wire.STRING, _BROKEN_TEXT)]
+
+
+_HOSTILE_KEYS = ("", ".", "..", "cpu", "cpu.", "block.-1.rd.bytes", "block.99999999999.rd.bytes")
+_HOSTILE_KEYS += ("vcpu.x.time", "net.0", "a b,c=d", "new\nline", "cpu.time\0.x")
+
+
 def _hostile_keys(parameters: list[wire.Parameter]) -> list[wire.Parameter]:
     """libvirt's client cuts names at 79 bytes or refuses them, so these are short."""
-    odd = ("", ".", "..", "cpu", "cpu.", "block.-1.rd.bytes", "block.99999999999.rd.bytes")
-    more = ("vcpu.x.time", "net.0", "a b,c=d", "new\nline", "cpu.time\0.x", "\udcff\udcfe")
-    return parameters + [wire.Parameter(name, wire.ULLONG, 1) for name in odd + more]
+    return parameters + [wire.Parameter(name, wire.ULLONG, 1) for name in _HOSTILE_KEYS]
 
 
 def _extreme(parameters: list[wire.Parameter]) -> list[wire.Parameter]:
@@ -111,6 +118,7 @@ OF_RECORDS: dict[str, Callable[[Answer], Answer]] = {
     "unknown_types": _each(lambda p: [*p, wire.Parameter("cpu.odd", 99, "?")]),
     "hostile_texts": _each(_hostile_texts),
     "hostile_keys": _each(_hostile_keys),
+    "broken_texts": _each(_broken_texts),
     "extreme": _each(_extreme),
     "backwards": _each(_backwards),
     "empty": lambda answer: [],

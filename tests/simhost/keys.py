@@ -6,7 +6,8 @@ A counter is a known function of time, so that a test can tell whether a sample 
 
     value = base + rate * tick // 10,    tick = floor(10 * seconds since the server's epoch)
 
-where base and rate (per second) follow from seed, uuid and key alone; see `expected`."""
+where base and rate (per second) follow from seed, uuid and key alone; see `expected`. A domain
+that is off has counted nothing."""
 
 from __future__ import annotations
 
@@ -51,8 +52,17 @@ COSTS = {
 }
 CLASSIC_COST = 0.002  # of one monitor round trip of a classic call
 
-# What a key needs to be in an answer: nothing, a running domain, or its monitor.
-ALWAYS, RUNNING, MONITOR = range(3)
+# What a key needs to be in an answer: nothing, the domain's process, its monitor, or its disks'
+# files, which the monitor tells of while the domain runs.
+NOTHING, PROCESS, MONITOR, FILES = range(4)
+
+# How much an answer can tell: of a domain that is off, without its monitor, everything.
+OFF, PARTIAL, FULL = "off", "partial", "full"
+TOLD = {
+    OFF: {NOTHING, FILES},
+    PARTIAL: {NOTHING, PROCESS},
+    FULL: {NOTHING, PROCESS, MONITOR, FILES},
+}
 
 
 class Moves(NamedTuple):
@@ -105,24 +115,24 @@ _KVM_VM = (
 KEYS: dict[int, dict[str, tuple[Key, ...]]] = {
     STATE: {
         "": (
-            Key("state.state", wire.INT, ALWAYS, "state"),
-            Key("state.reason", wire.INT, ALWAYS, "reason"),
+            Key("state.state", wire.INT, NOTHING, "state"),
+            Key("state.reason", wire.INT, NOTHING, "reason"),
         )
     },
     CPU: {
         "": (
-            Key("cpu.time", wire.ULLONG, RUNNING, Moves(50 * _NS, 400_000_000)),
-            Key("cpu.user", wire.ULLONG, RUNNING, Moves(10 * _NS, 80_000_000)),
-            Key("cpu.system", wire.ULLONG, RUNNING, Moves(20 * _NS, 150_000_000)),
-            Key("cpu.cache.monitor.count", wire.UINT, RUNNING, Moves(0, 0)),
+            Key("cpu.time", wire.ULLONG, NOTHING, Moves(50 * _NS, 400_000_000)),
+            Key("cpu.user", wire.ULLONG, NOTHING, Moves(10 * _NS, 80_000_000)),
+            Key("cpu.system", wire.ULLONG, NOTHING, Moves(20 * _NS, 150_000_000)),
+            Key("cpu.cache.monitor.count", wire.UINT, PROCESS, Moves(0, 0)),
             Key("cpu.haltpoll.success.time", wire.ULLONG, MONITOR, Moves(_NS, 1_000_000)),
             Key("cpu.haltpoll.fail.time", wire.ULLONG, MONITOR, Moves(_NS, 2_000_000)),
         )
     },
     BALLOON: {
         "": (
-            Key("balloon.current", wire.ULLONG, ALWAYS, "balloon"),
-            Key("balloon.maximum", wire.ULLONG, ALWAYS, "memory"),
+            Key("balloon.current", wire.ULLONG, NOTHING, "balloon"),
+            Key("balloon.maximum", wire.ULLONG, NOTHING, "memory"),
         ),
         "balloon_driver": (
             Key("balloon.swap_in", wire.ULLONG, MONITOR, Moves(0, 3)),
@@ -142,14 +152,14 @@ KEYS: dict[int, dict[str, tuple[Key, ...]]] = {
     },
     VCPU: {
         "": (
-            Key("vcpu.current", wire.UINT, ALWAYS, "vcpus_online"),
-            Key("vcpu.maximum", wire.UINT, ALWAYS, "vcpus_maximum"),
+            Key("vcpu.current", wire.UINT, NOTHING, "vcpus_online"),
+            Key("vcpu.maximum", wire.UINT, NOTHING, "vcpus_maximum"),
         ),
         "vcpus": (
-            Key("vcpu.{n}.state", wire.INT, RUNNING, "state"),
-            Key("vcpu.{n}.time", wire.ULLONG, RUNNING, Moves(20 * _NS, 180_000_000)),
-            Key("vcpu.{n}.wait", wire.ULLONG, RUNNING, Moves(0, 0)),
-            Key("vcpu.{n}.delay", wire.ULLONG, RUNNING, Moves(_NS, 3_000_000)),
+            Key("vcpu.{n}.state", wire.INT, PROCESS, "state"),
+            Key("vcpu.{n}.time", wire.ULLONG, PROCESS, Moves(20 * _NS, 180_000_000)),
+            Key("vcpu.{n}.wait", wire.ULLONG, PROCESS, Moves(0, 0)),
+            Key("vcpu.{n}.delay", wire.ULLONG, PROCESS, Moves(_NS, 3_000_000)),
         ),
         "kvm": tuple(
             Key(f"vcpu.{{n}}.{name}.cur", wire.BOOLEAN, MONITOR, "no")
@@ -159,25 +169,25 @@ KEYS: dict[int, dict[str, tuple[Key, ...]]] = {
         ),
     },
     INTERFACE: {
-        "": (Key("net.count", wire.UINT, RUNNING, "interface_count"),),
+        "": (Key("net.count", wire.UINT, PROCESS, "interface_count"),),
         "interfaces": (
-            Key("net.{n}.name", wire.STRING, RUNNING, "name"),
-            Key("net.{n}.rx.bytes", wire.ULLONG, RUNNING, Moves(5_000_000_000, 120_000)),
-            Key("net.{n}.rx.pkts", wire.ULLONG, RUNNING, Moves(8_000_000, 150)),
-            Key("net.{n}.rx.errs", wire.ULLONG, RUNNING, Moves(0, 0)),
-            Key("net.{n}.rx.drop", wire.ULLONG, RUNNING, Moves(10, 1)),
-            Key("net.{n}.tx.bytes", wire.ULLONG, RUNNING, Moves(3_000_000_000, 90_000)),
-            Key("net.{n}.tx.pkts", wire.ULLONG, RUNNING, Moves(6_000_000, 130)),
-            Key("net.{n}.tx.errs", wire.ULLONG, RUNNING, Moves(0, 0)),
-            Key("net.{n}.tx.drop", wire.ULLONG, RUNNING, Moves(0, 0)),
+            Key("net.{n}.name", wire.STRING, PROCESS, "name"),
+            Key("net.{n}.rx.bytes", wire.ULLONG, PROCESS, Moves(5_000_000_000, 120_000)),
+            Key("net.{n}.rx.pkts", wire.ULLONG, PROCESS, Moves(8_000_000, 150)),
+            Key("net.{n}.rx.errs", wire.ULLONG, PROCESS, Moves(0, 0)),
+            Key("net.{n}.rx.drop", wire.ULLONG, PROCESS, Moves(10, 1)),
+            Key("net.{n}.tx.bytes", wire.ULLONG, PROCESS, Moves(3_000_000_000, 90_000)),
+            Key("net.{n}.tx.pkts", wire.ULLONG, PROCESS, Moves(6_000_000, 130)),
+            Key("net.{n}.tx.errs", wire.ULLONG, PROCESS, Moves(0, 0)),
+            Key("net.{n}.tx.drop", wire.ULLONG, PROCESS, Moves(0, 0)),
         ),
     },
     BLOCK: {
-        "": (Key("block.count", wire.UINT, ALWAYS, "image_count"),),
+        "": (Key("block.count", wire.UINT, NOTHING, "image_count"),),
         "disks": (
-            Key("block.{n}.name", wire.STRING, ALWAYS, "target"),
-            Key("block.{n}.path", wire.STRING, ALWAYS, "path"),
-            Key("block.{n}.backingIndex", wire.UINT, RUNNING, "index"),
+            Key("block.{n}.name", wire.STRING, NOTHING, "target"),
+            Key("block.{n}.path", wire.STRING, NOTHING, "path"),
+            Key("block.{n}.backingIndex", wire.UINT, PROCESS, "index"),
         ),
         "frontend": (
             Key("block.{n}.rd.reqs", wire.ULLONG, MONITOR, Moves(500_000, 25)),
@@ -190,12 +200,12 @@ KEYS: dict[int, dict[str, tuple[Key, ...]]] = {
             Key("block.{n}.fl.times", wire.ULLONG, MONITOR, Moves(9 * _NS, 900_000)),
         ),
         "image": (
-            Key("block.{n}.allocation", wire.ULLONG, MONITOR, "allocation"),
-            Key("block.{n}.capacity", wire.ULLONG, MONITOR, "capacity"),
-            Key("block.{n}.physical", wire.ULLONG, MONITOR, "physical"),
+            Key("block.{n}.allocation", wire.ULLONG, FILES, "allocation"),
+            Key("block.{n}.capacity", wire.ULLONG, FILES, "capacity"),
+            Key("block.{n}.physical", wire.ULLONG, FILES, "physical"),
         ),
     },
-    PERF: {"perf_events": (Key("perf.{n}", wire.ULLONG, RUNNING, Moves(1_000_000, 2000)),)},
+    PERF: {"perf_events": (Key("perf.{n}", wire.ULLONG, PROCESS, Moves(1_000_000, 2000)),)},
     IOTHREAD: {
         "iothread_count": (Key("iothread.count", wire.UINT, MONITOR, "iothread_count"),),
         "iothreads": (

@@ -13,11 +13,12 @@ from typing import Callable
 from . import keys, wire
 
 RUNNING, PAUSED, SHUTOFF = 1, 3, 5
-BY_BOOT, BY_USER = 1, 1
+BY_BOOT, BY_USER, DESTROYED = 1, 1, 2
 # controlInfo: state, and nothing to add
 CONTROL_OK, CONTROL_OCCUPIED = 0, 2
 # Lifecycle events and their details.
 DEFINED, UNDEFINED, STARTED, SUSPENDED, RESUMED, STOPPED = range(6)
+BY_DESTROY = 1
 _RENAMED_FROM, _RENAMED_TO = 1, 2
 
 _NAMESPACE = uuids.UUID("5d0b8a52-6f0e-4c64-9a1c-0c6f0f6a7a11")
@@ -61,9 +62,10 @@ class Shape:
     memory: int = 2 * 1024 * 1024  # KiB
     kvm: bool = False
     balloon_driver: bool = True
-    cdrom: bool = False
+    cdrom: str = ""  # target of a drive without a medium
     perf_events: tuple[str, ...] = ()
     storage: str = "local"
+    title: str | None = None  # "Guest 7" and so on by default
 
 
 class Domain:
@@ -125,6 +127,11 @@ class Domain:
     def iothread_count(self) -> int:
         return self.shape.iothreads
 
+    @property
+    def most_told(self) -> str:
+        """How much an answer can tell of it while it answers."""
+        return keys.FULL if self.running else keys.OFF
+
     def changed(self) -> None:
         """What clients see of it is different from now on."""
         self.version += 1
@@ -141,7 +148,9 @@ class Domain:
         for n, interface in enumerate(self.interfaces):
             if name in (interface.name, interface.mac):
                 return n, interface
-        raise wire.Refusal(wire.INVALID_ARG, f"invalid path, '{name}' is not a known interface")
+        raise wire.Refusal(
+            wire.INVALID_ARG, f"'{name}' is not a known interface", wire.FROM_DOMAIN
+        )
 
     def take_job(self, api: str) -> bool:
         """Take the job lock for a call; False when somebody else holds it."""
@@ -190,7 +199,7 @@ def _disks(uuid: str, shape: Shape, folder: str) -> list[Disk]:
             index += 1
         disks.append(Disk(target, chain, shape.storage))
     if shape.cdrom:
-        disks.append(Disk("sda", []))
+        disks.append(Disk(shape.cdrom, []))
     return disks
 
 
@@ -246,7 +255,7 @@ class Hypervisor:
         shape = shape or self.default_shape
         folder = self.storage(shape.storage).folder
         domain = Domain(name, uuid, self._take_id() if running else -1, shape, folder)
-        domain.title = f"Guest {number}"
+        domain.title = f"Guest {number}" if shape.title is None else shape.title
         domain.metadata[NOVA] = _nova(number)
         self.domains[domain.uuid_bytes] = domain
         self._names[name] = domain
@@ -262,9 +271,9 @@ class Hypervisor:
         if self._names.get(domain.name) is domain:
             del self._names[domain.name]
         if was_running:
-            self._tell(domain, STOPPED, 0)
+            self._tell(domain, STOPPED, BY_DESTROY)
             domain.id = -1
-        domain.state, domain.reason = SHUTOFF, 1
+        domain.state, domain.reason = SHUTOFF, DESTROYED
         domain.changed()
         self._tell(domain, UNDEFINED, 0)
         domain.tell_waiters()
@@ -276,9 +285,9 @@ class Hypervisor:
         self._tell(domain, STARTED, 0)
 
     def stop(self, domain: Domain) -> None:
-        """Shut a domain off; it stays defined."""
-        self._tell(domain, STOPPED, 0)
-        domain.id, domain.state, domain.reason = -1, SHUTOFF, 1
+        """Destroy a domain, as `virsh destroy` does; it stays defined."""
+        self._tell(domain, STOPPED, BY_DESTROY)
+        domain.id, domain.state, domain.reason = -1, SHUTOFF, DESTROYED
         domain.hung, domain.frozen_by = False, None
         domain.changed()
         domain.tell_waiters()

@@ -75,4 +75,4 @@ async def ask_monitor(
 def lock_timeout(domain: Domain) -> wire.Refusal:
     """What a classic call answers when it did not get the job in time."""
     detail = f"cannot acquire state change lock (held by monitor={domain.job})"
-    return wire.Refusal(wire.OPERATION_TIMEOUT, detail)
+    return wire.Refusal(wire.OPERATION_TIMEOUT, detail, wire.FROM_NONE)

@@ -56,12 +56,12 @@ def _nothing(server: Server, call: Call) -> bytes:
     return _NO_ANSWER
 
 
-_KEEPALIVE, _FEATURES = 10, {3, 4, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16}
+KEEPALIVE, _FEATURES = 10, {3, 4, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16}
 
 
 def _supports_feature(server: Server, call: Call) -> bytes:
     feature = call.arguments.int32()
-    if feature == _KEEPALIVE:
+    if feature == KEEPALIVE:
         call.client.start_keepalive()
     return xdr.int32(feature in _FEATURES)
 

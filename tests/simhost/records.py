@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple, Union
 
@@ -24,16 +25,19 @@ class Described(NamedTuple):
     needs: int
 
 
-class _Vcpu(NamedTuple):
+@dataclass
+class _Vcpu:
     state: int = 1  # running
     no: bool = False
 
 
-class _EmptyDrive(NamedTuple):
+@dataclass
+class _EmptyDrive:
     target: str
 
 
-class _Count(NamedTuple):
+@dataclass
+class _Count:
     image_count: int
 
 
@@ -149,7 +153,7 @@ class Template:
                 pieces += (b"".join(fixed), 0)
                 fixed = []
                 self._curves.append((source.base, source.rate))
-                self._early.append(needs != keys.MONITOR)
+                self._early.append(needs in keys.TOLD[keys.PARTIAL])
             else:
                 fixed.append(_label(field, type) + wire.TYPED[type](source))
         pieces.append(b"".join(fixed))
@@ -173,9 +177,11 @@ class Template:
         return self._pack(*pieces)
 
 
-def _source(of: int, key: keys.Key, device: Device) -> Source | None:
+def _source(of: int | None, key: keys.Key, device: Device) -> Source | None:
     if not isinstance(key.source, keys.Moves):
         return getattr(device.holder, key.source, None)
+    if of is None:
+        return 0
     curve = keys.curve(of, _field(key.pattern, device.place), key.source)
     return curve if curve.rate else curve.base
 
@@ -187,12 +193,13 @@ class Records:
         self._seed = seed
 
     def describe(
-        self, domain: Domain, groups: int, level: int, backing: bool = False
+        self, domain: Domain, groups: int, level: str, backing: bool = False
     ) -> list[Described]:
-        """Each parameter with its value or curve, in libvirt's order. `level` is
-        the most that keys may need: keys.ALWAYS, RUNNING or MONITOR."""
+        """Each parameter with its value or curve, in libvirt's order. `level` is how much can be
+        told: keys.OFF, PARTIAL or FULL."""
         described: list[Described] = []
-        of = keys.fingerprint(self._seed, domain.uuid)
+        of = None if level == keys.OFF else keys.fingerprint(self._seed, domain.uuid)
+        told = keys.TOLD[level]
         for group, devices in _DEVICES.items():
             if not groups & group:
                 continue
@@ -200,7 +207,7 @@ class Records:
             for device in devices(domain, backing):
                 for part in device.parts:
                     for key in tables[part]:
-                        if key.needs > level:
+                        if key.needs not in told:
                             continue
                         source = _source(of, key, device)
                         if source is not None:
@@ -209,7 +216,7 @@ class Records:
         return described
 
     def record(
-        self, domain: Domain, groups: int, level: int, tick: int, backing: bool = False
+        self, domain: Domain, groups: int, level: str, tick: int, backing: bool = False
     ) -> bytes:
         """A whole remote_domain_stats_record, all of it of one moment."""
         wanted = (groups, level, backing)
@@ -221,7 +228,7 @@ class Records:
         return template.encode(tick)
 
     def piece(
-        self, domain: Domain, group: int, level: int, before: int, tick: int, backing: bool
+        self, domain: Domain, group: int, level: str, before: int, tick: int, backing: bool
     ) -> tuple[int, bytes]:
         """One group's parameters, how many and their bytes; as of `before` and `tick`, the
         moments before and after the monitor was asked."""
@@ -237,7 +244,7 @@ class Records:
         wanted = (groups, "described")
         described = domain.kept.get(wanted)
         if described is None:
-            described = domain.kept[wanted] = self.describe(domain, groups, keys.MONITOR)
+            described = domain.kept[wanted] = self.describe(domain, groups, keys.FULL)
         return {
             field: source.at(tick) if isinstance(source, keys.Curve) else source
             for field, _, source, _ in described

@@ -8,6 +8,7 @@ import inspect
 import itertools
 import os
 import time
+import traceback
 from collections import Counter
 from dataclasses import dataclass, field
 
@@ -44,7 +45,9 @@ class Tally:
     errors: Counter = field(default_factory=Counter)
     connections: int = 0
     pings: int = 0
+    pongs: int = 0
     keepalive_deaths: int = 0
+    mistakes: list[str] = field(default_factory=list)  # the simulation's own
 
 
 class Server:
@@ -130,6 +133,11 @@ class Server:
             body, status = await self._answer(procedure, call), wire.OK
         except wire.Refusal as refusal:
             self.tally.errors[refusal.code] += 1
+            body, status = refusal.body(), wire.ERROR
+        except Exception as mistake:
+            traceback.print_exc()
+            self.tally.mistakes.append(repr(mistake))
+            refusal = wire.Refusal(wire.INTERNAL_ERROR, f"simhost: {mistake!r}")
             body, status = refusal.body(), wire.ERROR
         reply = message._replace(type=wire.REPLY, status=status, body=body)
         client.answer(reply, mode)
@@ -273,6 +281,8 @@ class Client(asyncio.Protocol):
             self._server.tally.pings += 1
             if self._server.faults.answer_pings:
                 self._send_keepalive(wire.PONG)
+        elif message.procedure == wire.PONG:
+            self._server.tally.pongs += 1
 
     def _send_keepalive(self, procedure: int) -> None:
         self._transport.write(

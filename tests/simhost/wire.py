@@ -147,7 +147,7 @@ def read_record(reader: xdr.Reader) -> tuple[Identity, list[Parameter]]:
 INTERNAL_ERROR, NO_SUPPORT, INVALID_ARG, OPERATION_FAILED = 1, 3, 8, 9
 OPERATION_DENIED, SYSTEM_ERROR, RPC, NO_DOMAIN = 29, 38, 39, 42
 OPERATION_INVALID, OPERATION_TIMEOUT, ARGUMENT_UNSUPPORTED, NO_METADATA = 55, 68, 74, 80
-FROM_RPC, FROM_QEMU, FROM_REMOTE, FROM_DOMAIN = 7, 10, 13, 20
+FROM_NONE, FROM_RPC, FROM_QEMU, FROM_DOMAIN = 0, 7, 10, 20
 _LEVEL_ERROR = 2
 
 # The text libvirt puts around the detail, per code.
@@ -177,18 +177,30 @@ class Refusal(Exception):
     def body(self) -> bytes:
         """The remote_error of the reply."""
         form = _FORMS.get(self.code, "%s")
+        return self._remote_error(form.replace("%s", self.detail), (form, self.detail, None), -1)
+
+    def _remote_error(self, message: str, texts: tuple, number: int) -> bytes:
         return b"".join(
             (
                 xdr.int32(self.code),
                 xdr.int32(self.reporter),
-                xdr.optional(xdr.string(form.replace("%s", self.detail))),
+                xdr.optional(xdr.string(message)),
                 xdr.int32(_LEVEL_ERROR),
                 xdr.optional(None),  # domain: unused
-                xdr.optional(xdr.string(form)),
-                xdr.optional(xdr.string(self.detail)),
-                xdr.optional(None),
-                xdr.int32(-1),
-                xdr.int32(-1),
+                *(xdr.optional(None if text is None else xdr.string(text)) for text in texts),
+                xdr.int32(number),
+                xdr.int32(number),
                 xdr.optional(None),  # network: unused
             )
         )
+
+
+class UnknownFlags(Refusal):
+    """A function got flags it does not know, which libvirt reports in a way of its own."""
+
+    def __init__(self, flags: int, function: str) -> None:
+        super().__init__(INVALID_ARG, f"unsupported flags (0x{flags:x}) in function {function}")
+        self._function = function
+
+    def body(self) -> bytes:
+        return self._remote_error(self.detail, (None, self._function, "flags"), 0)

@@ -1,0 +1,119 @@
+"""What both agents' adapters share: the sampler, how long a round may take, the unexpected.
+
+It must not know either agent.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from typing import Callable, Protocol
+
+from .model import Sample
+from .settings import Settings
+from .shown import one_line
+
+#: The share of an interval that a round may take; the rest is for sending what it found.
+ROUND_SHARE = 0.9
+#: Seconds: an interval is never taken for shorter.
+LEAST_INTERVAL_S = 0.2
+#: Distances between ticks that are looked at.
+_REMEMBERED = 8
+#: Kinds of unexpected errors that are told, before all further ones are not.
+_KINDS_TOLD = 100
+
+
+#: ``log(level, text)``: level is error, warning, info or debug.
+LogFunction = Callable[[str, str], None]
+
+
+class SamplerLike(Protocol):
+    """What adapters use of ``sampler.Sampler``."""
+
+    def sample(self, deadline: float | None = None) -> Sample:
+        """Make a round."""
+
+    def close(self) -> None:
+        """End, without waiting for stuck calls."""
+
+
+MakeSampler = Callable[[Settings, LogFunction], SamplerLike]
+
+
+def sampler(settings: Settings, log: LogFunction) -> SamplerLike:
+    """The sampler of a hypervisor; libvirt is imported with the first one."""
+    from .sampler import Sampler
+
+    return Sampler(settings, log)
+
+
+class RoundDeadline:
+    """How long a hypervisor's rounds may take, learned from the agent's ticks where nobody says.
+
+    An agent that waits for a round ticks late after a long one, so the shortest recent distance
+    is the interval. A first guess that is too long is corrected round by round.
+
+    :param interval: seconds, where the interval is known.
+    """
+
+    def __init__(self, settings: Settings, interval: float | None = None) -> None:
+        self._deadline = settings.deadline
+        known = interval is not None or settings.interval_fixed
+        self._guess = settings.interval if interval is None else interval
+        self._distances: deque[float] = deque(maxlen=0 if known else _REMEMBERED)
+        self._last: float | None = None
+
+    def tick(self, now: float) -> None:
+        """The agent asks for a round.
+
+        :param now: seconds of a clock that only goes forward.
+        """
+        if self._last is not None:
+            self._distances.append(max(LEAST_INTERVAL_S, now - self._last))
+        self._last = now
+
+    @property
+    def interval(self) -> float:
+        """Seconds from round to round, as far as is known."""
+        return min(self._distances, default=self._guess)
+
+    @property
+    def seconds(self) -> float:
+        """Seconds after which a round that begins now has to end."""
+        return self.interval * ROUND_SHARE if self._deadline is None else self._deadline
+
+
+class Unexpected:
+    """Tells of errors that are mistakes of ours: in one line, and once for each kind.
+
+    :param tell: is given the line.
+    """
+
+    def __init__(self, tell: Callable[[str], None]) -> None:
+        self._tell = tell
+        self._told: set[tuple[type, str]] = set()
+
+    def __call__(self, doing: str, error: BaseException) -> None:
+        """Tell of an error, if this kind has not been told of yet.
+
+        :param doing: what could not be done.
+        """
+        place = _place(error)
+        kind = (type(error), place)
+        if kind in self._told or len(self._told) >= _KINDS_TOLD:
+            return
+        self._told.add(kind)
+        self._tell(
+            f"{doing}: unexpected {type(error).__name__} at {place}: {one_line(str(error), 300)}"
+            " (told once; please report it)"
+        )
+
+
+def _place(error: BaseException) -> str:
+    """File and line of the innermost call."""
+    trace = error.__traceback__
+    if trace is None:
+        return "an unknown place"
+    while trace.tb_next is not None:
+        trace = trace.tb_next
+    return f"{os.path.basename(trace.tb_frame.f_code.co_filename)}:{trace.tb_lineno}"

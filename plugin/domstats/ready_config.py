@@ -1,0 +1,278 @@
+"""The ready configurations and docs/options.md, made from the option table.
+
+``python -m domstats.ready_config`` in the project's root writes the files anew, and a test holds
+them and this module together. It must not know what any option does.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from .options import COLLECTD_LATER, OPTIONS, Option
+from .settings import Settings
+
+#: Where Telegraf's part expects the settings.
+TOML_PATH = "/etc/telegraf/domstats.toml"
+#: Characters in a line of a ready configuration.
+WIDTH = 96
+
+
+def default(option: Option) -> str:
+    """What counts without the option, for people."""
+    if option.default is not None:
+        return option.default
+    return _words(_default_value(option))
+
+
+def _default_value(option: Option) -> Any:
+    value = getattr(Settings(), option.key)
+    if isinstance(value, frozenset):
+        return tuple(word for word in option.allowed if word in value)
+    return value
+
+
+def _words(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, tuple):
+        return " ".join(value) or "none"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _shown_value(option: Option) -> Any:
+    """What the commented line of a ready configuration sets."""
+    if option.example is not None:
+        return option.example
+    if option.default is None:
+        return _default_value(option)
+    return {"true": True, "false": False}.get(option.default, option.default)
+
+
+# --- Telegraf -----------------------------------------------------------------------------------
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, tuple):
+        return "[" + ", ".join(_toml(each) for each in value) + "]"
+    return (
+        f"{value:g}"
+        if isinstance(value, float)
+        else f'"{value}"'
+        if isinstance(value, str)
+        else str(value)
+    )
+
+
+def telegraf_toml() -> str:
+    """The settings file of the execd child."""
+    lines = [
+        *_comment(
+            "Settings of domstats for Telegraf, which starts domstats by inputs.execd; its part is"
+            " what `domstats config telegraf --execd` prints. This file says what is sampled. It"
+            " takes the [[inputs.libvirt]] table of Telegraf's own plugin as it is. Each table is"
+            " one hypervisor; write several for several. What Telegraf itself does with metrics"
+            " (tags, namepass, ...) is set on [[inputs.execd]].",
+            "## ",
+        ),
+        "",
+        "[[inputs.libvirt]]",
+    ]
+    for option in OPTIONS:
+        if option.telegraf:
+            lines += _explained(option, "  ## ")
+            lines += _assignment(f"  # {option.telegraf} = ", _shown_value(option))
+            lines.append("")
+    return "\n".join(lines)
+
+
+def _assignment(head: str, value: Any) -> list[str]:
+    line = head + _toml(value)
+    if len(line) <= WIDTH:
+        return [line]
+    indent = "  #   "
+    inside = textwrap.wrap(
+        _toml(value)[1:-1], WIDTH, initial_indent=indent, subsequent_indent=indent
+    )
+    return [head + "[", *inside, "  # ]"]
+
+
+def telegraf_execd() -> str:
+    """What goes into Telegraf's own configuration."""
+    return f"""\
+## Telegraf's part of domstats: put it into /etc/telegraf/telegraf.d/.
+[[inputs.execd]]
+  ## What is sampled is set in this file; `domstats config telegraf` prints one to start from.
+  command = ["domstats", "telegraf", "--config", "{TOML_PATH}"]
+
+  ## A round at each of Telegraf's intervals. (With "none" and "--interval", "10s" at the end of
+  ## the command, domstats paces itself.)
+  signal = "STDIN"
+
+  ## How long Telegraf waits before it starts domstats again, should it ever end.
+  restart_delay = "10s"
+
+  data_format = "influx"
+"""
+
+
+# --- collectd -----------------------------------------------------------------------------------
+
+
+def _collectd(option: Option, value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, (int, float)):
+        return f"{value:g}"
+    if option.key == "extra_stats":
+        value = " ".join(value)
+    texts = (value,) if isinstance(value, str) else value
+    return " ".join(f'"{text}"' for text in texts)
+
+
+def collectd_conf() -> str:
+    """The file for collectd.conf.d."""
+    lines = [
+        *_comment(
+            "domstats in collectd, in place of <Plugin virt>, whose options it takes as they are:"
+            " put it into /etc/collectd/collectd.conf.d/, and remove or comment out LoadPlugin"
+            " virt.",
+            "## ",
+        ),
+        "LoadPlugin python",
+        "",
+        "<Plugin python>",
+        *_comment(
+            "Where domstats is installed, if not where the system's Python looks by itself.",
+            "  ## ",
+        ),
+        '  #ModulePath "/opt/domstats/lib/python3/site-packages"',
+        '  Import "domstats.collectd_plugin"',
+        "",
+        *_comment("Each Module block is one hypervisor; write several for several.", "  ## "),
+        '  <Module "domstats.collectd_plugin">',
+    ]
+    for option in OPTIONS:
+        if option.collectd:
+            lines += _explained(option, "    ## ")
+            head = "    " if option.key == "uri" else "    #"
+            lines += [f"{head}{option.collectd} {_collectd(option, _shown_value(option))}", ""]
+    lines[-1:] = ["  </Module>", "</Plugin>", ""]
+    return "\n".join(lines)
+
+
+# --- Both ---------------------------------------------------------------------------------------
+
+
+def _comment(text: str, head: str) -> list[str]:
+    return textwrap.wrap(
+        text,
+        WIDTH,
+        initial_indent=head,
+        subsequent_indent=head,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def _explained(option: Option, head: str) -> Iterator[str]:
+    yield from _comment(option.text, head)
+    yield from _comment(f"Allowed: {option.permitted()}. Default: {default(option)}.", head)
+
+
+_PAGE = """\
+# Options
+
+<!-- Generated by `python -m domstats.ready_config`; change plugin/domstats/options.py instead. -->
+
+Every option, in both agents' vocabularies. The ready files with the same explanations:
+`domstats config collectd` and `domstats config telegraf` print them. Options marked with + are
+our own; the others are those of collectd's `<Plugin virt>` and of Telegraf's `[[inputs.libvirt]]`.
+
+A wrong value, an unknown option, an unreadable file are told in one line that names the file, the
+table or block, the option, the value seen and what is allowed. `domstats` then ends with status 2;
+in collectd, the block with the mistake is not sampled, and the others are.
+
+## Telegraf
+
+The file given with `domstats telegraf --config FILE` is TOML with one `[[inputs.libvirt]]` table
+for each hypervisor. Times are seconds, or texts as `500ms`, `10s` and `1m30s`. Options that
+Telegraf itself acts on for every plugin (`alias`, `tags`, `namepass`, …) belong on
+`[[inputs.execd]]` in Telegraf's configuration, and are refused here; only `interval` has a
+meaning of its own.
+
+"""
+
+_COLLECTD_PART = """
+## collectd
+
+One `<Module "domstats.collectd_plugin">` block for each hypervisor. Names of options and words
+are not case-sensitive. `HostnameFormat` and its like take several words as several values or in
+one text. Of an option that is given twice the last counts, but for `Domain`, `BlockDevice`,
+`InterfaceDevice` and `ExtraStats`, whose lines add up.
+
+"""
+
+_LATER_PART = """
+Not in this version: {later}, and `metadata` in
+`HostnameFormat` and `PluginInstanceFormat`. They are refused, for without them hosts would get
+other names.
+
+### Regular expressions
+
+An entry between slashes is a regular expression of Python's, and matches anywhere in the name
+(or in `domain:device`), of which it sees the first 4,096 characters. collectd's own are POSIX
+extended ones. `[[:digit:]]` and its like and the word borders `\\<` and `\\>` are translated.
+What stays different: a backslash inside brackets escapes (POSIX: it stands for itself), and `\\d`,
+`(?…)` and lazy repeats as `.*?` have a meaning (POSIX: none).
+"""
+
+
+def options_page() -> str:
+    """docs/options.md."""
+    return "".join(
+        (
+            _PAGE,
+            _table((o for o in OPTIONS if o.telegraf), lambda option: option.telegraf),
+            _COLLECTD_PART,
+            _table((o for o in OPTIONS if o.collectd), lambda option: option.collectd),
+            _LATER_PART.format(later=" and ".join(f"`{name}`" for name in COLLECTD_LATER)),
+        )
+    )
+
+
+def _table(options: Iterable[Option], name: Callable[[Option], str]) -> str:
+    rows = ["| Option | Allowed | Default | What it does |", "| --- | --- | --- | --- |"]
+    for option in options:
+        cells = (
+            f"`{name(option)}`" + ("+" if option.ours else ""),
+            option.permitted() + (f": {option.reason}" if option.reason else ""),
+            default(option),
+            option.text,
+        )
+        rows.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    return "\n".join(rows) + "\n"
+
+
+#: The generated files by their path in the project.
+FILES: Mapping[str, Callable[[], str]] = {
+    "telegraf/domstats.toml": telegraf_toml,
+    "telegraf/domstats.conf": telegraf_execd,
+    "collectd.conf.d/domstats.conf": collectd_conf,
+    "docs/options.md": options_page,
+}
+
+
+def write_files(root: Path) -> None:
+    """Write the generated files below ``root``, the project's own folder."""
+    for path, text in FILES.items():
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_text(text(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    write_files(Path.cwd())

@@ -1,0 +1,269 @@
+"""The child process of Telegraf's inputs.execd: a tick on stdin, a round's lines on stdout.
+
+One thread for each hypervisor makes its rounds, so that a slow one delays nobody else's; the
+main thread waits for ticks, the end of input and signals. Ticks that come during a round are
+answered together by the next. With an interval of its own it needs no ticks.
+
+It must not know what is sampled or how it is written.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import select
+import signal
+import stat
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from typing import Callable
+
+from .adapter import LogFunction, MakeSampler, RoundDeadline, SamplerLike, Unexpected, sampler
+from .line_protocol import LineProtocol
+from .settings import Settings
+from .shown import one_line
+
+#: Seconds that rounds under way have after the end of input; ending takes under one second.
+GRACE_S = 0.7
+#: The same after a signal: enough to finish writing, too little to begin anything.
+GRACE_AFTER_SIGNAL_S = 0.3
+#: Characters of a line on stderr. Telegraf stops reading at one of 64 KiB.
+LINE_LIMIT = 2000
+
+_PREFIXES = {"error": "E! ", "warning": "W! ", "info": "I! ", "debug": "D! "}
+
+
+def writer(settings: Settings) -> LineProtocol:
+    """What turns a hypervisor's samples into lines; ``domstats sample`` uses it too."""
+    return LineProtocol(
+        settings.series,
+        kvm_statistics=settings.kvm_statistics,
+        groups=settings.groups,
+        vcpu_mapping=settings.vcpu_mapping,
+    )
+
+
+def run(
+    hypervisors: Sequence[Settings],
+    stdin: int,
+    stdout: int,
+    stderr: int,
+    interval: float | None = None,
+    make_sampler: MakeSampler = sampler,
+) -> None:
+    """Answer ticks until the input ends or a signal asks to end.
+
+    Threads may be left behind, stuck in a hypervisor or at a reader that does not read: end the
+    process with ``os._exit``.
+
+    :param stdin: a file descriptor, as are ``stdout`` and ``stderr``.
+    :param interval: seconds between rounds that nobody ticks for; a hypervisor's own setting
+        wins. None: rounds are made at each line on stdin.
+    """
+    log = stderr_log(stderr)
+    if interval is None and os.isatty(stdin):
+        log("info", "each empty line (the Enter key) makes a round, the end of input ends")
+    wake, woken = os.pipe()
+    output = _Output(stdout)
+    stations = [
+        _Station(
+            settings,
+            interval if interval is None or not settings.interval_fixed else settings.interval,
+            output,
+            log,
+            make_sampler,
+            lambda: _write_byte(woken, b"P"),
+        )
+        for settings in hypervisors
+    ]
+    with _signals(lambda: _write_byte(woken, b"S")):
+        for station in stations:
+            station.start()
+        reason = _attend(stations, stdin, wake, with_ticks=interval is None)
+        finish = reason == "end of input"
+        for station in stations:
+            station.end(finish)
+        until = time.monotonic() + (GRACE_S if finish else GRACE_AFTER_SIGNAL_S)
+        for station in stations:
+            station.join(max(0.0, until - time.monotonic()))
+    if not any(station.is_alive() for station in stations):  # nobody writes to it any more
+        os.close(wake)
+        os.close(woken)
+
+
+def _attend(stations: Sequence[_Station], stdin: int, wake: int, with_ticks: bool) -> str:
+    """Wait and pass ticks on; returns why it is over."""
+    poll = select.poll()
+    poll.register(wake, select.POLLIN)
+    if with_ticks or _is_agent(stdin):
+        poll.register(stdin, select.POLLIN)
+    while True:
+        for descriptor, _ in poll.poll():
+            if descriptor == wake:
+                return "signal" if os.read(wake, 1) == b"S" else "closed output"
+            try:
+                received = os.read(stdin, 4096)
+            except OSError:
+                received = b""
+            if not received:
+                return "end of input"
+            if with_ticks and b"\n" in received:
+                for station in stations:
+                    station.tick()
+
+
+def _is_agent(stdin: int) -> bool:
+    """Whether the end of input means something: /dev/null, a file, a terminal always end."""
+    try:
+        mode = os.fstat(stdin).st_mode
+    except OSError:
+        return False
+    return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)
+
+
+@contextlib.contextmanager
+def _signals(wake: Callable[[], None]) -> Iterator[None]:
+    """SIGTERM and SIGINT wake the main thread, whatever it waits for."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {
+        number: signal.signal(number, lambda *_: wake())
+        for number in (signal.SIGTERM, signal.SIGINT)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _write_byte(descriptor: int, byte: bytes) -> None:
+    with contextlib.suppress(OSError):
+        os.write(descriptor, byte)
+
+
+def stderr_log(stderr: int) -> LogFunction:
+    """Lines on stderr, of which Telegraf keeps the level."""
+
+    def log(level: str, text: str) -> None:
+        line = _PREFIXES.get(level, "I! ") + one_line(text, LINE_LIMIT) + "\n"
+        with contextlib.suppress(OSError):
+            os.write(stderr, line.encode("utf-8", "replace"))
+
+    return log
+
+
+class _Output:
+    """Stdout, to which one round at a time is written.
+
+    While the agent does not read, all wait here: nothing is gathered that would have to be kept.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._lock = threading.Lock()
+
+    def write(self, lines: bytes) -> None:
+        """:raises OSError: nobody reads any more."""
+        rest = memoryview(lines)
+        with self._lock:
+            while rest:
+                try:
+                    rest = rest[os.write(self._descriptor, rest) :]
+                except BlockingIOError:
+                    poll = select.poll()
+                    poll.register(self._descriptor, select.POLLOUT)
+                    poll.poll()
+
+
+class _Station(threading.Thread):
+    """Makes the rounds of one hypervisor."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        interval: float | None,
+        output: _Output,
+        log: LogFunction,
+        make_sampler: MakeSampler,
+        give_up: Callable[[], None],
+    ) -> None:
+        super().__init__(name=f"domstats {settings.uri}", daemon=True)
+        self._settings = settings
+        self._interval = interval
+        self._output = output
+        self._log = log
+        self._make_sampler = make_sampler
+        self._give_up = give_up
+        self._deadline = RoundDeadline(settings, interval)
+        self._unexpected = Unexpected(lambda text: log("error", text))
+        self._lines = writer(settings)
+        self._sampler: SamplerLike | None = None
+        self._wake = threading.Event()
+        self._ticked = interval is not None
+        self._ending = False
+
+    def tick(self) -> None:
+        """Make a round, at once or after the one under way. Called in the main thread."""
+        self._deadline.tick(time.monotonic())
+        self._ticked = True
+        self._wake.set()
+
+    def end(self, finish: bool) -> None:
+        """End after the round under way and, if ``finish``, the one that was asked for."""
+        self._ending = True
+        if not finish:
+            self._ticked = False
+        self._wake.set()
+
+    def run(self) -> None:
+        """Rounds, until the end."""
+        while True:
+            if self._ticked:
+                self._ticked = False
+                try:
+                    self._round()
+                except OSError:  # nobody reads; all that a round raises is told in it
+                    self._give_up()
+                    break
+            elif self._ending:
+                break
+            else:
+                self._wait()
+        if self._sampler is not None:
+            with contextlib.suppress(Exception):
+                self._sampler.close()
+
+    def _wait(self) -> None:
+        """Until the next tick, of the agent or of the clock."""
+        pause = None if self._interval is None else _until_grid(time.time(), self._interval)
+        woken = self._wake.wait(pause)
+        self._wake.clear()
+        if not woken:
+            self._ticked = True
+
+    def _round(self) -> None:
+        """:raises OSError: the output is closed."""
+        try:
+            if self._sampler is None:
+                self._sampler = self._make_sampler(self._settings, self._log)
+            sample = self._sampler.sample(self._deadline.seconds)
+            lines = self._lines.encode(sample)
+        except Exception as error:
+            self._unexpected(f"{self._settings.uri}: a round failed", error)
+            return
+        if lines:
+            self._output.write(lines)
+
+
+def _until_grid(now: float, interval: float) -> float:
+    """Seconds until the next multiple of the interval, which may be a little more than one.
+
+    :param now: seconds since the epoch: rounds of several hosts then fall together, and do not
+        drift. A timer may fire a moment early, so the nearest multiple is never meant.
+    """
+    pause = (math.floor(now / interval) + 1) * interval - now
+    return pause if pause > 0.05 * interval else pause + interval

@@ -1,0 +1,160 @@
+"""Golden cases: what libvirt answered, and exactly what each agent gets of it.
+
+A folder under tests/cases is a test. It holds ``answer.json`` (each domain's stats by its name),
+``sample.json`` (all that is not an answer: see ``the_sample``), and the expected output.
+``DOMSTATS_UPDATE_CASES=1`` writes the expected files anew, to be read and committed. Where a
+folder has ``inputs-libvirt.influx`` or ``virt-identifiers.txt``, those are recordings of the
+agents' own plugins, which ours must equal in all that names a series.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from domstats.line_protocol import LineProtocol
+from domstats.model import Change, Devices, DomainSample, Round, Sample, Status
+from domstats.value_lists import CollectdOptions, ValueLists
+from line_protocol_parser import parse_line
+
+CASES = Path(__file__).resolve().parents[1] / "cases"
+UPDATE = os.environ.get("DOMSTATS_UPDATE_CASES") == "1"
+
+every_case = pytest.mark.parametrize(
+    "case", sorted(CASES.iterdir()), ids=lambda folder: folder.name
+)
+
+
+def described(case: Path) -> dict[str, Any]:
+    text: dict[str, Any] = json.loads((case / "sample.json").read_text())
+    return text
+
+
+def the_sample(case: Path, *, before: bool = False) -> Sample:
+    """The case's sample.
+
+    :param before: the one an interval earlier, with the values of ``"before"``.
+    """
+    text = described(case)
+    answers = json.loads((case / "answer.json").read_text())
+    domains = []
+    for number, (name, stats) in enumerate(answers.items(), start=1):
+        fields = dict(text.get("domains", {}).get(name, {}))
+        fields.setdefault("uuid", f"11111111-2222-4333-8444-{number:012d}")
+        fields["status"] = Status(fields.get("status", "fresh"))
+        fields["missing"] = frozenset(fields.get("missing", ()))
+        fields["devices"] = msgspec.convert(fields.get("devices", {}), Devices)
+        if before:
+            stats = {**stats, **text.get("before", {}).get(name, {})}
+        domains.append(DomainSample(name=name, stats=stats, **fields))
+    time_ns = text.get("time_ns", 1_795_374_959_000_000_000)
+    return Sample(
+        uri=text.get("uri", "qemu:///system"),
+        time_ns=time_ns - int(before) * 10_000_000_000,
+        domains=tuple(domains),
+        round=Round(**{"domains": len(domains), "fresh": len(domains), **text.get("round", {})}),
+        node_cpus=text.get("node_cpus", 2),
+        changes=() if before else tuple(Change(**change) for change in text.get("changes", ())),
+    )
+
+
+def the_lines(case: Path, series: str, compiled: bool = True) -> str:
+    """The line protocol of a sample whose domains were seen before."""
+    writer = LineProtocol(series, compiled=compiled, **described(case).get("line_protocol", {}))
+    writer.encode(the_sample(case, before=True))
+    return writer.encode(the_sample(case)).decode()
+
+
+def the_lists(case: Path) -> ValueLists:
+    options = dict(described(case).get("collectd", {}))
+    for name in ("hostname_format", "plugin_instance_format"):
+        if name in options:
+            options[name] = tuple(options[name])
+    options["extra_stats"] = frozenset(options.get("extra_stats", ()))
+    return ValueLists(CollectdOptions(**options))
+
+
+def identifier(part: Any) -> str:
+    """A value list's or notification's name, as collectd writes it."""
+    plugin = f"{part.plugin}-{part.plugin_instance}" if part.plugin_instance else part.plugin
+    type_ = f"{part.type}-{part.type_instance}" if part.type_instance else part.type
+    return f"{part.host}/{plugin}/{type_}"
+
+
+def the_values(case: Path) -> Iterator[str]:
+    translator = the_lists(case)
+    list(translator.translate(the_sample(case, before=True), 10.0))
+    sample = the_sample(case)
+    for values in translator.translate(sample, 10.0):
+        assert values.time_s == sample.time_ns / 1e9
+        yield f"{identifier(values)} {' '.join(map(repr, values.values))}"
+    for notification in translator.notifications(sample):
+        name = identifier(notification)
+        yield f"{notification.severity} {name}: {notification.message}"
+
+
+def hold(path: Path, got: str) -> None:
+    if UPDATE:
+        path.write_text(got)
+    assert got == path.read_text(), f"{path} (DOMSTATS_UPDATE_CASES=1 writes it anew)"
+
+
+@every_case
+def test_influxdb_gets_the_full_series(case: Path) -> None:
+    hold(case / "expected.influx", the_lines(case, "full"))
+
+
+@every_case
+def test_influxdb_gets_the_series_of_inputs_libvirt(case: Path) -> None:
+    hold(case / "expected.telegraf.influx", the_lines(case, "telegraf"))
+
+
+@every_case
+def test_collectd_gets_the_value_lists_of_virt(case: Path) -> None:
+    hold(case / "expected.collectd", "".join(f"{line}\n" for line in the_values(case)))
+
+
+@every_case
+@pytest.mark.parametrize("series", ["full", "telegraf"])
+def test_the_compiled_form_writes_the_same(case: Path, series: str) -> None:
+    assert the_lines(case, series) == the_lines(case, series, compiled=False)
+
+
+@every_case
+def test_a_parser_of_others_reads_every_line(case: Path) -> None:
+    for line in the_lines(case, "full").splitlines():
+        assert parse_line(line)["fields"]
+
+
+def series_of(lines: str) -> dict[str, dict[str, str]]:
+    """Field types by measurement and tags."""
+    found = {}
+    for line in lines.splitlines():
+        head, fields, _ = line.split(" ")
+        found[head] = {
+            name: "string" if value.startswith('"') else value[-1]
+            for name, value in (field.split("=", 1) for field in fields.split(",") if "=" in field)
+        }
+    return found
+
+
+def test_series_and_types_are_those_that_telegraf_recorded() -> None:
+    recorded = sorted(CASES.glob("*/inputs-libvirt.influx"))
+    assert recorded
+    for path in recorded:
+        assert series_of(the_lines(path.parent, "telegraf")) == series_of(path.read_text())
+
+
+def test_identifiers_are_those_that_collectd_recorded() -> None:
+    recorded = sorted(CASES.glob("*/virt-identifiers.txt"))
+    assert recorded
+    for path in recorded:
+        got = [line.split(" ")[0].partition("/")[2] for line in the_values(path.parent)]
+        assert sorted(name for name in got if name.startswith("virt/")) == sorted(
+            path.read_text().split()
+        )

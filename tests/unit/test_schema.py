@@ -1,0 +1,262 @@
+"""The table, libvirt's documented keys, docs/metrics.md and what is sent are one and the same."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections import Counter
+from pathlib import Path
+
+import msgspec
+import pytest
+from domstats import metrics_table, schema
+from domstats.line_protocol import LineProtocol
+from domstats.model import GROUPS, Change, DomainSample, Round, Sample, Status, Value
+from domstats.schema import Key, Per, Wire, place, row_by_rule
+from domstats.value_lists import CollectdOptions, ValueLists
+from line_protocol_parser import parse_line
+
+HERE = Path(__file__).resolve().parent
+DOCS = HERE.parents[1] / "docs" / "metrics.md"
+UUID = "11111111-2222-4333-8444-555555555555"
+
+#: A value that libvirt might send, by wire type.
+VALUES: dict[Wire, Value] = {
+    Wire.UNSIGNED: 7,
+    Wire.SIGNED: 1,
+    Wire.NATURAL: 1,
+    Wire.FLAG: True,
+    Wire.DOUBLE: 0.5,
+    Wire.TEXT: "0,1",
+    Wire.ANY: 7,
+}
+
+
+def concrete(pattern: str) -> str:
+    """A key as a server would send it."""
+    key = pattern.replace(schema.INDEX, "0").replace(schema.STATISTIC, "exits")
+    return key.replace("{cur,sum,max}", "sum")
+
+
+@functools.cache
+def everything() -> Sample:
+    """A domain that has every key of the table, beside one that hangs."""
+    stats = {concrete(row.pattern): VALUES[row.wire] for row in schema.KEYS}
+    hung = DomainSample(UUID.replace("1", "9"), "hung", Status.UNRESPONSIVE, {}, since_ns=1)
+    return Sample(
+        uri="qemu:///system",
+        time_ns=10**18,
+        domains=(DomainSample(UUID, "all", Status.FRESH, stats), hung),
+        round=Round(),
+        node_cpus=2,
+        changes=(Change(UUID, "all", True, 1),),
+    )
+
+
+@functools.cache
+def sent_fields() -> set[tuple[str, str]]:
+    lines = LineProtocol(kvm_statistics=True).encode(everything()).decode().splitlines()
+    return {(p["measurement"], field) for p in map(parse_line, lines) for field in p["fields"]}
+
+
+@functools.cache
+def sent_types() -> set[tuple[str, str, str]]:
+    lists = ValueLists(CollectdOptions(extra_stats=schema.EXTRA_STATS))
+    earlier = msgspec.structs.replace(everything(), time_ns=everything().time_ns - 10**10)
+    list(lists.translate(earlier, 10.0))
+    return {
+        (part.plugin, part.type, part.type_instance) for part in lists.translate(everything(), 10.0)
+    }
+
+
+def documented_fields() -> set[tuple[str, str]]:
+    """Measurement and field of each line in the page's first part."""
+    found = set()
+    measurement = ""
+    for line in DOCS.read_text().split("## collectd")[0].splitlines():
+        if line.startswith("### "):
+            measurement = line[4:].rstrip("+")
+        elif line.startswith("| `"):
+            field = line.split("`")[1].replace("{cur,sum,max}", "sum")
+            found.add((measurement, field.replace(schema.STATISTIC, "exits")))
+    return found
+
+
+def documented_types() -> set[tuple[str, str, str]]:
+    """Plugin, type and type instance of each line in the page's second part."""
+    found = set()
+    plugin = "virt"
+    for line in DOCS.read_text().split("## collectd")[1].splitlines():
+        if line.startswith("### Plugin "):
+            plugin = line[len("### Plugin ") :]
+        elif line.startswith("| `"):
+            type_, _, instance = line.split("`")[1].partition("-")
+            found.add((plugin, type_, instance))
+    return found
+
+
+def without_names(plugin: str, type_: str, instance: str) -> tuple[str, str, str]:
+    """A type instance as the page has it, with placeholders."""
+    row = next(
+        (
+            row
+            for row in schema.VALUE_LISTS
+            if row.type == type_
+            and re.fullmatch(re.sub(r"\\{\w+\\}", ".+", re.escape(row.instance)), instance)
+        ),
+        None,
+    )
+    return plugin, type_, row.instance if row is not None and plugin == "virt" else instance
+
+
+def test_the_page_is_the_one_that_the_schema_makes() -> None:
+    assert DOCS.read_text() == metrics_table.page(), "python -m domstats.metrics_table"
+
+
+def test_every_field_that_is_sent_is_documented() -> None:
+    assert sent_fields() <= documented_fields()
+
+
+def test_every_documented_field_is_sent() -> None:
+    assert documented_fields() <= sent_fields()
+
+
+def test_every_value_list_that_is_sent_is_documented() -> None:
+    assert {without_names(*names) for names in sent_types()} <= documented_types()
+
+
+def test_every_documented_value_list_is_sent() -> None:
+    assert documented_types() <= {without_names(*names) for names in sent_types()}
+
+
+def test_the_terminal_table_has_all_that_the_page_has() -> None:
+    rows = list(metrics_table.metrics())
+    names = {row.name for row in rows}
+    assert len(names) == len(rows)
+    assert {f"{m} {f}" for m, f in documented_fields()} <= {
+        name.replace(schema.STATISTIC, "exits").replace("{cur,sum,max}", "sum") for name in names
+    }
+    assert {f"{p}/{t}-{i}" if i else f"{p}/{t}" for p, t, i in documented_types()} <= names
+
+
+def test_the_table_has_libvirts_documented_keys_and_no_others() -> None:
+    lines = (HERE / "documented-keys.txt").read_text().splitlines()
+    documented = {line for line in lines if not line.startswith("#")}
+    assert {row.pattern for row in schema.KEYS} == documented
+
+
+def test_each_pattern_stands_in_the_table_once() -> None:
+    assert [p for p, n in Counter(row.pattern for row in schema.KEYS).items() if n > 1] == []
+
+
+def test_no_two_keys_share_a_field() -> None:
+    fields = Counter(
+        (row.measurement, row.tags, field)
+        for row in schema.KEYS
+        for field in (row.field, *row.twins, *row.own_twins)
+    )
+    assert [place for place, n in fields.items() if n > 1] == []
+
+
+@pytest.mark.parametrize("row", schema.KEYS, ids=lambda row: row.pattern)
+def test_a_row_is_complete(row: Key) -> None:
+    assert row.group in GROUPS or (row.group == "" and row.mapping)
+    assert row.pattern.split(".").count(schema.INDEX) == len(row.tags)
+    assert row.description
+    assert row.kvm or bool(row.unit) == (row.wire is not Wire.TEXT)
+
+
+def test_each_group_of_keys_is_one_that_libvirt_has() -> None:
+    assert set(schema.GROUP_OF_WORD.values()) == set(GROUPS)
+
+
+def test_types_are_those_of_the_stock_types_db() -> None:
+    types = {row.type: row.counter for row in schema.VALUE_LISTS}
+    types.update({row.type: row.counter for row in schema.OWN_VALUE_LISTS})
+    stock = dict(
+        line.split(maxsplit=1)
+        for line in (HERE / "types.db").read_text().splitlines()
+        if not line.startswith("#")
+    )
+    for name, counter in types.items():
+        sources = stock[name].split(",")
+        assert {":DERIVE:" in source for source in sources} == {counter}, name
+    lengths = {row.type: len(row.keys) for row in schema.VALUE_LISTS}
+    assert lengths == {name: len(stock[name].split(",")) for name in lengths}
+
+
+def test_value_lists_are_made_of_keys_that_the_table_has() -> None:
+    patterns = {row.pattern for row in schema.KEYS}
+    for row in schema.VALUE_LISTS:
+        assert row.per is Per.EVENT or patterns.issuperset(row.keys)
+
+
+# -- where a concrete key belongs
+
+
+def test_indexes_are_found_wherever_they_are() -> None:
+    row, indexes = place("memory.bandwidth.monitor.10.node.3.bytes.local")
+    assert (row.measurement, row.field, row.tags, indexes) == (
+        "libvirt_memory_bandwidth_monitor_node",
+        "bytes_local",
+        ("memory_bandwidth_monitor_id", "controller_index"),
+        ("10", "3"),
+    )
+
+
+def test_statistics_of_the_hypervisor_keep_their_names() -> None:
+    vcpu, vm = place("vcpu.1.halt_exits.sum").row, place("vm.pages-2m.max").row
+    assert (vcpu.measurement, vcpu.field, vcpu.kvm) == ("libvirt_vcpu", "halt_exits_sum", True)
+    assert (vm.measurement, vm.field, vm.kvm) == ("libvirt_vm", "pages_2m_max", True)
+
+
+@pytest.mark.parametrize(
+    ("key", "measurement", "tags", "field"),
+    [
+        ("block.3.new-thing", "libvirt_block", ("block_id",), "new_thing"),
+        ("block.3.job.1.speed", "libvirt_block_job", ("block_id", "job_id"), "speed"),
+        ("net.0.rx.fifo.errs", "libvirt_net", ("interface_id",), "rx_fifo_errs"),
+        ("vcpu.online", "libvirt_vcpu_total", (), "online"),
+        ("state.since", "libvirt_state", (), "since"),
+        ("gpu.count", "libvirt_gpu_total", (), "count"),
+        ("gpu.0.mem.used", "libvirt_gpu", ("gpu_id",), "mem_used"),
+        ("gpu.0.1.mem", "libvirt_gpu", ("gpu_id", "index_2"), "mem"),
+        ("gpu.0", "libvirt_gpu", ("gpu_id",), "value"),
+        ("7.x", "libvirt_", ("index_1",), "x"),
+        ("temperature", "libvirt_temperature", (), "value"),
+        ("odd key,a=b\n.c\"d", "libvirt_odd_key_a_b_", (), "c_d"),
+        ("memory.bandwidth.monitor.0.load", "libvirt_memory_bandwidth_monitor",
+         ("memory_bandwidth_monitor_id",), "load"),
+        ("vcpu.0.1.sum", "libvirt_vcpu", ("vcpu_id", "index_2"), "sum"),
+        ("block.²", "libvirt_block_total", (), "_"),
+        ("", "libvirt_", (), "value"),
+    ],
+)  # fmt: skip
+def test_a_key_that_nobody_knows_gets_a_place(
+    key: str, measurement: str, tags: tuple[str, ...], field: str
+) -> None:
+    row = place(key).row
+    assert (row.measurement, row.tags, row.field, row.known) == (measurement, tags, field, False)
+    assert len(place(key).indexes) == len(tags)
+
+
+def test_a_key_newer_than_telegraf_is_where_the_rule_had_put_it() -> None:
+    """So a release that learns a key does not rename what users have by then."""
+    for row in schema.KEYS:
+        if not row.telegraf and not row.kvm:
+            rule = row_by_rule(row.pattern)
+            assert (rule.measurement, rule.tags, rule.field) == (
+                row.measurement,
+                row.tags,
+                row.field,
+            )
+
+
+def test_a_server_that_invents_keys_does_not_fill_the_memory() -> None:
+    for number in range(schema.PLACES_REMEMBERED + 1000):
+        place(f"invented.x{number}")
+    assert place.cache_info().currsize <= schema.PLACES_REMEMBERED
+
+
+def test_labels_cannot_take_the_name_of_a_tag_or_field() -> None:
+    assert {"domain_name", "uuid", "device", "vcpu_id", "name", "path"} <= schema.RESERVED_TAGS

@@ -1,0 +1,575 @@
+"""A hypervisor in virtual time: it carries out the engine's actions, and nothing of it is real.
+
+What libvirtd and QEMU do is modelled as FACTS measured it: costs per domain and group, domains
+that hang, storage that hangs and freezes whoever is asked for its disks, NOWAIT answers without
+the monitor while a job is held, 20 workers that stuck calls keep. Each value that a domain
+answers is the virtual time at which it was asked, in nanoseconds, so that an answer that comes
+too late is seen in the sample. What must hold at any moment is asserted here for every test.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter, deque
+from itertools import count
+from typing import Any, Callable, Deque, Dict, FrozenSet, Generator, Iterable, List, Optional, Tuple
+
+from domstats.engine import (
+    Answer,
+    AskControl,
+    Engine,
+    EngineSettings,
+    Hints,
+    ListDomains,
+    Log,
+)
+from domstats.model import GROUPS, MONITOR_FREE_GROUPS, NO_DEVICES, DomainSample, Sample, Status
+from domstats.rounds import BLOCK, Call, Kind, Query
+
+ALL = frozenset(GROUPS)
+EPOCH_NS = 1_700_000_000 * 10**9
+INTERVAL_S = 10.0
+DEADLINE_S = 9.0
+
+#: Seconds of one domain's answer by group, measured.
+COST_S = {
+    "state": 0.00005,
+    "interface": 0.0001,
+    "perf": 0.00003,
+    "memory": 0.00003,
+    "iothread": 0.0008,
+    "dirtyrate": 0.001,
+    "vm": 0.0012,
+    "cpu_total": 0.002,
+    "balloon": 0.0024,
+    "vcpu": 0.0025,
+    "block": 0.0032,
+}
+
+#: A domain's keys by group: with the monitor's help, and without.
+_WITHOUT = {
+    "state": ("state.state",),
+    "interface": ("net.0.rx.bytes",),
+    "memory": ("memory.bandwidth.monitor.count",),
+    "perf": ("perf.cmt",),
+    "cpu_total": ("cpu.time",),
+    "balloon": ("balloon.current",),
+    "vcpu": ("vcpu.0.time",),
+    "block": ("block.0.capacity",),
+}
+_WITH = {
+    "cpu_total": ("cpu.haltpoll.success.time",),
+    "balloon": ("balloon.rss",),
+    "vcpu": ("vcpu.0.halt_exits.sum",),
+    "iothread": ("iothread.count",),
+    "dirtyrate": ("dirtyrate.calc_status",),
+    "vm": ("vm.remote_tlb_flush.sum",),
+    "block": ("block.0.rd.reqs", "block.0.rd.bytes"),
+}
+
+#: What a process of the world yields: seconds to pass, or a queue to wait in until it is woken.
+_Wait = Any
+_Process = Generator[_Wait, None, None]
+
+
+class Guest:
+    """A domain of the world."""
+
+    def __init__(self, uuid: str, name: str, storage: str) -> None:
+        self.uuid = uuid
+        self.name = name
+        self.storage = storage
+        self.active = True
+        self.exists = True
+        self.hung = False
+        self.frozen = False
+        self.slow = 1.0
+        self.failure = ""
+        self.size = 1
+        self.job_since: Optional[float] = None
+        self.nic = "vnet0"
+        self.waiting: Deque[_Process] = deque()
+        #: How often its monitor was asked, by group.
+        self.asked: Counter[str] = Counter()
+
+
+class Silence(Hints):
+    """The watches' part, told by a test what they see."""
+
+    def __init__(self, world: World, guards_storage: bool, sees_processes: bool) -> None:
+        self.world = world
+        self.guards_storage = guards_storage
+        self.sees_processes = sees_processes
+        self.placed: Dict[str, Tuple[str, ...]] = {}
+        self.answered: set[str] = set()
+        self.looks = self.questions = 0
+
+    def begin(self, now: float) -> None:
+        if self.guards_storage:
+            self.answered = set()
+            self._probe()
+
+    def _probe(self) -> None:
+        for storage in {path for paths in self.placed.values() for path in paths}:
+            if storage not in self.answered and storage not in self.world.silent:
+                self.world.after(0.001, lambda storage=storage: self._back(storage))
+
+    def _back(self, storage: str) -> None:
+        if storage not in self.world.silent and storage not in self.answered:
+            self.answered.add(storage)
+            self.world.engine.storage_news(self.world.now)
+
+    def look(self, uuids: Iterable[str], now: float) -> Dict[str, str]:
+        self.looks += 1
+        return self.relook(uuids, now)
+
+    def relook(self, uuids: Iterable[str], now: float) -> Dict[str, str]:
+        guests = self.world.guests
+        if not self.sees_processes:
+            return {}
+        return {uuid: "stopped" for uuid in uuids if uuid in guests and guests[uuid].hung}
+
+    def is_placed(self, uuid: str) -> bool:
+        self.questions += 1
+        return not self.guards_storage or uuid in self.placed
+
+    def withheld(self) -> FrozenSet[str]:
+        if not self.guards_storage:
+            return frozenset()
+        return frozenset(
+            uuid for uuid, paths in self.placed.items() if not self.answered.issuperset(paths)
+        )
+
+    def silent(self) -> Tuple[str, ...]:
+        if not self.guards_storage:
+            return ()
+        every = {path for paths in self.placed.values() for path in paths}
+        return tuple(sorted(every - self.answered))
+
+    def learn(self, uuid: str, paths: Iterable[str]) -> None:
+        self.placed[uuid] = tuple(paths)
+        self._probe()
+
+    def retain(self, uuids: Iterable[str]) -> None:
+        kept = set(uuids)
+        self.placed = {uuid: paths for uuid, paths in self.placed.items() if uuid in kept}
+
+
+class World:
+    """One hypervisor with its engine.
+
+    :param domains: how many there are; ``vm0``, ``vm1``, …, their uuids are ``u0``, ``u1``, ….
+    :param storage: where the disks of the n-th lie: a local path, or ``rbd:…`` for a remote one.
+    :param watches: any of "storage", "process".
+    :param settings: the engine's.
+    """
+
+    def __init__(
+        self,
+        domains: int,
+        *,
+        storage: Callable[[int], str] = lambda n: f"/own/{n}/disk",
+        watches: Iterable[str] = (),
+        has_control: bool = True,
+        workers: int = 20,
+        largest: int = 10**9,
+        **settings: Any,
+    ) -> None:
+        self.now = 100.0
+        self.guests: Dict[str, Guest] = {}
+        self.silent: set[str] = set()
+        self.storage_of = storage
+        self.has_control = has_control
+        self.has_monitors = True
+        self.largest = largest
+        self.list_takes: Optional[float] = 0.002
+        self.list_error = ""
+        self.control_takes: Optional[float] = 0.001
+        self.free_fails: Dict[str, str] = {}
+        self.describe_takes: Optional[float] = 0.0005
+        self.lost = False
+        self.reconnects = 0
+        self.samples: Dict[int, Sample] = {}
+        self.answered_at: Dict[int, float] = {}
+        self.log: List[Tuple[str, str]] = []
+        self.calls_made: List[Call] = []
+        self.out: Dict[int, Call] = {}
+        self.most_held = 0
+        self.described: Counter[str] = Counter()
+        self.events = self.wakeups = 0
+        self._free_workers = workers
+        self._workers_wanted: Deque[_Process] = deque()
+        self._heap: List[Tuple[float, int, Callable[[], None]]] = []
+        self._order = count()
+        self._queries = count(1)
+        self._open: Dict[int, Query] = {}
+        self._asked_at: Dict[int, float] = {}
+        watched = set(watches)
+        self.hints = Silence(self, "storage" in watched, "process" in watched)
+        self.settings = EngineSettings(uri="world:///", **settings)
+        self.engine = Engine(self.settings, self.hints)
+        for _ in range(domains):
+            self.add()
+
+    # --- what happens to the domains
+
+    def add(self, name: str = "") -> Guest:
+        number = len(self.guests)
+        guest = Guest(f"u{number}", name or f"vm{number}", self.storage_of(number))
+        self.guests[guest.uuid] = guest
+        return guest
+
+    def guest(self, number: int) -> Guest:
+        return self.guests[f"u{number}"]
+
+    def hang(self, *numbers: int) -> None:
+        for number in numbers:
+            self.guest(number).hung = True
+
+    def heal(self, *numbers: int) -> None:
+        for number in numbers:
+            guest = self.guest(number)
+            guest.hung = False
+            self._wake(guest.waiting)
+
+    def silence(self, storage: str) -> None:
+        """The storage stops to answer; whoever is asked for a disk there freezes."""
+        self.silent.add(storage)
+
+    def unsilence(self, storage: str) -> None:
+        self.silent.discard(storage)
+        for guest in self.guests.values():
+            if guest.frozen and guest.storage == storage:
+                guest.frozen = False
+                self._wake(guest.waiting)
+        if self.hints.guards_storage:
+            self.after(0.01, lambda: self.hints._back(storage))
+
+    def destroy(self, *numbers: int) -> None:
+        for number in numbers:
+            guest = self.guest(number)
+            guest.exists = guest.hung = guest.frozen = False
+            self._wake(guest.waiting)
+
+    def start_again(self, number: int) -> Guest:
+        """A domain that was destroyed runs again, under the same uuid, in a new process."""
+        old = self.guest(number)
+        new = Guest(old.uuid, old.name, old.storage)
+        self.guests[old.uuid] = new
+        return new
+
+    def occupy(self, number: int, seconds: float) -> None:
+        """Somebody else's command keeps the domain's monitor busy."""
+        guest = self.guest(number)
+        guest.job_since = self.now
+
+        def end() -> None:
+            guest.job_since = None
+            self._wake(guest.waiting)
+
+        self.after(seconds, end)
+
+    def lose_connections(self) -> None:
+        """All calls under way fail, and the server forgets them."""
+        for call in list(self.out.values()):
+            self._fail(call, "lost", "the connection is lost")
+
+    # --- asking
+
+    def query(
+        self, deadline: float = DEADLINE_S, domains: Optional[Iterable[str]] = None
+    ) -> int:
+        wanted = None if domains is None else frozenset(domains)
+        query = Query(next(self._queries), deadline, ALL, wanted)
+        self._open[query.id] = query
+        self._asked_at[query.id] = self.now
+        self.engine.query(query, self.now, self.epoch_ns)
+        self._carry_out()
+        return query.id
+
+    def round(self, **query: Any) -> Sample:
+        """One interval: a query at its beginning, and all that happens until its end."""
+        until = self.now + INTERVAL_S
+        asked = self.query(**query)
+        self.run(until)
+        return self.samples[asked]
+
+    def rounds(self, number: int) -> List[Sample]:
+        return [self.round() for _ in range(number)]
+
+    def answer(self, **query: Any) -> Sample:
+        """A query, and time passes only until it is answered."""
+        asked = self.query(**query)
+        while asked not in self.samples:
+            self._step(float("inf"))
+        return self.samples[asked]
+
+    def after(self, seconds: float, then: Callable[[], None]) -> None:
+        heapq.heappush(self._heap, (self.now + seconds, next(self._order), then))
+
+    def run(self, until: float) -> None:
+        while self._step(until):
+            pass
+        self.now = until
+
+    @property
+    def epoch_ns(self) -> int:
+        return EPOCH_NS + round(self.now * 1e9)
+
+    @property
+    def held(self) -> int:
+        """Workers of the server that our monitor calls hold."""
+        return sum(call.kind is Kind.MONITOR for call in self.out.values())
+
+    # --- time passes
+
+    def _step(self, until: float) -> bool:
+        """One event, or one call of ``pump`` that is due. False if there is none before ``until``."""
+        due = self.engine.due()
+        at = self._heap[0][0] if self._heap else None
+        if due is not None and (at is None or due < at):
+            if due > until:
+                return False
+            self.now = max(self.now, due)
+            self.wakeups += 1
+            self.engine.pump(self.now)
+            self._carry_out()
+            after = self.engine.due()
+            assert after is None or after > self.now, "pump does nothing at due(): a busy loop"
+            return True
+        if at is None or at > until:
+            return False
+        _, _, then = heapq.heappop(self._heap)
+        self.now = at
+        self.events += 1
+        then()
+        self._carry_out()
+        return True
+
+    def _carry_out(self) -> None:
+        for action in self.engine.take_actions():
+            if isinstance(action, Call):
+                self.calls_made.append(action)
+                self.out[action.id] = action
+                self._resume(self._DO[action.kind](self, action))
+            elif isinstance(action, ListDomains):
+                self._resume(self._list())
+            elif isinstance(action, AskControl):
+                self._resume(self._control(action.uuids))
+            elif isinstance(action, Answer):
+                self._take_answer(action)
+            elif isinstance(action, Log):
+                self.log.append((action.level, action.text))
+        self._check()
+
+    def _check(self) -> None:
+        """What must hold at any moment."""
+        monitor = [call for call in self.out.values() if call.kind is Kind.MONITOR]
+        self.most_held = max(self.most_held, len(monitor))
+        assert len(monitor) <= self.settings.stuck_budget, "more calls out than the budget"
+        at_work = [call for call in monitor if not call.late]
+        assert len(at_work) <= self.settings.lanes, "more lanes at work than there are"
+
+    def _take_answer(self, answer: Answer) -> None:
+        query = self._open.pop(answer.query)  # a second answer would raise
+        self.samples[answer.query] = answer.sample
+        self.answered_at[answer.query] = self.now
+        asked_at = self._asked_at[answer.query]
+        assert self.now <= asked_at + query.deadline_s + 1e-6, "answered after its deadline"
+        assert answer.sample.time_ns == EPOCH_NS + round(asked_at * 1e9)
+        for domain in answer.sample.domains:
+            check_domain(domain, answer.sample.time_ns)
+
+    # --- the server
+
+    def _resume(self, process: _Process) -> None:
+        try:
+            wait = next(process)
+        except StopIteration:
+            return
+        if isinstance(wait, float):
+            self.after(wait, lambda: self._resume(process))
+        else:
+            wait.append(process)
+
+    def _wake(self, waiting: Deque[_Process]) -> None:
+        while waiting:
+            process = waiting.popleft()
+            self.after(0.0, lambda process=process: self._resume(process))
+
+    def _list(self) -> _Process:
+        if self.list_takes is None:
+            return
+        yield self.list_takes
+        if self.list_error:
+            self.engine.list_failed(self.list_error, self.now)
+            return
+        domains = [(g.uuid, g.name, g.active) for g in self.guests.values() if g.exists]
+        self.engine.listed(
+            domains,
+            self.now,
+            node_cpus=8,
+            reconnects=self.reconnects,
+            has_monitors=self.has_monitors,
+        )
+
+    def _control(self, uuids: Tuple[str, ...]) -> _Process:
+        if self.control_takes is None:
+            return
+        yield self.control_takes
+        if not self.has_control:
+            self.engine.control_unsupported(self.now)
+            return
+        controls = {}
+        for uuid in uuids:
+            guest = self.guests[uuid]
+            if guest.exists:
+                busy = guest.job_since is not None
+                controls[uuid] = (busy, self.now - guest.job_since if busy else 0.0)
+        self.engine.controls(controls, self.now)
+
+    def _ask_monitor(self, call: Call) -> _Process:
+        while self._free_workers == 0:
+            yield self._workers_wanted
+        self._free_workers -= 1
+        records = []
+        for uuid in call.uuids:
+            guest = self.guests[uuid]
+            if call.id not in self.out:
+                break
+            if not guest.exists:
+                continue
+            stats = yield from self._ask_guest(guest, call.groups)
+            if stats is not None:
+                records.append((uuid, guest.name, stats))
+        self._free_workers += 1
+        self._wake(self._workers_wanted)
+        if call.id not in self.out:
+            return
+        failures = [self.guests[u].failure for u in call.uuids if self.guests[u].failure]
+        if sum(self.guests[uuid].size for uuid in call.uuids) > self.largest:
+            self._fail(call, "too large", "the message is too large")
+        elif failures:
+            self._fail(call, "failed", failures[0])
+        else:
+            del self.out[call.id]
+            self.engine.answered(call.id, records, self.now)
+
+    def _ask_guest(self, guest: Guest, groups: FrozenSet[str]) -> Any:
+        asked_ns = self.epoch_ns
+        needs_monitor = bool(groups - MONITOR_FREE_GROUPS) and guest.active
+        has_job = needs_monitor and guest.job_since is None
+        if has_job:
+            guest.job_since = self.now
+            guest.asked.update(groups)
+            yield sum(COST_S[group] for group in groups) * guest.slow
+            if BLOCK in groups and guest.storage in self.silent:
+                guest.frozen = True
+            while guest.hung or guest.frozen:
+                yield guest.waiting
+            guest.job_since = None
+            if not guest.exists:
+                return None
+        stats = stats_of(guest, groups, asked_ns, _WITHOUT)
+        if has_job:
+            stats.update(stats_of(guest, groups, asked_ns, _WITH))
+        return stats
+
+    def _ask_free(self, call: Call) -> _Process:
+        yield 0.0004 * len(call.uuids)
+        if call.id not in self.out:
+            return
+        failures = [self.free_fails[uuid] for uuid in call.uuids if uuid in self.free_fails]
+        if failures:
+            self._fail(call, "failed", failures[0])
+            return
+        del self.out[call.id]
+        assert call.groups <= MONITOR_FREE_GROUPS
+        groups = call.groups | {"cpu_total", "vcpu", "balloon"}
+        records = [
+            (uuid, self.guests[uuid].name, stats_of(self.guests[uuid], groups, self.epoch_ns))
+            for uuid in call.uuids
+            if self.guests[uuid].exists
+        ]
+        self.engine.answered(call.id, records, self.now)
+
+    def _describe(self, call: Call) -> _Process:
+        if self.describe_takes is None:
+            return
+        yield self.describe_takes * len(call.uuids)
+        self.described.update(call.uuids)
+        if self.out.pop(call.id, None) is None:
+            return
+        descriptions = []
+        for uuid in call.uuids:
+            storage = self.guests[uuid].storage
+            local = storage.startswith("/")
+            paths, remote = ((storage,), ()) if local else ((), (storage,))
+            descriptions.append((uuid, paths, remote, NO_DEVICES))
+        self.engine.described(call.id, descriptions, self.now)
+
+    def _fail(self, call: Call, failure: str, error: str) -> None:
+        del self.out[call.id]
+        if call.kind is Kind.DESCRIBE:
+            self.engine.described(call.id, [], self.now)
+        else:
+            self.engine.call_failed(call.id, failure, error, self.now)
+        self._carry_out()
+
+    _DO = {
+        Kind.MONITOR: _ask_monitor,
+        Kind.FREE: _ask_free,
+        Kind.DESCRIBE: _describe,
+    }
+
+
+def stats_of(
+    guest: Guest,
+    groups: Iterable[str],
+    asked_ns: int,
+    keys: Dict[str, Tuple[str, ...]] = _WITHOUT,
+) -> Dict[str, Any]:
+    stats: Dict[str, Any] = {}
+    for group in groups:
+        if guest.active or group == "state":
+            stats.update(dict.fromkeys(keys.get(group, ()), asked_ns))
+    if guest.active and keys is _WITHOUT and "interface" in groups:
+        stats["net.count"], stats["net.0.name"] = 1, guest.nic
+    if guest.active and keys is _WITHOUT and BLOCK in groups:
+        stats.update({"block.count": 1, "block.0.name": "vda", "block.0.path": guest.storage})
+    return stats
+
+
+def check_domain(domain: DomainSample, time_ns: int) -> None:
+    """What holds for each domain of each sample."""
+    for key, value in domain.stats.items():
+        if isinstance(value, int) and value > EPOCH_NS // 2:
+            assert value >= time_ns, f"{key} of {domain.name} is older than the sample"
+    if domain.status is Status.FRESH:
+        assert not domain.missing
+        if domain.active and "net.count" in domain.stats:
+            assert is_complete(domain), f"{domain.name} is called fresh, and is not complete"
+    elif domain.status is Status.GONE:
+        assert not domain.stats
+    else:
+        assert domain.missing
+        assert domain.reason
+
+
+def is_complete(domain: DomainSample) -> bool:
+    """Whether a domain's sample has what only the monitor knows, disks included."""
+    return all(key in domain.stats for keys in _WITH.values() for key in keys)
+
+
+def has_free_groups(domain: DomainSample) -> bool:
+    """Whether a domain's sample has what a hung domain gives too."""
+    keys = ("state.state", "cpu.time", "vcpu.0.time", "net.0.rx.bytes")
+    return all(key in domain.stats for key in keys)
+
+
+def names(sample: Sample, status: Status) -> List[str]:
+    return [domain.name for domain in sample.domains if domain.status is status]
+
+
+def complete(sample: Sample) -> int:
+    return sum(is_complete(domain) for domain in sample.domains)
