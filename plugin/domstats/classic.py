@@ -8,7 +8,8 @@ uses it. libvirtError passes through: ``connection`` is the border.
 from __future__ import annotations
 
 import time
-from typing import Any, Callable, Dict, FrozenSet, NamedTuple, Sequence, Tuple
+from collections.abc import Sequence
+from typing import Any, Callable, NamedTuple
 
 from .domain_xml import DiskTarget, device_names
 from .model import STATE_RUNNING, Stats
@@ -22,7 +23,7 @@ except ImportError:
 Domain = Any
 
 #: Errors that say that a driver, or a domain, does not have what was asked for.
-_NOT_TO_BE_HAD: FrozenSet[int] = (
+_NOT_TO_BE_HAD: frozenset[int] = (
     frozenset()
     if libvirt is None
     else frozenset(
@@ -42,7 +43,7 @@ _NOT_TO_BE_HAD: FrozenSet[int] = (
 _DEVICES_FOR_S = 60.0
 
 #: virDomainMemoryStats' names, and the balloon group's.
-_MEMORY_KEYS: Dict[str, str] = {
+_MEMORY_KEYS: dict[str, str] = {
     "actual": "balloon.current",
     "swap_in": "balloon.swap_in",
     "swap_out": "balloon.swap_out",
@@ -58,7 +59,7 @@ _MEMORY_KEYS: Dict[str, str] = {
     "hugetlb_pgfail": "balloon.hugetlb_pgfail",
 }
 
-_INTERFACE_KEYS: Tuple[str, ...] = (
+_INTERFACE_KEYS: tuple[str, ...] = (
     "rx.bytes",
     "rx.pkts",
     "rx.errs",
@@ -69,14 +70,14 @@ _INTERFACE_KEYS: Tuple[str, ...] = (
     "tx.drop",
 )
 
-_BLOCK_KEYS: Tuple[str, ...] = ("rd.reqs", "rd.bytes", "wr.reqs", "wr.bytes", "errors")
-_BLOCK_SIZE_KEYS: Tuple[str, ...] = ("capacity", "allocation", "physical")
+_BLOCK_KEYS: tuple[str, ...] = ("rd.reqs", "rd.bytes", "wr.reqs", "wr.bytes", "errors")
+_BLOCK_SIZE_KEYS: tuple[str, ...] = ("capacity", "allocation", "physical")
 
 
 class _Cached(NamedTuple):
     until: float
-    disks: Tuple[DiskTarget, ...]
-    interfaces: Tuple[str, ...]
+    disks: tuple[DiskTarget, ...]
+    interfaces: tuple[str, ...]
 
 
 class DeviceCache:
@@ -84,9 +85,9 @@ class DeviceCache:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._known: Dict[str, _Cached] = {}
+        self._known: dict[str, _Cached] = {}
 
-    def of(self, domain: Domain) -> Tuple[Tuple[DiskTarget, ...], Tuple[str, ...]]:
+    def of(self, domain: Domain) -> tuple[tuple[DiskTarget, ...], tuple[str, ...]]:
         """The disks and the NICs' target devices, in the XML's order (virDomainGetXMLDesc)."""
         now, uuid = self._clock(), domain.UUIDString()
         known = self._known.get(uuid)
@@ -110,7 +111,7 @@ def state(domain: Domain) -> Stats:
     return {"state.state": number, "state.reason": reason}
 
 
-def complete(domain: Domain, stats: Stats, groups: FrozenSet[str], devices: DeviceCache) -> None:
+def complete(domain: Domain, stats: Stats, groups: frozenset[str], devices: DeviceCache) -> None:
     """Add to ``stats`` the groups that the driver did not send in bulk.
 
     Each group whose keys are missing is asked for by its classic call; one that the driver does
@@ -160,7 +161,7 @@ def add_without_monitor(domain: Domain, stats: Stats, placement: bool) -> bool:
 def add_placement(domain: Domain, stats: Stats, with_cpu: bool) -> None:
     """Add where each vCPU runs (``vcpu.<n>.cpu``) and may run (``vcpu.<n>.affinity``).
 
-    virDomainGetVcpus; for a domain that is not started, which runs nowhere, virDomainGetVcpuPinInfo.
+    virDomainGetVcpus; for a domain that is not started virDomainGetVcpuPinInfo: it runs nowhere.
     """
     try:
         states, maps = domain.vcpus()
@@ -236,7 +237,7 @@ def _add_known(stats: Stats, prefix: str, keys: Sequence[str], values: Sequence[
 _CPU_KEYS = (("cpu_time", "cpu.time"), ("user_time", "cpu.user"), ("system_time", "cpu.system"))
 
 #: Group, the first word of its keys, whether only a running domain has it, and who adds it.
-_GROUP_CALLS: Tuple[Tuple[str, str, bool, Callable[[Domain, Stats, DeviceCache], None]], ...] = (
+_GROUP_CALLS: tuple[tuple[str, str, bool, Callable[[Domain, Stats, DeviceCache], None]], ...] = (
     ("cpu_total", "cpu", True, _add_cpu),
     ("balloon", "balloon", True, _add_balloon),
     ("vcpu", "vcpu", True, _add_vcpus),

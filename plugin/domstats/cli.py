@@ -17,7 +17,7 @@ from typing import NoReturn, Optional
 import click
 import msgspec
 
-from .adapter import LogFunction, SamplerLike, sampler
+from .adapter import LogFunction, SamplerLike, Unexpected, sampler
 from .errors import ConfigError, DomstatsError
 from .model import Sample
 from .settings import Settings, for_uri, read_telegraf, seconds, share_budget
@@ -25,7 +25,7 @@ from .shown import one_line
 from .telegraf_execd import run as answer_ticks
 from .telegraf_execd import stderr_log, writer
 
-USAGE, NOTHING_SAMPLED, INTERRUPTED = 2, 1, 130
+USAGE, FAILED, INTERRUPTED = 2, 1, 130
 
 #: Tried in this order without --connect.
 LOCAL, FALLBACK = "qemu:///system", "test:///default"
@@ -54,14 +54,23 @@ def run(arguments: Sequence[str]) -> int:
         return status if isinstance(status, int) else 0
     except click.exceptions.Exit as exit_:
         return exit_.exit_code
+    except click.UsageError as error:
+        command = error.ctx.command_path if error.ctx else "domstats"
+        return _fail(f"{error.format_message()} (see {command} --help)")
     except click.ClickException as error:
         return _fail(error.format_message())
     except DomstatsError as error:
         return _fail(str(error))
     except (KeyboardInterrupt, click.Abort):
         return INTERRUPTED
-    except BrokenPipeError:
+    except (BrokenPipeError, SystemExit):  # the latter is how rich tells of a closed pipe
         return 0
+    except OSError as error:
+        _tell(f"cannot write: {error.strerror or error}")
+        return FAILED
+    except Exception as error:
+        Unexpected(_tell)("this went wrong", error)
+        return FAILED
 
 
 def _fail(text: str) -> int:
@@ -73,18 +82,14 @@ def _tell(text: str) -> None:
     print(f"domstats: {one_line(text)}", file=sys.stderr)
 
 
-class _Seconds(click.ParamType):
+def _to_seconds(
+    context: click.Context, parameter: click.Parameter, text: Optional[str]
+) -> Optional[float]:
     """A time as in the configuration: 10, 0.5, 500ms, 1m30s."""
-
-    name = "seconds"
-
-    def convert(
-        self, value: object, param: Optional[click.Parameter], ctx: Optional[click.Context]
-    ) -> float:
-        try:
-            return seconds(str(value))
-        except ConfigError as error:
-            self.fail(str(error), param, ctx)
+    try:
+        return None if text is None else seconds(text)
+    except ConfigError as error:
+        raise click.BadParameter(str(error), context, parameter) from None
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -98,7 +103,12 @@ def domstats() -> None:
 
 @domstats.command()
 @click.option("--config", "path", required=True, metavar="FILE", help="TOML, [[inputs.libvirt]].")
-@click.option("--interval", type=_Seconds(), help="Pace by yourself, without ticks on stdin.")
+@click.option(
+    "--interval",
+    callback=_to_seconds,
+    metavar="S",
+    help="Make a round every S seconds, instead of at each line on stdin.",
+)
 def telegraf(path: str, interval: Optional[float]) -> int:
     """Run as a child of Telegraf's inputs.execd."""
     log = stderr_log(sys.stderr.fileno())
@@ -109,15 +119,15 @@ def telegraf(path: str, interval: Optional[float]) -> int:
         return USAGE
     for text in parsed.warnings:
         log("warning", f"domstats: {text}")
-    files = (stream.fileno() for stream in (sys.stdin, sys.stdout, sys.stderr))
-    answer_ticks(parsed.settings, *files, interval)
+    stdin, stdout, stderr = (file.fileno() for file in (sys.stdin, sys.stdout, sys.stderr))
+    answer_ticks(parsed.settings, stdin, stdout, stderr, interval)
     return 0
 
 
 # --- Samples without an agent -------------------------------------------------------------------
 
 
-@domstats.command()
+@domstats.command("sample")
 @click.option("--connect", "uris", multiple=True, metavar="URI", help="A hypervisor; many may be.")
 @click.option(
     "--format",
@@ -137,9 +147,10 @@ def telegraf(path: str, interval: Optional[float]) -> int:
 )
 @click.option(
     "--interval",
-    type=_Seconds(),
+    callback=_to_seconds,
     default="2",
     show_default=True,
+    metavar="S",
     help="From the beginning of a round to that of the next.",
 )
 @click.option("-v", "--verbose", is_flag=True, help="Tell what the sampler logs.")
@@ -161,12 +172,12 @@ def sample(uris: tuple[str, ...], format_: str, rounds: int, interval: float, ve
     number = 0
     while True:
         began = time.monotonic()
-        samples = _round(watched)
-        sampled = sampled or any(each.round.connected for each in samples)
-        show(watched, samples)
+        found = _round(watched)
+        sampled = sampled or any(sample.round.connected for _, sample in found)
+        show(found)
         number += 1
         if rounds and number >= rounds:
-            return 0 if sampled else NOTHING_SAMPLED
+            return 0 if sampled else FAILED
         time.sleep(max(0.0, began + interval - time.monotonic()))
 
 
@@ -190,18 +201,21 @@ class _Watched:
 
     def __init__(self, settings: Settings, log: LogFunction) -> None:
         self.settings = settings
-        self.sampler: SamplerLike = sampler(settings, log)
         self.latest: Optional[Sample] = None
+        self._sampler: SamplerLike = sampler(settings, log)
+        self._unexpected = Unexpected(_tell)
         self._error = ""
 
     def sample(self) -> None:
-        """Make a round, ``latest`` is its sample then."""
-        self.latest = self.sampler.sample()
+        """Make a round; ``latest`` is its sample then."""
+        try:
+            self.latest = self._sampler.sample()
+        except Exception as error:
+            self.latest = None
+            self._unexpected(f"{self.settings.uri}: a round failed", error)
 
-    def tell(self) -> None:
-        """Tell of trouble when it begins, on stderr."""
-        assert self.latest is not None
-        error = self.latest.round.error
+    def tell(self, error: str) -> None:
+        """Tell of trouble when it begins."""
         if error and error != self._error:
             _tell(error)
         self._error = error
@@ -210,30 +224,32 @@ class _Watched:
 def _local_or_test(log: LogFunction) -> _Watched:
     local = _Watched(for_uri(LOCAL), log)
     local.sample()
-    assert local.latest is not None
-    if local.latest.round.connected:
+    if local.latest is not None and local.latest.round.connected:
         return local
-    _tell(f"{local.latest.round.error}; showing {FALLBACK} of libvirt's test driver instead")
+    why = f"{local.latest.round.error}; " if local.latest else ""
+    _tell(f"{why}showing {FALLBACK} of libvirt's test driver instead")
     return _Watched(for_uri(FALLBACK), log)
 
 
-def _round(watched: Sequence[_Watched]) -> list[Sample]:
+#: What a round found: hypervisors with their samples.
+_Found = Sequence[tuple[_Watched, Sample]]
+
+
+def _round(watched: Sequence[_Watched]) -> _Found:
     """One round of all at the same time, in their order."""
     threads = [threading.Thread(target=each.sample, daemon=True) for each in watched]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    samples = []
-    for each in watched:
-        if each.latest is not None:
-            each.tell()
-            samples.append(each.latest)
-    return samples
+    found = [(each, each.latest) for each in watched if each.latest is not None]
+    for each, sample in found:
+        each.tell(sample.round.error)
+    return found
 
 
-#: Prints the samples of a round.
-Show = Callable[[Sequence[_Watched], Sequence[Sample]], None]
+#: Prints what a round found.
+Show = Callable[[_Found], None]
 
 
 def _show_table() -> Show:
@@ -241,23 +257,24 @@ def _show_table() -> Show:
 
     before: dict[str, Sample] = {}
 
-    def show(watched: Sequence[_Watched], samples: Sequence[Sample]) -> None:
-        connected = [each for each in samples if each.round.connected]  # stderr has the others
-        if connected:
-            print_samples(connected, before, sys.stdout)
-        sys.stdout.flush()
-        before.update((each.uri, each) for each in connected)
+    def show(found: _Found) -> None:
+        # Of those that could not be asked stderr has told already.
+        samples = [sample for _, sample in found if sample.round.connected]
+        if samples:
+            print_samples(samples, before, sys.stdout)
+            sys.stdout.flush()
+        before.update((sample.uri, sample) for sample in samples)
 
     return show
 
 
 def _show_influx() -> Show:
-    writers: dict[int, Callable[[Sample], bytes]] = {}
+    writers: dict[_Watched, Callable[[Sample], bytes]] = {}
 
-    def show(watched: Sequence[_Watched], samples: Sequence[Sample]) -> None:
-        for index, (each, found) in enumerate(zip(watched, samples)):
-            encode = writers.setdefault(index, writer(each.settings).encode)
-            _write(encode(found))
+    def show(found: _Found) -> None:
+        for each, sample in found:
+            encode = writers.setdefault(each, writer(each.settings).encode)
+            _write(encode(sample))
 
     return show
 
@@ -265,9 +282,9 @@ def _show_influx() -> Show:
 def _show_json() -> Show:
     encode = msgspec.json.Encoder(order="deterministic").encode
 
-    def show(watched: Sequence[_Watched], samples: Sequence[Sample]) -> None:
-        for found in samples:
-            _write(encode(found) + b"\n")
+    def show(found: _Found) -> None:
+        for _, sample in found:
+            _write(encode(sample) + b"\n")
 
     return show
 

@@ -1,15 +1,17 @@
-"""One connection to a hypervisor, read-only: the only module, beside ``classic``, that imports libvirt.
+"""One connection to a hypervisor, read-only.
 
-It turns libvirt's calls into plain values and libvirt's errors into the package's own. A
-connection belongs to one thread; a call may block for as long as the hypervisor likes, so
-whoever makes one must be ready to lose the thread. It must not know rounds, domains that
-hang, or settings.
+The only module, beside ``classic``, that imports libvirt. It turns libvirt's calls into plain
+values and libvirt's errors into the package's own. A connection belongs to one thread; a call may
+block for as long as the hypervisor likes, so whoever makes one must be ready to lose the thread.
+It must not know rounds, domains that hang, or settings.
 """
 
 from __future__ import annotations
 
 import threading
-from typing import Dict, FrozenSet, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from typing import NamedTuple, Optional
 
 from . import classic
 from .errors import (
@@ -86,7 +88,7 @@ class Connection:
         self.uri = uri
         self.opened = 0
         self._conn: Optional[libvirt.virConnect] = None
-        self._domains: Dict[str, libvirt.virDomain] = {}
+        self._domains: dict[str, libvirt.virDomain] = {}
         self._driver = ""
         self._nowait = True
         self._bulk = True
@@ -108,10 +110,8 @@ class Connection:
             conn = libvirt.openReadOnly(self.uri)
         except libvirt.libvirtError as error:
             raise HypervisorError(_why_unreachable(self.uri, error)) from None
-        try:
+        with suppress(libvirt.libvirtError):  # a driver without a daemon has none
             conn.setKeepAlive(KEEPALIVE_INTERVAL_S, KEEPALIVE_COUNT)
-        except libvirt.libvirtError:
-            pass  # a driver without a daemon has nothing to keep alive
         self._conn = conn
         self._domains = {}
         self._nowait = self._bulk = True
@@ -125,10 +125,8 @@ class Connection:
         """Close it; errors of a connection that is broken anyway do not matter."""
         conn, self._conn, self._domains = self._conn, None, {}
         if conn is not None:
-            try:
+            with suppress(libvirt.libvirtError):
                 conn.close()
-            except libvirt.libvirtError:
-                pass
 
     def node_cpus(self) -> int:
         """Physical CPUs of the host that are online (virNodeGetInfo)."""
@@ -137,7 +135,7 @@ class Connection:
         except libvirt.libvirtError as error:
             raise self._translated(error) from None
 
-    def list_domains(self, inactive: bool) -> List[Listed]:
+    def list_domains(self, inactive: bool) -> list[Listed]:
         """The active domains, and those defined but not started if ``inactive``.
 
         One priority call (virConnectListAllDomains): it answers even when all ordinary workers
@@ -153,7 +151,7 @@ class Connection:
         except libvirt.libvirtError as error:
             raise self._translated(error) from None
 
-    def stats(self, uuids: Sequence[str], groups: FrozenSet[str]) -> List[Record]:
+    def stats(self, uuids: Sequence[str], groups: frozenset[str]) -> list[Record]:
         """Ask for the groups of some domains with one bulk call (virDomainListGetStats).
 
         NOWAIT is set: a domain whose monitor is busy with somebody else's command answers
@@ -174,8 +172,8 @@ class Connection:
             raise self._translated(error) from None
 
     def stats_without_monitor(
-        self, uuids: Sequence[str], groups: FrozenSet[str], placement: bool
-    ) -> List[Record]:
+        self, uuids: Sequence[str], groups: frozenset[str], placement: bool
+    ) -> list[Record]:
         """What can be known of domains whose monitor must not be asked.
 
         ``groups`` must be monitor-free ones. Adds CPU time, vCPU time and memory by calls that
@@ -209,12 +207,12 @@ class Connection:
         except libvirt.libvirtError as error:
             raise self._translated(error) from None
 
-    def control(self, uuids: Iterable[str]) -> Dict[str, Control]:
+    def control(self, uuids: Iterable[str]) -> dict[str, Control]:
         """The state of the domains' monitors (virDomainGetControlInfo); it never blocks.
 
         A domain that has ended is left out. Raises UnsupportedError for a driver without it.
         """
-        controls: Dict[str, Control] = {}
+        controls: dict[str, Control] = {}
         try:
             for domain in self._handles(list(uuids)):
                 try:
@@ -242,16 +240,16 @@ class Connection:
             self.connect()
         return self._conn
 
-    def _handles(self, uuids: Sequence[str]) -> List[libvirt.virDomain]:
-        """This connection's handles for the domains; they belong to the connection that listed them."""
+    def _handles(self, uuids: Sequence[str]) -> list[libvirt.virDomain]:
+        """This connection's own handles for the domains: one call takes those of one connection."""
         self._open()
         if any(uuid not in self._domains for uuid in uuids):
             self.list_domains(inactive=True)
         return [self._domains[uuid] for uuid in uuids if uuid in self._domains]
 
     def _bulk_records(
-        self, conn: libvirt.virConnect, domains: List[libvirt.virDomain], groups: FrozenSet[str]
-    ) -> List[Record]:
+        self, conn: libvirt.virConnect, domains: list[libvirt.virDomain], groups: frozenset[str]
+    ) -> list[Record]:
         if not self._bulk:
             return [
                 Record(domain.UUIDString(), domain.name(), stats)
@@ -274,7 +272,9 @@ class Connection:
             for domain, stats in answer
         ]
 
-    def _states(self, domains: List[libvirt.virDomain]) -> Iterator[Tuple[libvirt.virDomain, Stats]]:
+    def _states(
+        self, domains: list[libvirt.virDomain]
+    ) -> Iterator[tuple[libvirt.virDomain, Stats]]:
         """The frame of an answer from a driver without the bulk call; classic calls fill it."""
         for domain in domains:
             try:
@@ -319,7 +319,7 @@ def _one_line(error: libvirt.libvirtError) -> str:
     return " ".join(str(error).split()) or "unknown error"
 
 
-def _mask(groups: FrozenSet[str]) -> int:
+def _mask(groups: frozenset[str]) -> int:
     mask = 0
     for group in groups:
         mask |= _GROUP_BITS[group]
@@ -327,7 +327,7 @@ def _mask(groups: FrozenSet[str]) -> int:
 
 
 #: virDomainStatsTypes; 9.0 has them all, so the numbers stand here for older bindings.
-_GROUP_BITS: Dict[str, int] = {
+_GROUP_BITS: dict[str, int] = {
     "state": 1 << 0,
     "cpu_total": 1 << 1,
     "balloon": 1 << 2,
@@ -343,7 +343,7 @@ _GROUP_BITS: Dict[str, int] = {
 
 
 #: A sign in libvirt's message, and the remedy to tell with it.
-_REMEDIES: Tuple[Tuple[str, str], ...] = (
+_REMEDIES: tuple[tuple[str, str], ...] = (
     (
         "Permission denied",
         "run it as root or as a member of the group libvirt (usermod -aG libvirt USER)",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Tuple
+from typing import NamedTuple
 
 from lxml import etree
 
@@ -13,8 +13,8 @@ from .model import Devices
 class Description(NamedTuple):
     """Where a domain's disks lie (see ``disk_paths.DiskSources``), and its devices."""
 
-    paths: Tuple[str, ...]
-    remote: Tuple[str, ...]
+    paths: tuple[str, ...]
+    remote: tuple[str, ...]
     devices: Devices
 
 
@@ -38,7 +38,7 @@ def describe(xml: str) -> Description:
     return Description(sources.paths, sources.remote, devices)
 
 
-def device_names(xml: str) -> Tuple[Tuple[DiskTarget, ...], Tuple[str, ...]]:
+def device_names(xml: str) -> tuple[tuple[DiskTarget, ...], tuple[str, ...]]:
     """The disks, and the target devices of the NICs, in the XML's order. Raises ValueError."""
     disks, interfaces = _devices(parse_domain(xml))
     return disks, tuple(name for name, _ in interfaces)
@@ -46,7 +46,7 @@ def device_names(xml: str) -> Tuple[Tuple[DiskTarget, ...], Tuple[str, ...]]:
 
 def _devices(
     domain: etree._Element,
-) -> Tuple[Tuple[DiskTarget, ...], Tuple[Tuple[str, str], ...]]:
+) -> tuple[tuple[DiskTarget, ...], tuple[tuple[str, str], ...]]:
     disks = []
     for disk in domain.iterfind("devices/disk"):
         target, source = disk.find("target"), disk.find("source")

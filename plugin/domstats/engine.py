@@ -12,21 +12,12 @@ again in the same round. docs/design.md tells why each step is as it is.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Collection, Iterable, Sequence
 from math import ceil
 from typing import (
-    Any,
     Callable,
-    Collection,
-    Deque,
-    Dict,
-    FrozenSet,
-    Iterable,
-    List,
     NamedTuple,
     Optional,
-    Sequence,
-    Set,
-    Tuple,
     Union,
 )
 
@@ -70,10 +61,10 @@ MOST_DELAY_S = 60.0
 NAMED = 3
 
 #: What controlInfo says: whether the monitor is occupied, and for how many seconds.
-Controls = Dict[str, Tuple[bool, float]]
+Controls = dict[str, tuple[bool, float]]
 
 #: What a domain's XML says: uuid, paths of its disks, names of remote storages, devices.
-Description = Tuple[str, Sequence[str], Sequence[str], Devices]
+Description = tuple[str, Sequence[str], Sequence[str], Devices]
 
 
 class ListDomains(NamedTuple):
@@ -85,7 +76,7 @@ class ListDomains(NamedTuple):
 class AskControl(NamedTuple):
     """An action: ask the state of these domains' monitors."""
 
-    uuids: Tuple[str, ...]
+    uuids: tuple[str, ...]
 
 
 class Answer(NamedTuple):
@@ -115,11 +106,11 @@ class Hints:
     def begin(self, now: float) -> None:
         """A round begins."""
 
-    def look(self, uuids: Collection[str], now: float) -> Dict[str, str]:
+    def look(self, uuids: Collection[str], now: float) -> dict[str, str]:
         """Of all active domains, those whose process must not be asked, and why."""
         return {}
 
-    def relook(self, uuids: Sequence[str], now: float) -> Dict[str, str]:
+    def relook(self, uuids: Sequence[str], now: float) -> dict[str, str]:
         """The same for some of them, in the middle of a round."""
         return {}
 
@@ -127,11 +118,11 @@ class Hints:
         """Whether it is known where the domain's disks lie."""
         return True
 
-    def withheld(self) -> FrozenSet[str]:
+    def withheld(self) -> frozenset[str]:
         """Domains with disks on storage that has not answered in this round."""
         return frozenset()
 
-    def silent(self) -> Tuple[str, ...]:
+    def silent(self) -> tuple[str, ...]:
         """The storage that has not."""
         return ()
 
@@ -154,7 +145,7 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
     chunk_size: int = 16
     stuck_budget: int = 6
     soft_deadline: Optional[float] = None
-    quarantine_groups: FrozenSet[str] = MONITOR_FREE_GROUPS
+    quarantine_groups: frozenset[str] = MONITOR_FREE_GROUPS
     occupancy_watch: bool = True
     wants_xml: bool = True
     reconnect_delay_s: float = 0.0
@@ -169,33 +160,33 @@ class Engine:
         self.pace = Pace()
         self._settings = settings
         self._hints = hints or Hints()
-        self._actions: List[Action] = []
-        self._rounds: Dict[int, RoundBook] = {}
-        self._calls: Dict[int, Call] = {}
+        self._actions: list[Action] = []
+        self._rounds: dict[int, RoundBook] = {}
+        self._calls: dict[int, Call] = {}
         self._call_ids = 0
-        self._listing: Deque[int] = deque()
+        self._listing: deque[int] = deque()
         #: Calls that wait for the answer of controlInfo; None while nothing is asked.
-        self._judging: Optional[Tuple[int, ...]] = None
+        self._judging: Optional[tuple[int, ...]] = None
         self._can_control = True
         #: Whether the driver has monitors that can be busy (QEMU's has).
         self._has_monitors = True
         self._chunk_limit = settings.chunk_size
         self._looked_at = float("-inf")
-        self._to_describe: Deque[str] = deque()
-        self._wanted_xml: Set[str] = set()
-        self._devices: Dict[str, Devices] = {}
-        self._device_names: Dict[str, Dict[str, Tuple[object, ...]]] = {}
+        self._to_describe: deque[str] = deque()
+        self._wanted_xml: set[str] = set()
+        self._devices: dict[str, Devices] = {}
+        self._device_names: dict[str, dict[str, tuple[object, ...]]] = {}
         self._node_cpus = 0
         self._trouble = ""
-        self._silent: Set[str] = set()
+        self._silent: set[str] = set()
         self._connect_at = 0.0
         self._delay_s = 0.0
-        self._changes: List[Change] = []
+        self._changes: list[Change] = []
         self._late_results = 0
         self._errors = 0
         self._reconnects = 0
 
-    def take_actions(self) -> List[Action]:
+    def take_actions(self) -> list[Action]:
         """What is to be done now, in order."""
         actions, self._actions = self._actions, []
         return actions
@@ -226,7 +217,7 @@ class Engine:
 
     def listed(
         self,
-        domains: Sequence[Tuple[str, str, bool]],
+        domains: Sequence[tuple[str, str, bool]],
         now: float,
         *,
         node_cpus: int,
@@ -260,7 +251,7 @@ class Engine:
         self.pump(now)
 
     def answered(
-        self, call_id: int, records: Sequence[Tuple[str, str, Stats]], now: float
+        self, call_id: int, records: Sequence[tuple[str, str, Stats]], now: float
     ) -> None:
         """A call has answered: uuid, name and statistics of each domain; others have ended."""
         call = self._calls.pop(call_id)
@@ -357,10 +348,9 @@ class Engine:
                 round_.spare()
         has_retries = True
         while has_retries:
-            while any([self._hand_out(round_, now) for round_ in self._rounds.values()]):
-                pass
+            self._hand_out_turn_by_turn(now)
             self._hand_out_free(now)
-            has_retries = any([self._begin_retry(round_, now) for round_ in self._rounds.values()])
+            has_retries = any(self._begin_retry(round_, now) for round_ in self._rounds.values())
 
     def _end_rounds(self, now: float) -> bool:
         """Complete the rounds that are done, or have no time left.
@@ -379,7 +369,7 @@ class Engine:
     # --- a round begins
 
     def _open(
-        self, round_: RoundBook, domains: Sequence[Tuple[str, str, bool]], now: float
+        self, round_: RoundBook, domains: Sequence[tuple[str, str, bool]], now: float
     ) -> None:
         query = round_.query
         for uuid, name, active in domains:
@@ -411,12 +401,12 @@ class Engine:
                 self.roster.release(uuid)
         self._quarantine_processes(reasons, now)
 
-    def _quarantine_processes(self, reasons: Dict[str, str], now: float) -> None:
+    def _quarantine_processes(self, reasons: dict[str, str], now: float) -> None:
         for uuid, reason in reasons.items():
             if self._may_be_asked(uuid):
                 self.roster.quarantine(uuid, now, Cause.PROCESS, f"its process is {reason}")
 
-    def _must_wait(self, uuid: str, withheld: FrozenSet[str]) -> bool:
+    def _must_wait(self, uuid: str, withheld: frozenset[str]) -> bool:
         """Whether a domain must not be asked for its disks yet."""
         return self._hints.guards_storage and (
             uuid in withheld or not self._hints.is_placed(uuid)
@@ -426,7 +416,7 @@ class Engine:
         member = self.roster.members.get(uuid)
         return member is not None and member.standing is not Standing.QUARANTINED
 
-    def _queue(self, round_: RoundBook, uuid: str, groups: FrozenSet[str]) -> None:
+    def _queue(self, round_: RoundBook, uuid: str, groups: frozenset[str]) -> None:
         """A domain is to be asked: in a chunk with others, or alone if it is in question."""
         if BLOCK in groups and self.roster.is_suspected(uuid):
             groups -= {BLOCK}
@@ -441,7 +431,7 @@ class Engine:
         else:
             self._queue_single(round_, uuid, groups)
 
-    def _queue_single(self, round_: RoundBook, uuid: str, groups: FrozenSet[str]) -> None:
+    def _queue_single(self, round_: RoundBook, uuid: str, groups: frozenset[str]) -> None:
         """A domain is to be asked alone; its turn may not come in this round."""
         round_.queue_single(uuid, groups, self.roster.hope(uuid))
         if not round_.entries[uuid].got:
@@ -490,11 +480,17 @@ class Engine:
 
     # --- calls are handed out
 
-    def _monitor_calls(self) -> List[Call]:
+    def _monitor_calls(self) -> list[Call]:
         return [call for call in self._calls.values() if call.kind is Kind.MONITOR]
 
     def _late_calls(self) -> int:
         return sum(call.late for call in self._monitor_calls())
+
+    def _hand_out_turn_by_turn(self, now: float) -> None:
+        """Make the calls that can be made; no round takes all lanes while others wait."""
+        made = [True]
+        while any(made):
+            made = [self._hand_out(round_, now) for round_ in self._rounds.values()]
 
     def _hand_out(self, round_: RoundBook, now: float) -> bool:
         """Make one monitor call of a round, if there is one to make and room for it."""
@@ -503,7 +499,8 @@ class Engine:
         if len(calls) - self._late_calls() >= self._settings.lanes or room <= 0:
             return False
         self._sort_for_alert(round_)
-        for groups, waiting in round_.ready.items():
+        for groups in sorted(round_.ready, key=len, reverse=True):  # who can get all comes first
+            waiting = round_.ready[groups]
             while waiting:
                 size = min(round_.chunk_size, self._chunk_limit, len(waiting))
                 chunk = [waiting.popleft() for _ in range(size)]
@@ -529,7 +526,7 @@ class Engine:
             for uuid in waiting:
                 self._queue(round_, uuid, groups)
 
-    def _askable(self, round_: RoundBook, uuids: Sequence[str], now: float) -> List[str]:
+    def _askable(self, round_: RoundBook, uuids: Sequence[str], now: float) -> list[str]:
         """Those of the domains that may be asked this moment; the others go without monitor."""
         if now - self._looked_at > LOOK_FOR_S:
             self._quarantine_processes(self._hints.relook(uuids, now), now)
@@ -542,7 +539,7 @@ class Engine:
         return askable
 
     def _call(
-        self, round_: RoundBook, uuids: Sequence[str], groups: FrozenSet[str], now: float
+        self, round_: RoundBook, uuids: Sequence[str], groups: frozenset[str], now: float
     ) -> bool:
         if not uuids:
             return False
@@ -559,7 +556,7 @@ class Engine:
         if len(calls) >= MOST_FREE_CALLS or not all(call.over for call in calls):
             return
         for round_ in self._rounds.values():
-            chunk: Dict[str, None] = {}
+            chunk: dict[str, None] = {}
             while round_.free and len(chunk) < FREE_CHUNK:
                 is_alone = round_.free[0] in round_.free_alone
                 if is_alone and chunk:
@@ -581,7 +578,7 @@ class Engine:
             now - call.made < DESCRIBE_PATIENCE_S for call in calls
         ):
             return
-        batch: List[str] = []
+        batch: list[str] = []
         while self._to_describe and len(batch) < DESCRIBE_CHUNK:
             uuid = self._to_describe.popleft()
             if uuid in self.roster.members:
@@ -595,7 +592,7 @@ class Engine:
         self,
         kind: Kind,
         uuids: Sequence[str],
-        groups: FrozenSet[str],
+        groups: frozenset[str],
         now: float,
         round_: Optional[RoundBook],
     ) -> Call:
@@ -630,7 +627,7 @@ class Engine:
         return round_
 
     def _learn_from(
-        self, call: Call, records: Sequence[Tuple[str, str, Stats]], now: float
+        self, call: Call, records: Sequence[tuple[str, str, Stats]], now: float
     ) -> None:
         """What an answer tells, late or not, of who answers and how long that takes."""
         if not call.stuck:
@@ -647,7 +644,7 @@ class Engine:
                 with_block = BLOCK in call.groups and member.active
                 self.roster.answered(uuid, call.made, answered, with_block)
 
-    def _is_complete(self, active: bool, stats: Stats, groups: FrozenSet[str]) -> bool:
+    def _is_complete(self, active: bool, stats: Stats, groups: frozenset[str]) -> bool:
         return not (active and self._has_monitors) or shows_monitor(stats, groups)
 
     def _ask_again(self, round_: RoundBook, call: Call, failure: str, error: str) -> None:
@@ -783,7 +780,7 @@ class Engine:
 
     # --- XML
 
-    def _retain(self, known: Set[str]) -> None:
+    def _retain(self, known: set[str]) -> None:
         """Forget domains that are no more, and have the XML of new ones read."""
         if not self._settings.wants_xml:
             return
@@ -810,7 +807,7 @@ class Engine:
                 known[word] = names
                 self._want_xml(uuid)
 
-    def _notice_starts(self, domains: Sequence[Tuple[str, str, bool]]) -> None:
+    def _notice_starts(self, domains: Sequence[tuple[str, str, bool]]) -> None:
         """Have the XML read again of domains that were started or stopped: it may be another."""
         for uuid, _, active in domains:
             member = self.roster.members.get(uuid)
@@ -973,7 +970,7 @@ _TOLD = (
 )
 
 
-def _folders(paths: Iterable[str]) -> List[str]:
+def _folders(paths: Iterable[str]) -> list[str]:
     """The folders of files, once each: they stand for storage that cannot be looked at."""
     return sorted({path.rpartition("/")[0] for path in paths if path.startswith("/")})
 

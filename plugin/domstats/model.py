@@ -7,7 +7,7 @@ nothing else. They must not know libvirt, threads, or any agent's vocabulary.
 from __future__ import annotations
 
 import enum
-from typing import Dict, FrozenSet, Optional, Tuple, Union
+from typing import Optional, Union
 
 import msgspec
 
@@ -19,10 +19,10 @@ Value = Union[int, float, bool, str]
 #: ``vcpu.<n>.cpu`` (int, the physical CPU that the vCPU is on, from virDomainGetVcpus) and
 #: ``vcpu.<n>.affinity`` (text, physical CPUs it may run on, as ``0,1,5``, from
 #: virDomainGetVcpuPinInfo).
-Stats = Dict[str, Value]
+Stats = dict[str, Value]
 
 #: The stats groups under the names that both agents' users know, in libvirt's order.
-GROUPS: Tuple[str, ...] = (
+GROUPS: tuple[str, ...] = (
     "state",
     "cpu_total",
     "balloon",
@@ -37,7 +37,7 @@ GROUPS: Tuple[str, ...] = (
 )
 
 #: The groups for which libvirt never asks the domain's monitor: they answer of a hung domain too.
-MONITOR_FREE_GROUPS: FrozenSet[str] = frozenset({"state", "interface", "perf", "memory"})
+MONITOR_FREE_GROUPS: frozenset[str] = frozenset({"state", "interface", "perf", "memory"})
 
 #: virDomainState, as ``state.state`` carries it.
 STATE_RUNNING = 1
@@ -64,9 +64,9 @@ class Devices(msgspec.Struct, frozen=True):
     :param targets: the target of each disk, empty drives included.
     """
 
-    addresses: Dict[str, str] = msgspec.field(default_factory=dict)
-    sources: Dict[str, str] = msgspec.field(default_factory=dict)
-    targets: Tuple[str, ...] = ()
+    addresses: dict[str, str] = msgspec.field(default_factory=dict)
+    sources: dict[str, str] = msgspec.field(default_factory=dict)
+    targets: tuple[str, ...] = ()
 
 
 NO_DEVICES = Devices()
@@ -92,11 +92,11 @@ class DomainSample(msgspec.Struct):
     status: Status
     stats: Stats
     active: bool = True
-    missing: FrozenSet[str] = frozenset()
+    missing: frozenset[str] = frozenset()
     since_ns: Optional[int] = None
     reason: str = ""
     devices: Devices = NO_DEVICES
-    labels: Dict[str, str] = msgspec.field(default_factory=dict)
+    labels: dict[str, str] = msgspec.field(default_factory=dict)
 
 
 class Change(msgspec.Struct, frozen=True):
@@ -158,7 +158,7 @@ class Sample(msgspec.Struct):
 
     uri: str
     time_ns: int
-    domains: Tuple[DomainSample, ...]
+    domains: tuple[DomainSample, ...]
     round: Round
     node_cpus: int = 0
-    changes: Tuple[Change, ...] = ()
+    changes: tuple[Change, ...] = ()

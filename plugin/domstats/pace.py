@@ -5,20 +5,23 @@ from __future__ import annotations
 #: Seconds for a domain, until the first call has taught better.
 _FIRST_GUESS_S = 0.05
 
+#: Seconds for a domain that are believed at most: a call that took longer had to wait for something.
+_MOST_S = 1.0
+
 #: How many times the expected cost a call may take, and what every call may take in any case.
 _PATIENCE = 4.0
 LEAST_S = 0.25
 
 
 class Pace:
-    """The recent cost of bulk calls per domain: quick to learn that calls are slow, slow to forget."""
+    """The recent cost of bulk calls per domain: it learns quickly, and forgets slowly."""
 
     def __init__(self) -> None:
         self.per_domain_s = _FIRST_GUESS_S
 
     def learn(self, took_s: float, domains: int) -> None:
         """A call for so many domains took so many seconds."""
-        cost = took_s / max(domains, 1)
+        cost = min(took_s / max(domains, 1), _MOST_S)
         weight = 0.5 if cost > self.per_domain_s else 0.1
         self.per_domain_s += weight * (cost - self.per_domain_s)
 

@@ -7,7 +7,8 @@ roster outlives rounds; what a round does with its answers is in ``rounds``.
 from __future__ import annotations
 
 import enum
-from typing import Collection, Dict, Iterable, List, NamedTuple, Optional, Set, Tuple
+from collections.abc import Collection, Iterable
+from typing import NamedTuple, Optional
 
 _NEVER = float("-inf")
 
@@ -68,7 +69,7 @@ class Member:
         self.since = _NEVER
         self.cause: Optional[Cause] = None
         self.reason = ""
-        self.storages: Tuple[str, ...] = ()
+        self.storages: tuple[str, ...] = ()
 
 
 class Event(enum.Enum):
@@ -93,27 +94,27 @@ class Roster:
     """All domains of one hypervisor, and the calls that are stuck in some of them."""
 
     def __init__(self) -> None:
-        self.members: Dict[str, Member] = {}
+        self.members: dict[str, Member] = {}
         #: Stuck calls by id: when each was made, and its culprit if it is known.
-        self._stuck: Dict[int, Tuple[float, Optional[str]]] = {}
-        self._turns: List[Turn] = []
+        self._stuck: dict[int, tuple[float, Optional[str]]] = {}
+        self._turns: list[Turn] = []
         #: By storage: the domains that hang on it, and when the last of them was found.
-        self._culprits: Dict[str, Set[str]] = {}
-        self._found: Dict[str, float] = {}
+        self._culprits: dict[str, set[str]] = {}
+        self._found: dict[str, float] = {}
         #: By suspected storage: the domain whose disks are asked for all the same.
-        self._canaries: Dict[str, str] = {}
+        self._canaries: dict[str, str] = {}
         #: Suspected storages whose canary hangs too.
-        self._confirmed: Set[str] = set()
+        self._confirmed: set[str] = set()
 
     # --- the list of domains
 
-    def listed(self, domains: Iterable[Tuple[str, str, bool]]) -> None:
+    def listed(self, domains: Iterable[tuple[str, str, bool]]) -> None:
         """Take in the hypervisor's list: uuid, name, active. What is not in it is forgotten.
 
         A domain that was started anew, or stopped, begins with a clean slate, unless a call of
         ours still hangs in it.
         """
-        members: Dict[str, Member] = {}
+        members: dict[str, Member] = {}
         stuck_in = {culprit for _, culprit in self._stuck.values()}
         for uuid, name, active in domains:
             member = self.members.get(uuid)
@@ -131,7 +132,7 @@ class Roster:
                     self._tell(Event.ENDED, member)
         self.members = members
 
-    def describe(self, uuid: str, storages: Tuple[str, ...]) -> None:
+    def describe(self, uuid: str, storages: tuple[str, ...]) -> None:
         """Remember on which storages, invisible to the storage watch, a domain's disks lie."""
         member = self.members.get(uuid)
         if member is not None:
@@ -178,12 +179,12 @@ class Roster:
             member.standing = Standing.PROBATION
             self._confirmed.difference_update(member.storages)
 
-    def take_turns(self) -> List[Turn]:
+    def take_turns(self) -> list[Turn]:
         """Who began to hang and who is back, since the last time this was asked."""
         turns, self._turns = self._turns, []
         return turns
 
-    def quarantined(self, cause: Cause) -> List[str]:
+    def quarantined(self, cause: Cause) -> list[str]:
         return [
             member.uuid
             for member in self.members.values()
@@ -226,12 +227,12 @@ class Roster:
         alert = self.alert_since
         return alert is None or not member.active or member.answered > alert
 
-    def by_answer(self, uuids: Iterable[str]) -> List[str]:
+    def by_answer(self, uuids: Iterable[str]) -> list[str]:
         """Domains in the order in which they answered: who waited longest for a turn comes first."""
         members = self.members
         return sorted(uuids, key=lambda uuid: members[uuid].answered)
 
-    def hope(self, uuid: str) -> Tuple[bool, float]:
+    def hope(self, uuid: str) -> tuple[bool, float]:
         """A sort key: the domains that are the likelier to answer come first."""
         member = self.members.get(uuid)
         if member is None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import enum
 import heapq
 from collections import deque
-from typing import Deque, Dict, FrozenSet, List, NamedTuple, Optional, Set, Tuple
+from typing import NamedTuple, Optional
 
 import msgspec
 
@@ -18,7 +18,7 @@ from .model import GROUPS, MONITOR_FREE_GROUPS, Stats
 BLOCK = "block"
 
 #: The group of a key, by the key's first word.
-GROUP_OF_WORD: Dict[str, str] = {
+GROUP_OF_WORD: dict[str, str] = {
     **{group: group for group in GROUPS},
     "cpu": "cpu_total",
     "net": "interface",
@@ -26,7 +26,7 @@ GROUP_OF_WORD: Dict[str, str] = {
 
 #: Keys by which an answer shows that the monitor was asked. libvirt skips the monitor for all
 #: groups of a domain at once, so one of them is evidence for all.
-_EVIDENCE: Tuple[Tuple[str, str], ...] = (
+_EVIDENCE: tuple[tuple[str, str], ...] = (
     ("balloon", "balloon.rss"),
     ("iothread", "iothread.count"),
     ("dirtyrate", "dirtyrate.calc_status"),
@@ -44,8 +44,8 @@ class Query(NamedTuple):
 
     id: int
     deadline_s: float
-    groups: FrozenSet[str]
-    domains: Optional[FrozenSet[str]] = None
+    groups: frozenset[str]
+    domains: Optional[frozenset[str]] = None
 
 
 class Kind(enum.Enum):
@@ -73,8 +73,8 @@ class Call(msgspec.Struct, eq=False):
 
     id: int
     kind: Kind
-    uuids: Tuple[str, ...]
-    groups: FrozenSet[str]
+    uuids: tuple[str, ...]
+    groups: frozenset[str]
     made: float
     query: int
     check_at: float = 0.0
@@ -94,21 +94,21 @@ class Entry:
 
     __slots__ = ("active", "asked", "failure", "gone", "got", "name", "stats", "uuid")
 
-    def __init__(self, uuid: str, name: str, active: bool, asked: FrozenSet[str]) -> None:
+    def __init__(self, uuid: str, name: str, active: bool, asked: frozenset[str]) -> None:
         self.uuid = uuid
         self.name = name
         self.active = active
         self.asked = asked
-        self.got: FrozenSet[str] = frozenset()
+        self.got: frozenset[str] = frozenset()
         self.stats: Stats = {}
         self.gone = False
         self.failure = ""
 
     @property
-    def missing(self) -> FrozenSet[str]:
+    def missing(self) -> frozenset[str]:
         return self.asked - self.got
 
-    def take(self, stats: Stats, groups: FrozenSet[str]) -> None:
+    def take(self, stats: Stats, groups: frozenset[str]) -> None:
         """A complete answer for these groups; it goes before what there is."""
         self.stats = {**self.stats, **stats} if self.stats else stats
         self.got |= groups
@@ -117,7 +117,7 @@ class Entry:
             self.stats.pop("state.state", None)
             self.stats.pop("state.reason", None)
 
-    def take_partial(self, stats: Stats, groups: FrozenSet[str]) -> None:
+    def take_partial(self, stats: Stats, groups: frozenset[str]) -> None:
         """An answer without the monitor; it goes behind what there is."""
         asked = self.asked
         for key, value in stats.items():
@@ -150,37 +150,37 @@ class RoundBook:
         self.deadline = now + query.deadline_s
         self.half = now + query.deadline_s / 2
         self.listed = False
-        self.entries: Dict[str, Entry] = {}
+        self.entries: dict[str, Entry] = {}
         self.chunk_size = 1
-        self.held: Dict[str, None] = {}
-        self.news: Set[str] = set()
+        self.held: dict[str, None] = {}
+        self.news: set[str] = set()
         self.news_at = now
-        self.silent: Set[str] = set()
-        self.owed: Dict[str, None] = {}
-        self.ready: Dict[FrozenSet[str], Deque[str]] = {}
+        self.silent: set[str] = set()
+        self.owed: dict[str, None] = {}
+        self.ready: dict[frozenset[str], deque[str]] = {}
         self.sorted_for: Optional[float] = None
-        self._singles: List[Tuple[Tuple[bool, float], int, str, FrozenSet[str]]] = []
+        self._singles: list[tuple[tuple[bool, float], int, str, frozenset[str]]] = []
         self._queued = 0
-        self.free: Deque[str] = deque()
-        self.free_alone: Set[str] = set()
+        self.free: deque[str] = deque()
+        self.free_alone: set[str] = set()
         self.is_spared = False
-        self.retry: List[str] = []
+        self.retry: list[str] = []
         self.retried = False
         self.awaits_control = False
-        self.out: Set[int] = set()
-        self.attempts: Dict[str, int] = {}
+        self.out: set[int] = set()
+        self.attempts: dict[str, int] = {}
         self.calls = 0
 
-    def queue(self, uuid: str, groups: FrozenSet[str]) -> None:
+    def queue(self, uuid: str, groups: frozenset[str]) -> None:
         """To be asked in a chunk with others."""
         self.ready.setdefault(groups, deque()).append(uuid)
 
-    def queue_single(self, uuid: str, groups: FrozenSet[str], hope: Tuple[bool, float]) -> None:
+    def queue_single(self, uuid: str, groups: frozenset[str], hope: tuple[bool, float]) -> None:
         """To be asked alone, the smallest ``hope`` first."""
         self._queued += 1
         heapq.heappush(self._singles, (hope, self._queued, uuid, groups))
 
-    def pop_single(self) -> Tuple[str, FrozenSet[str]]:
+    def pop_single(self) -> tuple[str, frozenset[str]]:
         _, _, uuid, groups = heapq.heappop(self._singles)
         return uuid, groups
 
@@ -199,7 +199,7 @@ class RoundBook:
         return any(self.ready.values())
 
 
-def shows_monitor(stats: Stats, groups: FrozenSet[str]) -> bool:
+def shows_monitor(stats: Stats, groups: frozenset[str]) -> bool:
     """Whether an answer for these groups is one for which the monitor was asked.
 
     True as well when these groups leave no evidence.
@@ -216,15 +216,15 @@ def shows_monitor(stats: Stats, groups: FrozenSet[str]) -> bool:
 
 
 #: What tells a device from another, by the first word of its keys.
-_DEVICE_KEYS: Dict[str, Tuple[str, ...]] = {"net": ("name",), "block": ("name", "path")}
+_DEVICE_KEYS: dict[str, tuple[str, ...]] = {"net": ("name",), "block": ("name", "path")}
 
 
-def device_names(stats: Stats) -> Dict[str, Tuple[object, ...]]:
+def device_names(stats: Stats) -> dict[str, tuple[object, ...]]:
     """The names of the domain's devices and the paths behind its disks, as the answer has them.
 
     By the first word of their keys; an answer without that group says nothing about its devices.
     """
-    names = {}
+    names: dict[str, tuple[object, ...]] = {}
     for word, keys in _DEVICE_KEYS.items():
         count = stats.get(f"{word}.count")
         if isinstance(count, int):

@@ -11,7 +11,9 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from typing import Callable, Collection, Dict, FrozenSet, Iterable, List, Optional, Sequence, Tuple
+from collections.abc import Collection, Iterable, Sequence
+from contextlib import suppress
+from typing import Callable, Optional
 from urllib.parse import urlsplit
 
 from .connection import CONTROL_OCCUPIED, Connection
@@ -143,12 +145,12 @@ class _EngineThread(threading.Thread):
         self, settings: Settings, events: queue.SimpleQueue[Optional[_Event]], log: LogFunction
     ) -> None:
         super().__init__(name="domstats-engine", daemon=True)
-        self.callbacks: Dict[int, Callable[[Sample], None]] = {}
+        self.callbacks: dict[int, Callable[[Sample], None]] = {}
         self._settings = settings
         self._events = events
         self._log = log
-        self._idle: List[_Worker] = []
-        self._workers: List[_Worker] = []
+        self._idle: list[_Worker] = []
+        self._workers: list[_Worker] = []
         self._control = _ControlWorker(settings, self._post)
 
     def run(self) -> None:
@@ -208,10 +210,8 @@ class _EngineThread(threading.Thread):
             self._tell(Log("error", f"a callback failed: {error!r}"))
 
     def _tell(self, log: Log) -> None:
-        try:
+        with suppress(Exception):  # there is nowhere else to tell it
             self._log(log.level, log.text)
-        except Exception:  # nowhere to tell it
-            pass
 
 
 class _Thread:
@@ -297,7 +297,7 @@ class _Worker(_Thread):
         return lambda engine, now: engine.answered(call.id, records, now)
 
     def _describe(self, call: Call) -> _Event:
-        descriptions: List[Description] = []
+        descriptions: list[Description] = []
         for uuid in call.uuids:
             try:
                 described = describe(self._connection.xml(uuid))
@@ -311,7 +311,7 @@ class _Worker(_Thread):
         return lambda engine, now: engine.described(call.id, descriptions, now)
 
 
-_ASKED_BY: Dict[Kind, Callable[[_Worker, Call], _Event]] = {
+_ASKED_BY: dict[Kind, Callable[[_Worker, Call], _Event]] = {
     Kind.MONITOR: _Worker._ask_monitor,
     Kind.FREE: _Worker._ask_free,
     Kind.DESCRIBE: _Worker._describe,
@@ -409,19 +409,19 @@ class _Watches(Hints):
         if self._storage is not None:
             self._storage.begin(now)
 
-    def look(self, uuids: Collection[str], now: float) -> Dict[str, str]:
+    def look(self, uuids: Collection[str], now: float) -> dict[str, str]:
         return {} if self._processes is None else self._processes.look(uuids, now)
 
-    def relook(self, uuids: Sequence[str], now: float) -> Dict[str, str]:
+    def relook(self, uuids: Sequence[str], now: float) -> dict[str, str]:
         return {} if self._processes is None else self._processes.relook(uuids, now)
 
     def is_placed(self, uuid: str) -> bool:
         return self._storage is None or self._storage.known(uuid)
 
-    def withheld(self) -> FrozenSet[str]:
+    def withheld(self) -> frozenset[str]:
         return frozenset() if self._storage is None else self._storage.withheld()
 
-    def silent(self) -> Tuple[str, ...]:
+    def silent(self) -> tuple[str, ...]:
         return () if self._storage is None else self._storage.silent()
 
     def learn(self, uuid: str, paths: Iterable[str]) -> None:

@@ -55,7 +55,7 @@ def print_samples(samples: Sequence[Sample], before: Mapping[str, Sample], file:
 
 def print_metrics(metrics: Iterable[Metric], file: TextIO) -> None:
     """The metrics that an agent can get."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for title in ("Agent", "Metric", "From", "Type", "Kind", "Unit", "What it is", "Only with"):
         table.add_column(title, overflow="fold")
     for metric in metrics:
@@ -94,7 +94,7 @@ def _hypervisor(sample: Sample, before: Optional[Sample]) -> RenderableType:
     title.append(f"  {count} domain{'' if count == 1 else 's'} in {sample.round.duration_s:.2f} s")
     if not count:
         return title
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     table.add_column("Domain", overflow="fold")
     table.add_column("State")
     for number in ("vCPUs", "CPU", "Memory", "of", "Read", "Written", "Received", "Sent"):
@@ -111,7 +111,7 @@ def _hypervisor(sample: Sample, before: Optional[Sample]) -> RenderableType:
             *(_bytes(_sum(domain.stats, *each)) for each in _COUNTED),
             _answer(domain, sample.time_ns),
         )
-    return Group(title, table)
+    return Group(title, table, Text())
 
 
 #: Prefix and end of the keys that each column adds up.

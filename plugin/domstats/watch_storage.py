@@ -175,13 +175,13 @@ def remote_mounts(
     """The network and FUSE mounts that one needs to get at `path`, an absolute one.
 
     Links are followed as the kernel would, but nothing is read on such a mount or behind it:
-    there the rest of the path is taken as it is written. A path that is relative, too long or
-    has too many links has none.
+    there, and where the table tells nothing, the rest of the path is taken as it is written. A
+    path that is relative, too long or has too many links has none.
     """
     if not path.startswith("/") or "\0" in path or len(path) > _PATH_MOST:
         return frozenset()
     root = table.step(None, "/")
-    top = _Place("", root, root is None or root.harmless)
+    top = _Place("", root, root is not None and root.harmless)
     trail = [top]
     met = {root}
     names = path.split("/")[::-1]
@@ -216,7 +216,7 @@ def remote_mounts(
 def _entered(folder: _Place, name: str, table: MountTable) -> _Place:
     point = f"{folder.path}/{name}"
     mount = table.step(folder.mount, point)
-    return _Place(point, mount, folder.touchable and (mount is None or mount.harmless))
+    return _Place(point, mount, folder.touchable and mount is not None and mount.harmless)
 
 
 # --- which mounts to probe, which domains to withhold ----------------------------------------
@@ -277,8 +277,9 @@ class StorageBook:
             self._drop_unneeded(mount)
         if mounts:
             self._lies_on[uuid] = mounts
+        since = self._now if self._round else None  # before the first round nobody is silent
         for mount in mounts:
-            probing = self._mounts.setdefault(mount, _Probing(since=self._now))
+            probing = self._mounts.setdefault(mount, _Probing(since=since))
             probing.domains.add(uuid)
 
     def due(self) -> list[Mount]:

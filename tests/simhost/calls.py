@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Awaitable, Callable, Union
+from collections.abc import Awaitable
+from typing import TYPE_CHECKING, Any, Callable, Union
 
 from . import wire, xdr
 from .faults import Answer
@@ -41,12 +42,15 @@ def running_domain_of(server: Server, call: Call) -> Domain:
 def running(domain: Domain) -> Domain:
     """Raises Refusal when it is off."""
     if not domain.running:
-        raise wire.Refusal(
-            wire.OPERATION_INVALID, "domain is not running", wire.FROM_DOMAIN
-        )
+        raise wire.Refusal(wire.OPERATION_INVALID, "domain is not running", wire.FROM_DOMAIN)
     return domain
 
 
 def values_of(server: Server, domain: Domain, groups: int) -> dict[str, Any]:
     """Key to value at this moment, everything the monitor would tell."""
     return server.records.values(domain, groups, server.tick())
+
+
+def cpu_map(cpus: int, size: int) -> bytes:
+    """A bitmap of `size` bytes in which the host's CPUs are set."""
+    return ((1 << cpus) - 1).to_bytes((cpus + 7) // 8, "little").ljust(size, b"\0")[:size]

@@ -148,9 +148,7 @@ class Domain:
         for n, interface in enumerate(self.interfaces):
             if name in (interface.name, interface.mac):
                 return n, interface
-        raise wire.Refusal(
-            wire.INVALID_ARG, f"'{name}' is not a known interface", wire.FROM_DOMAIN
-        )
+        raise wire.Refusal(wire.INVALID_ARG, f"'{name}' is not a known interface", wire.FROM_DOMAIN)
 
     def take_job(self, api: str) -> bool:
         """Take the job lock for a call; False when somebody else holds it."""

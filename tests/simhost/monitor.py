@@ -4,7 +4,6 @@ part of the simulation of the hypervisor that knows asyncio."""
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from typing import Callable
 
@@ -36,11 +35,10 @@ class DomainVanished(Exception):
     """The domain ended while a call was waiting for its monitor."""
 
 
-async def _told(leave: Callable[[Callable[[], None]], None]) -> None:
-    """Wait until the function left with `leave` is called."""
+def _bell() -> tuple[asyncio.Future, Callable[[], None]]:
+    """Something to wait for, and the function that ends the wait."""
     future = asyncio.get_running_loop().create_future()
-    leave(lambda: None if future.done() else future.set_result(None))
-    await future
+    return future, lambda: None if future.done() else future.set_result(None)
 
 
 async def take_job(domain: Domain, api: str, wait: float) -> bool:
@@ -50,8 +48,11 @@ async def take_job(domain: Domain, api: str, wait: float) -> bool:
         left = deadline - time.monotonic()
         if left <= 0:
             return False
-        with contextlib.suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(_told(domain.job_waiters.append), left)
+        rung, ring = _bell()
+        domain.job_waiters.append(ring)
+        await asyncio.wait([rung], timeout=left)
+        if not rung.done():
+            domain.job_waiters.remove(ring)
     return True
 
 
@@ -66,7 +67,9 @@ async def ask_monitor(
         hypervisor.look_at_disks(domain)
     await pace.spend(seconds)
     while not domain.answers and domain.running:
-        await _told(domain.answer_waiters.append)
+        rung, ring = _bell()
+        domain.answer_waiters.append(ring)
+        await rung
     domain.monitor_since = None
     if not domain.running:
         raise DomainVanished(domain.name)

@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 from typing import Any, Callable, NamedTuple
 
-from . import keys, procedures, wire, xdr
+from . import about_host, keys, procedures, wire, xdr
 
 NOWAIT, BACKING = 1 << 29, 1 << 30
 ENFORCE = 1 << 31
@@ -101,7 +101,7 @@ _HOST = {
     **{
         f"feature {number}": _of("ConnectSupportsFeature", xdr.int32(number))
         for number in range(1, 17)
-        if number != procedures.KEEPALIVE  # it would start to send pings
+        if number != about_host.KEEPALIVE  # it would start to send pings
     },
     "domains": _of("ConnectListAllDomains", xdr.int32(1) + xdr.uint(0)),
     "domains, active": _of("ConnectListAllDomains", xdr.int32(1) + xdr.uint(1)),

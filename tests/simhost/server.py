@@ -12,7 +12,8 @@ import traceback
 from collections import Counter
 from dataclasses import dataclass, field
 
-from . import faults, keys, procedures, wire, xdr
+from . import about_host, faults, keys, procedures, wire, xdr
+from .calls import Call
 from .model import Domain, Hypervisor
 from .monitor import JOB_WAIT, Pace
 from .records import Records
@@ -20,6 +21,7 @@ from .workers import PRIORITY_WORKERS, WORKERS, Job, Pool
 
 CLIENT_REQUESTS = 5
 KEEPALIVE_INTERVAL, KEEPALIVE_COUNT = 5.0, 5
+LIFECYCLE_MESSAGE = 318
 
 
 @dataclass
@@ -118,12 +120,13 @@ class Server:
         """One call, from a worker's view: from its arguments to the reply being sent."""
         number = message.procedure
         procedure = procedures.PROCEDURES.get(number)
-        self.tally.calls[procedure.name if procedure else f"#{number}"] += 1
+        name = procedure.name if procedure else f"#{number}"
+        self.tally.calls[name] += 1
         delay = self.faults.delay(number)
         if delay:
             await asyncio.sleep(delay)
         mode = self.faults.distortion(number)
-        call = procedures.Call(client, message, Pace(self.limits.cost))
+        call = Call(client, message, name, Pace(self.limits.cost))
         if mode is not None and number == procedures.BULK:
             call.distort_records = faults.OF_RECORDS.get(mode)
         try:
@@ -319,7 +322,7 @@ class Client(asyncio.Protocol):
         if self._transport is None:
             return
         for number, (kind, uuid) in self._callbacks.items():
-            if kind != procedures.LIFECYCLE or uuid not in (None, domain.uuid_bytes):
+            if kind != about_host.LIFECYCLE or uuid not in (None, domain.uuid_bytes):
                 continue
             body = xdr.int32(number) + wire.identity(domain.identity)
             body += xdr.int32(event) + xdr.int32(detail)
@@ -328,7 +331,7 @@ class Client(asyncio.Protocol):
                     wire.Message(
                         wire.REMOTE_PROGRAM,
                         wire.REMOTE_VERSION,
-                        procedures.LIFECYCLE_MESSAGE,
+                        LIFECYCLE_MESSAGE,
                         wire.EVENT,
                         0,
                         wire.OK,

@@ -203,4 +203,4 @@ class UnknownFlags(Refusal):
         self._function = function
 
     def body(self) -> bytes:
-        return self._remote_error(self.detail, (None, self._function, "flags"), 0)
+        return self._remote_error(self.detail, (self._function, "flags", None), 0)
