@@ -185,7 +185,8 @@ class Connection:
             domains = self._handles(uuids)
             if not domains:
                 return []
-            records = self._bulk_records(conn, domains, groups)
+            # No group at all would mean every group, and wait for the monitor.
+            records = self._bulk_records(conn, domains, groups or frozenset({"state"}))
             return [
                 record
                 for record in records
@@ -210,7 +211,8 @@ class Connection:
     def control(self, uuids: Iterable[str]) -> dict[str, Control]:
         """The state of the domains' monitors (virDomainGetControlInfo); it never blocks.
 
-        A domain that has ended is left out. Raises UnsupportedError for a driver without it.
+        A domain of which it cannot be had, since it has ended or been stopped, is left out.
+        Raises UnsupportedError for a driver without it.
         """
         controls: dict[str, Control] = {}
         try:
@@ -218,9 +220,9 @@ class Connection:
                 try:
                     state, _, busy_ms = domain.controlInfo()
                 except libvirt.libvirtError as error:
-                    if _is_gone(error):
-                        continue
-                    raise
+                    if error.get_error_code() == libvirt.VIR_ERR_NO_SUPPORT or not self._is_alive():
+                        raise
+                    continue
                 controls[domain.UUIDString()] = Control(int(state), busy_ms / 1000)
         except libvirt.libvirtError as error:
             raise self._translated(error) from None

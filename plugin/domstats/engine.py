@@ -191,6 +191,31 @@ class Engine:
         actions, self._actions = self._actions, []
         return actions
 
+    def take_over(self, failed: Engine) -> None:
+        """Go on in the place of an engine that failed, in an event whose actions were not begun.
+
+        What is under way comes with it, so that stuck calls keep to the budget, and the counts,
+        and what the user was told last; nothing else, as it may be wrong.
+        """
+        pending = failed._actions
+        unbegun = {action.id for action in pending if isinstance(action, Call)}
+        for call in failed._calls.values():
+            if call.id not in unbegun:
+                call.over, call.culprit, call.suspect = True, None, None
+                self._calls[call.id] = call
+                if call.kind is Kind.MONITOR:
+                    self.roster.call_stuck(call.id, call.made, None)
+        if failed._listing and not any(isinstance(action, ListDomains) for action in pending):
+            self._listing.append(failed._listing[0])
+        if failed._judging is not None and not any(isinstance(a, AskControl) for a in pending):
+            self._judging = ()
+        self._call_ids = failed._call_ids
+        self._errors = failed._errors + 1
+        self._late_results, self._reconnects = failed._late_results, failed._reconnects
+        self._connect_at, self._delay_s = failed._connect_at, failed._delay_s
+        self._trouble, self._silent = failed._trouble, failed._silent
+        self._can_control, self._chunk_limit = failed._can_control, failed._chunk_limit
+
     def due(self) -> Optional[float]:
         """When ``pump`` is to be called even though nothing happens; None if never."""
         times = [round_.deadline for round_ in self._rounds.values()]

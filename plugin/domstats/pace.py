@@ -5,7 +5,7 @@ from __future__ import annotations
 #: Seconds for a domain, until the first call has taught better.
 _FIRST_GUESS_S = 0.05
 
-#: Seconds for a domain that are believed at most: a call that took longer had to wait for something.
+#: Seconds for a domain that are believed at most: a call that took longer waited for something.
 _MOST_S = 1.0
 
 #: How many times the expected cost a call may take, and what every call may take in any case.

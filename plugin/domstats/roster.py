@@ -228,7 +228,7 @@ class Roster:
         return alert is None or not member.active or member.answered > alert
 
     def by_answer(self, uuids: Iterable[str]) -> list[str]:
-        """Domains in the order in which they answered: who waited longest for a turn comes first."""
+        """Domains in the order in which they answered: who waited longest comes first."""
         members = self.members
         return sorted(uuids, key=lambda uuid: members[uuid].answered)
 

@@ -73,6 +73,8 @@ class ProcessWatch:
                 del known[uuid]
         reasons = self.relook(wanted, now)
         found = self._search_for(wanted, now)
+        for uuid in found:
+            reasons.pop(uuid, None)  # of a dead process, which another one took the place of
         reasons.update(self.relook(found, now))
         return reasons
 

@@ -100,7 +100,7 @@ async def _serve(options: argparse.Namespace) -> None:
     if options.control:
         await Orders(server).listen(options.control)
     gc.freeze()
-    gc.disable()  # thousands of templates live for ever, and nothing here makes cycles in number
+    gc.set_threshold(200_000, 20, 100)  # thousands of templates live for ever: look seldom
     print(json.dumps({"ready": True, "epoch": server.epoch, "pid": os.getpid()}), flush=True)
     if options.until_eof:
         loop = asyncio.get_running_loop()

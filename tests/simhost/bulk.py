@@ -28,11 +28,8 @@ async def all_domain_stats(server: Server, call: Call) -> bytes:
     if flags & ~_STATS_FLAGS:
         raise wire.UnknownFlags(flags & ~_STATS_FLAGS, "qemuConnectGetAllDomainStats")
     groups = _supported(server, groups, flags)
-    chosen = server.hypervisor.select(flags & 0xFF)
-    if asked:
-        matching = {domain.uuid_bytes: domain for domain in chosen}
-        named = (matching.get(identity.uuid) for identity in asked)
-        chosen = [domain for domain in named if domain is not None]
+    uuids = [identity.uuid for identity in asked] if asked else None
+    chosen = server.hypervisor.select(flags & 0xFF, uuids)
     if call.distort_records:
         return await _distorted(server, call, chosen, groups, flags)
     return xdr.array(await _records(server, call, chosen, groups, flags))

@@ -9,6 +9,7 @@ import inspect
 import json
 import random
 import socket
+import threading
 import time
 from collections.abc import Iterable
 from dataclasses import fields, replace
@@ -26,7 +27,8 @@ class ControlError(Exception):
 
 
 class Control:
-    """Orders to a simulated host. Each returns when it is done. Raises ControlError.
+    """Orders to a simulated host. Each returns when it is done; threads may share one. Raises
+    ControlError.
 
     Domains are given by `names` (one or several), by `count` (so many, picked at random among
     those the order can apply to), or by `storage` (all with a disk there); none of them is all.
@@ -37,6 +39,7 @@ class Control:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._socket.connect(path)
         self._lines = self._socket.makefile("r", encoding="utf-8", errors="surrogateescape")
+        self._turn = threading.Lock()
 
     def close(self) -> None:
         self._lines.close()
@@ -48,8 +51,9 @@ class Control:
         elif arguments.get("names") is not None:
             arguments["names"] = list(arguments["names"])
         request = json.dumps({"order": order, **arguments}) + "\n"
-        self._socket.sendall(request.encode())
-        line = self._lines.readline()
+        with self._turn:
+            self._socket.sendall(request.encode())
+            line = self._lines.readline()
         if not line:
             raise ControlError(f"the simulated host ended during {order}")
         answer = json.loads(line)
@@ -194,7 +198,7 @@ class Control:
     def statistics(self) -> dict[str, Any]:
         """A dict with: calls (by procedure name), errors (by code, as text), workers (busy,
         priority_busy, most, priority_most, queued, queued_most, held: number of workers by
-        client), connections (open, ever), frozen (names of guests frozen by clients' asking,
+        client's process), connections (open, ever, processes: open ones by process), frozen (names of guests frozen by clients' asking,
         once per freeze), hung (names), pings (of clients), pongs (of clients),
         keepalive_deaths, domains (how many), mistakes (errors of the simulation itself)."""
         return self._order("statistics")
@@ -375,7 +379,11 @@ class Orders:
                 "queued_most": pool.queued_most,
                 "held": pool.held_by_client(),
             },
-            "connections": {"open": len(server.clients), "ever": server.tally.connections},
+            "connections": {
+                "open": len(server.clients),
+                "ever": server.tally.connections,
+                "processes": dict(Counter(client.pid for client in server.clients.values())),
+            },
             "frozen": list(self._hypervisor.frozen_by_asking),
             "hung": [d.name for d in self._hypervisor.domains.values() if d.hung],
             "pings": server.tally.pings,

@@ -108,7 +108,7 @@ def test_clients_hear_of_domains_that_come_change_and_go(host):
         ]
         host.control.remove("dragonfly")
         assert [client.says(), client.says()] == [
-            ["dragonfly", STOPPED, 0],
+            ["dragonfly", STOPPED, 1],
             ["dragonfly", UNDEFINED, 0],
         ]
         client.goes_on()
