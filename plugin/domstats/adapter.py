@@ -47,6 +47,13 @@ def sampler(settings: Settings, log: LogFunction) -> SamplerLike:
     return Sampler(settings, log)
 
 
+def release() -> None:
+    """Take back what libvirt holds of this interpreter, which is about to end."""
+    from .connection import release_libvirt
+
+    release_libvirt()
+
+
 class RoundDeadline:
     """How long a hypervisor's rounds may take, learned from the agent's ticks where nobody says.
 

@@ -325,7 +325,8 @@ def config(agent: str, execd: bool) -> None:
 def metrics(agent: Optional[str]) -> None:
     """Print every metric that can be sent, as a table."""
     from .metrics_table import metrics as all_metrics
-    from .table import print_metrics
+    from .table import print_rows
 
-    print_metrics((each for each in all_metrics() if agent in (None, each.agent)), sys.stdout)
+    titles = ("Agent", "Metric", "From", "Type", "Kind", "Unit", "What it is", "Only with")
+    print_rows(titles, (row for row in all_metrics() if agent in (None, row.agent)), sys.stdout)
     sys.stdout.flush()

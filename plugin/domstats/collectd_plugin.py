@@ -16,7 +16,15 @@ import threading
 import time
 from typing import Any
 
-from .adapter import LogFunction, MakeSampler, RoundDeadline, SamplerLike, Unexpected, sampler
+from .adapter import (
+    LogFunction,
+    MakeSampler,
+    RoundDeadline,
+    SamplerLike,
+    Unexpected,
+    release,
+    sampler,
+)
 from .errors import ConfigError
 from .model import Sample
 from .settings import Settings, from_nothing, parse_collectd, share_budget
@@ -91,6 +99,7 @@ class _Plugin:
         until = time.monotonic() + CLOSE_S
         for closer in closers:
             closer.join(max(0.0, until - time.monotonic()))
+        release()  # collectd's own plugin virt may go on using libvirt when Python has ended
 
 
 class _Reader:

@@ -394,7 +394,6 @@ def _prepare_libvirt() -> None:
 
 def release_libvirt() -> None:
     """Take our error handler out before the interpreter ends; others may use libvirt after us."""
-    global _is_prepared
     with _prepared:
         if _is_prepared:
             libvirt.registerErrorHandler(None, None)

@@ -181,6 +181,8 @@ class Engine:
         self._silent: set[str] = set()
         self._connect_at = 0.0
         self._delay_s = 0.0
+        #: By uuid: since when a domain hangs, by the engine's clock and in nanoseconds.
+        self._hangs: dict[str, tuple[float, int]] = {}
         self._changes: list[Change] = []
         self._late_results = 0
         self._errors = 0
@@ -203,8 +205,6 @@ class Engine:
             if call.id not in unbegun:
                 call.over, call.culprit, call.suspect = True, None, None
                 self._calls[call.id] = call
-                if call.kind is Kind.MONITOR:
-                    self.roster.call_stuck(call.id, call.made, None)
         if failed._listing and not any(isinstance(action, ListDomains) for action in pending):
             self._listing.append(failed._listing[0])
         if failed._judging is not None and not any(isinstance(a, AskControl) for a in pending):
@@ -238,7 +238,7 @@ class Engine:
         self._listing.append(query.id)
         if len(self._listing) == 1:
             self._actions.append(ListDomains(query.id))
-        self._watch_the_stuck()
+        self._watch_the_stuck(now)
 
     def listed(
         self,
@@ -465,7 +465,7 @@ class Engine:
     @property
     def _is_safe_mode(self) -> bool:
         """Whether the budget is spent: no monitor is asked until a stuck call is back."""
-        return self.roster.stuck_calls >= self._settings.stuck_budget
+        return self._late_calls() >= self._settings.stuck_budget
 
     def _needs_sparing(self, round_: RoundBook) -> bool:
         """Whether domains wait for a turn that may not come, with nothing sampled of them."""
@@ -542,10 +542,10 @@ class Engine:
 
     def _sort_for_alert(self, round_: RoundBook) -> None:
         """When an alert begins, domains in question leave the chunks that wait."""
-        alert = self.roster.alert_since
-        if alert is None or alert == round_.sorted_for:
+        since = self.roster.alert_since
+        if since is None or (since, self.roster.is_explained) == round_.sorted_for:
             return
-        round_.sorted_for = alert
+        round_.sorted_for = (since, self.roster.is_explained)
         ready, round_.ready = round_.ready, {}
         for groups, waiting in ready.items():
             for uuid in waiting:
@@ -746,9 +746,17 @@ class Engine:
         for call in overdue:
             self._give_up(call, call.uuids[0] if len(call.uuids) == 1 else None, now)
 
-    def _watch_the_stuck(self) -> None:
+    def _suspect(self, call: Call, now: float) -> None:
+        """A call outlives its round: on a slow host that alone is no reason for an alert."""
+        if call.kind is Kind.MONITOR and call.check_at <= now:
+            self.roster.call_stuck(call.id, call.made, call.culprit)
+
+    def _watch_the_stuck(self, now: float) -> None:
         """A round begins: what has become of the monitors that were busy in the last one?"""
         late = [call for call in self._monitor_calls() if call.late]
+        for call in late:
+            if not call.stuck:
+                self._suspect(call, now)
         uuids = set(self.roster.quarantined(Cause.OCCUPANCY))
         uuids.update(uuid for call in late for uuid in call.uuids)
         self._ask_control(uuids, (call.id for call in late))
@@ -861,8 +869,7 @@ class Engine:
         for call_id in round_.out:
             call = self._calls[call_id]
             call.over = True
-            if call.kind is Kind.MONITOR:
-                self.roster.call_stuck(call.id, call.made, None)
+            self._suspect(call, now)
         if error and not self._trouble:
             self._actions.append(Log("error", error))
         self._trouble = error or self._trouble
@@ -914,7 +921,7 @@ class Engine:
             sample.missing = entry.missing
             if member is not None and member.standing is not Standing.RESPONSIVE:
                 sample.status, sample.reason = Status.UNRESPONSIVE, member.reason
-                sample.since_ns = self._epoch_ns(round_, member.since)
+                sample.since_ns = self._since_ns(round_, member.uuid, member.since)
             else:
                 sample.status = Status.PARTIAL
                 sample.reason = self._why_partial(round_, entry)
@@ -935,9 +942,13 @@ class Engine:
             return "no answer before the deadline"
         return "its monitor is busy"
 
-    @staticmethod
-    def _epoch_ns(round_: RoundBook, then: float) -> int:
-        return round_.time_ns + int((then - round_.made) * 1e9)
+    def _since_ns(self, round_: RoundBook, uuid: str, since: float) -> int:
+        """When a hang began, by the clock of the first round that tells it: always the same."""
+        known = self._hangs.get(uuid)
+        if known is None or known[0] != since:
+            known = since, round_.time_ns + int((since - round_.made) * 1e9)
+            self._hangs[uuid] = known
+        return known[1]
 
     # --- what the user hears
 
@@ -965,7 +976,9 @@ class Engine:
         for turn in turns:
             responsive = turn.event is not Event.HUNG
             reason = "it has ended" if turn.event is Event.ENDED else turn.reason
-            since_ns = self._epoch_ns(round_, turn.since)
+            since_ns = self._since_ns(round_, turn.uuid, turn.since)
+            if responsive:
+                self._hangs.pop(turn.uuid, None)
             self._changes.append(Change(turn.uuid, turn.name, responsive, since_ns, reason))
         for event, level, verb in _TOLD:
             told = [turn for turn in turns if turn.event is event]

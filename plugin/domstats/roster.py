@@ -225,7 +225,23 @@ class Roster:
         if member is None or member.standing is not Standing.RESPONSIVE:
             return False
         alert = self.alert_since
-        return alert is None or not member.active or member.answered > alert
+        if alert is None or not member.active or member.answered > alert:
+            return True
+        # Storage that explains every hang acquits those that do not lie on it.
+        return (
+            bool(member.storages)
+            and self.is_explained
+            and not any(self._is_suspect(storage) for storage in member.storages)
+        )
+
+    @property
+    def is_explained(self) -> bool:
+        """Whether all stuck calls have their culprits on suspected storage."""
+        culprits = [self.members.get(culprit or "") for _, culprit in self._stuck.values()]
+        return all(
+            culprit is not None and any(self._is_suspect(storage) for storage in culprit.storages)
+            for culprit in culprits
+        )
 
     def by_answer(self, uuids: Iterable[str]) -> list[str]:
         """Domains in the order in which they answered: who waited longest comes first."""

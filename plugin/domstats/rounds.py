@@ -158,7 +158,7 @@ class RoundBook:
         self.silent: set[str] = set()
         self.owed: dict[str, None] = {}
         self.ready: dict[frozenset[str], deque[str]] = {}
-        self.sorted_for: Optional[float] = None
+        self.sorted_for: Optional[tuple[float, bool]] = None
         self._singles: list[tuple[tuple[bool, float], int, str, frozenset[str]]] = []
         self._queued = 0
         self.free: deque[str] = deque()

@@ -11,9 +11,10 @@ from __future__ import annotations
 import queue
 import threading
 import time
+import traceback
 from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
-from typing import Callable, Optional
+from typing import Callable, NamedTuple, Optional, Union
 from urllib.parse import urlsplit
 
 from .connection import CONTROL_OCCUPIED, Connection
@@ -99,7 +100,11 @@ class Sampler:
         deadline: Optional[float] = None,
         domains: Optional[Collection[str]] = None,
     ) -> None:
-        """Ask for a round; ``callback`` is called with its sample, once, in the engine's thread."""
+        """Ask for a round; ``callback`` is called with its sample, once, in the engine's thread.
+
+        If the sampler is closed meanwhile, the sample says so. Raises DomstatsError if it already
+        is closed.
+        """
         with self._lock:
             if self._closed:
                 raise DomstatsError("the sampler is closed")
@@ -113,10 +118,13 @@ class Sampler:
             if self._thread is None:
                 self._thread = _EngineThread(self._settings, self._events, self._log)
                 self._thread.start()
-            thread = self._thread
-        time_ns = time.time_ns()
-        thread.callbacks[query.id] = callback
-        self._events.put(lambda engine, now: engine.query(query, now, time_ns))
+            thread, time_ns = self._thread, time.time_ns()
+
+            def begin(engine: Engine, now: float) -> None:
+                thread.open[query.id] = _Open(callback, time_ns)
+                engine.query(query, now, time_ns)
+
+            self._events.put(begin)
 
     def close(self) -> None:
         """End the threads; those whose calls are stuck are left to end by themselves."""
@@ -138,28 +146,46 @@ class Sampler:
         return 0.9 * settings.interval if settings.deadline is None else settings.deadline
 
 
+class _Open(NamedTuple):
+    """A query that has no answer yet."""
+
+    callback: Callable[[Sample], None]
+    time_ns: int
+
+
 class _EngineThread(threading.Thread):
-    """Runs the engine and carries out its actions."""
+    """Runs the engine and carries out its actions.
+
+    :ivar open: the queries without an answer, by id; for this thread alone.
+    """
 
     def __init__(
         self, settings: Settings, events: queue.SimpleQueue[Optional[_Event]], log: LogFunction
     ) -> None:
         super().__init__(name="domstats-engine", daemon=True)
-        self.callbacks: dict[int, Callable[[Sample], None]] = {}
+        self.open: dict[int, _Open] = {}
         self._settings = settings
         self._events = events
         self._log = log
         self._idle: list[_Worker] = []
         self._workers: list[_Worker] = []
         self._control = _ControlWorker(settings, self._post)
+        self._fault = ""
 
     def run(self) -> None:
         hints = _watches(self._settings, self._post)
-        engine = Engine(_engine_settings(self._settings), hints)
+        settings = _engine_settings(self._settings)
+        engine, goes_on = Engine(settings, hints), True
         try:
-            while self._step(engine):
-                pass
+            while goes_on:
+                try:
+                    goes_on = self._step(engine)
+                except Exception as error:
+                    failed, engine = engine, Engine(settings, hints)
+                    engine.take_over(failed)
+                    self._tell_fault(error)
         finally:
+            self._answer_all(f"{self._settings.uri}: the sampler was closed")
             for worker in (*self._workers, self._control):
                 worker.stop()
             if isinstance(hints, _Watches):
@@ -177,17 +203,33 @@ class _EngineThread(threading.Thread):
                 return False
             event(engine, time.monotonic())
         for action in engine.take_actions():
+            if isinstance(action, Answer):
+                self._answer(self.open.pop(action.query), action.sample)
+            elif isinstance(action, Log):
+                self._tell(action)
+            else:
+                self._begin(action)
+        return True
+
+    def _begin(self, action: Union[Call, ListDomains, AskControl]) -> None:
+        try:
             if isinstance(action, Call):
-                self._worker().ask(action)
+                worker = self._worker()
+                worker.ask(action)
             elif isinstance(action, ListDomains):
                 self._control.list_domains()
-            elif isinstance(action, AskControl):
-                self._control.ask_control(action.uuids)
-            elif isinstance(action, Answer):
-                self._answer(action)
             else:
-                self._tell(action)
-        return True
+                self._control.ask_control(action.uuids)
+        except RuntimeError as error:
+            text = f"{self._settings.uri}: no thread for a call: {error}"
+            if isinstance(action, Call):
+                call_id = action.id
+                self._rest(worker)
+                self._post(lambda engine, now: engine.call_failed(call_id, "failed", text, now))
+            elif isinstance(action, ListDomains):
+                self._post(lambda engine, now: engine.list_failed(text, now))
+            else:
+                self._post(lambda engine, now: engine.controls({}, now))
 
     def _post(self, event: _Event) -> None:
         self._events.put(event)
@@ -202,12 +244,30 @@ class _EngineThread(threading.Thread):
     def _rest(self, worker: _Worker) -> None:
         self._idle.append(worker)
 
-    def _answer(self, answer: Answer) -> None:
-        callback = self.callbacks.pop(answer.query)
+    def _answer(self, query: _Open, sample: Sample) -> None:
         try:
-            callback(answer.sample)
+            query.callback(sample)
         except Exception as error:  # a callback must not end the sampling of everybody else
             self._tell(Log("error", f"a callback failed: {error!r}"))
+
+    def _answer_all(self, error: str) -> None:
+        """End all queries without an answer."""
+        waiting, self.open = self.open, {}
+        for query in waiting.values():
+            report = Round(connected=False, error=error)
+            self._answer(query, Sample(self._settings.uri, query.time_ns, (), report))
+
+    def _tell_fault(self, error: Exception) -> None:
+        """The engine has failed, and must not take the agent's samples with it."""
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        fault = (
+            f"{self._settings.uri}: a fault in domstats, please report it: {error!r}"
+            f" in {where.name}, line {where.lineno}"
+        )
+        if fault != self._fault:
+            self._fault = fault
+            self._tell(Log("error", fault))
+        self._answer_all(fault)
 
     def _tell(self, log: Log) -> None:
         with suppress(Exception):  # there is nowhere else to tell it
@@ -223,10 +283,10 @@ class _Thread:
         self._started = False
 
     def do(self, job: Callable[[], None]) -> None:
-        self._jobs.put(job)
         if not self._started:
-            self._started = True
             self._thread.start()
+            self._started = True
+        self._jobs.put(job)
 
     def stop(self) -> None:
         """End after the jobs so far."""

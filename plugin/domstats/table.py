@@ -1,4 +1,4 @@
-"""Samples, and the schema, as tables that a person likes to read.
+"""Samples as tables that a person likes to read.
 
 It must not know agents or libvirt; names and reasons in a sample are foreign text.
 """
@@ -15,7 +15,6 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from .metrics_table import Metric
 from .model import DomainSample, Sample, Stats, Status
 from .shown import one_line
 
@@ -53,27 +52,14 @@ def print_samples(samples: Sequence[Sample], before: Mapping[str, Sample], file:
     _print([_hypervisor(sample, before.get(sample.uri)) for sample in samples], file)
 
 
-def print_metrics(metrics: Iterable[Metric], file: TextIO) -> None:
-    """The metrics that an agent can get."""
+def print_rows(titles: Sequence[str], rows: Iterable[Sequence[str]], file: TextIO) -> None:
+    """A plain table."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    for title in ("Agent", "Metric", "From", "Type", "Kind", "Unit", "What it is", "Only with"):
+    for title in titles:
         table.add_column(title, overflow="fold")
-    for metric in metrics:
-        table.add_row(*(Text(cell) for cell in _metric_cells(metric)))
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
     _print([table], file)
-
-
-def _metric_cells(metric: Metric) -> tuple[str, ...]:
-    return (
-        metric.agent,
-        metric.name,
-        metric.source,
-        metric.type,
-        metric.kind,
-        metric.unit,
-        metric.description,
-        metric.when,
-    )
 
 
 def _print(parts: Sequence[RenderableType], file: TextIO) -> None:

@@ -25,7 +25,7 @@ import threading
 import time
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
-from typing import Callable, Optional
+from typing import Callable, NamedTuple, Optional
 
 __all__ = [
     "Mount",
@@ -88,8 +88,7 @@ _ASTRAY_MOST = 32  # threads stuck on mounts that hold no disk any more, unmount
 # --- where a path lies ------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Mount:
+class Mount(NamedTuple):
     """A line of the mount table: a mount that was replaced by another one is not equal to it."""
 
     ident: int
@@ -160,8 +159,7 @@ def read_mounts() -> str:
         return os.fsdecode(file.read())
 
 
-@dataclass(frozen=True)
-class _Place:
+class _Place(NamedTuple):
     """A folder on the way along a path: `touchable` if a look at a name in it cannot hang."""
 
     path: str

@@ -197,10 +197,11 @@ class Control:
 
     def statistics(self) -> dict[str, Any]:
         """A dict with: calls (by procedure name), errors (by code, as text), workers (busy,
-        priority_busy, most, priority_most, queued, queued_most, held: number of workers by
-        client's process), connections (open, ever, processes: open ones by process), frozen (names of guests frozen by clients' asking,
-        once per freeze), hung (names), pings (of clients), pongs (of clients),
-        keepalive_deaths, domains (how many), mistakes (errors of the simulation itself)."""
+        priority_busy, most, priority_most, queued, queued_most, held: by client's number how
+        many), connections (open, ever, pids: of open ones, by client's number), frozen (names
+        of guests frozen by clients' asking, once per freeze), hung (names), pings and pongs (of
+        clients), keepalive_deaths, domains (how many), mistakes (errors of the simulation
+        itself)."""
         return self._order("statistics")
 
     def asked(self, names: Names = None) -> dict[str, dict[str, int]]:
@@ -382,7 +383,7 @@ class Orders:
             "connections": {
                 "open": len(server.clients),
                 "ever": server.tally.connections,
-                "processes": dict(Counter(client.pid for client in server.clients.values())),
+                "pids": {number: client.pid for number, client in server.clients.items()},
             },
             "frozen": list(self._hypervisor.frozen_by_asking),
             "hung": [d.name for d in self._hypervisor.domains.values() if d.hung],

@@ -7,6 +7,8 @@ import asyncio
 import inspect
 import itertools
 import os
+import socket
+import sys
 import time
 import traceback
 from collections import Counter
@@ -170,6 +172,7 @@ class Client(asyncio.Protocol):
 
     def __init__(self, server: Server, number: int) -> None:
         self.number = number
+        self.pid = 0  # of the client's process
         self.read_only = False
         self._server = server
         self._splitter = wire.Splitter()
@@ -185,6 +188,9 @@ class Client(asyncio.Protocol):
 
     def connection_made(self, transport) -> None:
         self._transport = transport
+        peer = transport.get_extra_info("socket")
+        credentials = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+        self.pid = int.from_bytes(credentials[:4], sys.byteorder)
         transport.set_write_buffer_limits(high=1 << 30)
         self._server.clients[self.number] = self
         self._server.tally.connections += 1

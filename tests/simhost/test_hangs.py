@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 
 import pytest
@@ -298,7 +299,10 @@ def test_a_client_has_at_most_five_calls_under_way(host, connection):
     domains = connection.listAllDomains(1)
     calls = [started(connection.domainListGetStats, [domain], 0, 0) for domain in domains[:8]]
     wait_until(lambda: _bulk_calls(host) == 5)
-    assert list(host.control.statistics()["workers"]["held"].values()) == [5]
+    statistics = host.control.statistics()
+    assert list(statistics["workers"]["held"].values()) == [5]
+    client = next(iter(statistics["workers"]["held"]))
+    assert statistics["connections"]["pids"][client] == os.getpid()
     assert host.control.statistics()["workers"]["queued"] == 0
     # Not even a priority call of this client is read; others are served.
     listing = started(connection.listAllDomains, 1)

@@ -15,7 +15,7 @@ WORKERS, PRIORITY_WORKERS = 20, 5
 class Job(NamedTuple):
     run: Callable[[], Awaitable[None]]
     priority: bool
-    client: str
+    client: int
 
 
 class Occupied(NamedTuple):
@@ -40,9 +40,9 @@ class Pool:
     def queued(self) -> int:
         return len(self._queue)
 
-    def held_by_client(self) -> dict[str, int]:
-        """By client, how many workers its calls occupy now."""
-        held: dict[str, int] = {}
+    def held_by_client(self) -> dict[int, int]:
+        """By client's number, how many workers its calls occupy now."""
+        held: dict[int, int] = {}
         for job, _ in self._running.values():
             held[job.client] = held.get(job.client, 0) + 1
         return held

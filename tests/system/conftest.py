@@ -27,7 +27,8 @@ Missing = Callable[[str, str], NoReturn]
 
 
 @pytest.fixture(scope="session")
-def _bed_of_all(missing: Missing) -> Iterator[Any]:
+def new_bed(missing: Missing) -> Callable[[], Any]:
+    """``new_bed()`` makes a Bed, for tests that want one of their own."""
     if importlib.util.find_spec("libvirt") is None:
         missing("libvirt's Python binding", INSTALL)
     if os.geteuid() != 0:
@@ -39,7 +40,12 @@ def _bed_of_all(missing: Missing) -> Iterator[Any]:
             missing(program, INSTALL)
     from tests.system.bed import Bed  # not above, since there may be no libvirt
 
-    with Bed() as bed:
+    return Bed
+
+
+@pytest.fixture(scope="session")
+def _bed_of_all(new_bed: Callable[[], Any]) -> Iterator[Any]:
+    with new_bed() as bed:
         yield bed
 
 

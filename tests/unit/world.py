@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter, deque
+from collections.abc import Callable, Generator, Iterable
 from itertools import count
-from typing import Any, Callable, Deque, Dict, FrozenSet, Generator, Iterable, List, Optional, Tuple
+from typing import Any, Optional
 
 from domstats.engine import (
     Answer,
@@ -30,6 +31,9 @@ ALL = frozenset(GROUPS)
 EPOCH_NS = 1_700_000_000 * 10**9
 INTERVAL_S = 10.0
 DEADLINE_S = 9.0
+
+#: Seconds that a call is on its way to the server.
+WAY_S = 0.0001
 
 #: Seconds of one domain's answer by group, measured.
 COST_S = {
@@ -88,7 +92,7 @@ class Guest:
         self.size = 1
         self.job_since: Optional[float] = None
         self.nic = "vnet0"
-        self.waiting: Deque[_Process] = deque()
+        self.waiting: deque[_Process] = deque()
         #: How often its monitor was asked, by group.
         self.asked: Counter[str] = Counter()
 
@@ -100,17 +104,17 @@ class Silence(Hints):
         self.world = world
         self.guards_storage = guards_storage
         self.sees_processes = sees_processes
-        self.placed: Dict[str, Tuple[str, ...]] = {}
+        self.placed: dict[str, tuple[str, ...]] = {}
         self.answered: set[str] = set()
         self.looks = self.questions = 0
 
     def begin(self, now: float) -> None:
         if self.guards_storage:
             self.answered = set()
-            self._probe()
+            self._probe({path for paths in self.placed.values() for path in paths})
 
-    def _probe(self) -> None:
-        for storage in {path for paths in self.placed.values() for path in paths}:
+    def _probe(self, storages: Iterable[str]) -> None:
+        for storage in storages:
             if storage not in self.answered and storage not in self.world.silent:
                 self.world.after(0.001, lambda storage=storage: self._back(storage))
 
@@ -119,11 +123,11 @@ class Silence(Hints):
             self.answered.add(storage)
             self.world.engine.storage_news(self.world.now)
 
-    def look(self, uuids: Iterable[str], now: float) -> Dict[str, str]:
+    def look(self, uuids: Iterable[str], now: float) -> dict[str, str]:
         self.looks += 1
         return self.relook(uuids, now)
 
-    def relook(self, uuids: Iterable[str], now: float) -> Dict[str, str]:
+    def relook(self, uuids: Iterable[str], now: float) -> dict[str, str]:
         guests = self.world.guests
         if not self.sees_processes:
             return {}
@@ -133,14 +137,14 @@ class Silence(Hints):
         self.questions += 1
         return not self.guards_storage or uuid in self.placed
 
-    def withheld(self) -> FrozenSet[str]:
+    def withheld(self) -> frozenset[str]:
         if not self.guards_storage:
             return frozenset()
         return frozenset(
             uuid for uuid, paths in self.placed.items() if not self.answered.issuperset(paths)
         )
 
-    def silent(self) -> Tuple[str, ...]:
+    def silent(self) -> tuple[str, ...]:
         if not self.guards_storage:
             return ()
         every = {path for paths in self.placed.values() for path in paths}
@@ -148,7 +152,7 @@ class Silence(Hints):
 
     def learn(self, uuid: str, paths: Iterable[str]) -> None:
         self.placed[uuid] = tuple(paths)
-        self._probe()
+        self._probe(self.placed[uuid])
 
     def retain(self, uuids: Iterable[str]) -> None:
         kept = set(uuids)
@@ -176,7 +180,7 @@ class World:
         **settings: Any,
     ) -> None:
         self.now = 100.0
-        self.guests: Dict[str, Guest] = {}
+        self.guests: dict[str, Guest] = {}
         self.silent: set[str] = set()
         self.storage_of = storage
         self.has_control = has_control
@@ -185,26 +189,31 @@ class World:
         self.list_takes: Optional[float] = 0.002
         self.list_error = ""
         self.control_takes: Optional[float] = 0.001
-        self.free_fails: Dict[str, str] = {}
+        self.free_takes = 0.0004
+        self.free_fails: dict[str, str] = {}
         self.describe_takes: Optional[float] = 0.0005
-        self.lost = False
         self.reconnects = 0
-        self.samples: Dict[int, Sample] = {}
-        self.answered_at: Dict[int, float] = {}
-        self.log: List[Tuple[str, str]] = []
-        self.calls_made: List[Call] = []
-        self.out: Dict[int, Call] = {}
+        self.samples: dict[int, Sample] = {}
+        self.answered_at: dict[int, float] = {}
+        self.log: list[tuple[str, str]] = []
+        self.calls_made: list[Call] = []
+        self.out: dict[int, Call] = {}
         self.most_held = 0
         self.described: Counter[str] = Counter()
         self.events = self.wakeups = 0
         self._free_workers = workers
-        self._workers_wanted: Deque[_Process] = deque()
-        self._heap: List[Tuple[float, int, Callable[[], None]]] = []
+        self._workers_wanted: deque[_Process] = deque()
+        self._heap: list[tuple[float, int, Callable[[], None]]] = []
         self._order = count()
         self._queries = count(1)
-        self._open: Dict[int, Query] = {}
-        self._asked_at: Dict[int, float] = {}
+        self._open: dict[int, Query] = {}
+        self._asked_at: dict[int, float] = {}
         watched = set(watches)
+        self._carriers = {
+            Kind.MONITOR: self._ask_monitor,
+            Kind.FREE: self._ask_free,
+            Kind.DESCRIBE: self._describe,
+        }
         self.hints = Silence(self, "storage" in watched, "process" in watched)
         self.settings = EngineSettings(uri="world:///", **settings)
         self.engine = Engine(self.settings, self.hints)
@@ -276,9 +285,7 @@ class World:
 
     # --- asking
 
-    def query(
-        self, deadline: float = DEADLINE_S, domains: Optional[Iterable[str]] = None
-    ) -> int:
+    def query(self, deadline: float = DEADLINE_S, domains: Optional[Iterable[str]] = None) -> int:
         wanted = None if domains is None else frozenset(domains)
         query = Query(next(self._queries), deadline, ALL, wanted)
         self._open[query.id] = query
@@ -294,7 +301,7 @@ class World:
         self.run(until)
         return self.samples[asked]
 
-    def rounds(self, number: int) -> List[Sample]:
+    def rounds(self, number: int) -> list[Sample]:
         return [self.round() for _ in range(number)]
 
     def answer(self, **query: Any) -> Sample:
@@ -324,7 +331,7 @@ class World:
     # --- time passes
 
     def _step(self, until: float) -> bool:
-        """One event, or one call of ``pump`` that is due. False if there is none before ``until``."""
+        """One event, or one ``pump`` that is due. False if there is none before ``until``."""
         due = self.engine.due()
         at = self._heap[0][0] if self._heap else None
         if due is not None and (at is None or due < at):
@@ -351,11 +358,11 @@ class World:
             if isinstance(action, Call):
                 self.calls_made.append(action)
                 self.out[action.id] = action
-                self._resume(self._DO[action.kind](self, action))
+                self._start(self._carriers[action.kind](action))
             elif isinstance(action, ListDomains):
-                self._resume(self._list())
+                self._start(self._list())
             elif isinstance(action, AskControl):
-                self._resume(self._control(action.uuids))
+                self._start(self._control(action.uuids))
             elif isinstance(action, Answer):
                 self._take_answer(action)
             elif isinstance(action, Log):
@@ -378,9 +385,12 @@ class World:
         assert self.now <= asked_at + query.deadline_s + 1e-6, "answered after its deadline"
         assert answer.sample.time_ns == EPOCH_NS + round(asked_at * 1e9)
         for domain in answer.sample.domains:
-            check_domain(domain, answer.sample.time_ns)
+            check_domain(domain, answer.sample.time_ns, self.has_monitors)
 
     # --- the server
+
+    def _start(self, process: _Process) -> None:
+        self.after(WAY_S, lambda: self._resume(process))
 
     def _resume(self, process: _Process) -> None:
         try:
@@ -392,7 +402,7 @@ class World:
         else:
             wait.append(process)
 
-    def _wake(self, waiting: Deque[_Process]) -> None:
+    def _wake(self, waiting: deque[_Process]) -> None:
         while waiting:
             process = waiting.popleft()
             self.after(0.0, lambda process=process: self._resume(process))
@@ -413,7 +423,7 @@ class World:
             has_monitors=self.has_monitors,
         )
 
-    def _control(self, uuids: Tuple[str, ...]) -> _Process:
+    def _control(self, uuids: tuple[str, ...]) -> _Process:
         if self.control_takes is None:
             return
         yield self.control_takes
@@ -455,7 +465,7 @@ class World:
             del self.out[call.id]
             self.engine.answered(call.id, records, self.now)
 
-    def _ask_guest(self, guest: Guest, groups: FrozenSet[str]) -> Any:
+    def _ask_guest(self, guest: Guest, groups: frozenset[str]) -> Any:
         asked_ns = self.epoch_ns
         needs_monitor = bool(groups - MONITOR_FREE_GROUPS) and guest.active
         has_job = needs_monitor and guest.job_since is None
@@ -476,7 +486,7 @@ class World:
         return stats
 
     def _ask_free(self, call: Call) -> _Process:
-        yield 0.0004 * len(call.uuids)
+        yield self.free_takes * len(call.uuids)
         if call.id not in self.out:
             return
         failures = [self.free_fails[uuid] for uuid in call.uuids if uuid in self.free_fails]
@@ -516,20 +526,14 @@ class World:
             self.engine.call_failed(call.id, failure, error, self.now)
         self._carry_out()
 
-    _DO = {
-        Kind.MONITOR: _ask_monitor,
-        Kind.FREE: _ask_free,
-        Kind.DESCRIBE: _describe,
-    }
-
 
 def stats_of(
     guest: Guest,
     groups: Iterable[str],
     asked_ns: int,
-    keys: Dict[str, Tuple[str, ...]] = _WITHOUT,
-) -> Dict[str, Any]:
-    stats: Dict[str, Any] = {}
+    keys: dict[str, tuple[str, ...]] = _WITHOUT,
+) -> dict[str, Any]:
+    stats: dict[str, Any] = {}
     for group in groups:
         if guest.active or group == "state":
             stats.update(dict.fromkeys(keys.get(group, ()), asked_ns))
@@ -540,14 +544,14 @@ def stats_of(
     return stats
 
 
-def check_domain(domain: DomainSample, time_ns: int) -> None:
+def check_domain(domain: DomainSample, time_ns: int, has_monitors: bool) -> None:
     """What holds for each domain of each sample."""
     for key, value in domain.stats.items():
         if isinstance(value, int) and value > EPOCH_NS // 2:
             assert value >= time_ns, f"{key} of {domain.name} is older than the sample"
     if domain.status is Status.FRESH:
         assert not domain.missing
-        if domain.active and "net.count" in domain.stats:
+        if domain.active and "net.count" in domain.stats and has_monitors:
             assert is_complete(domain), f"{domain.name} is called fresh, and is not complete"
     elif domain.status is Status.GONE:
         assert not domain.stats
@@ -567,7 +571,7 @@ def has_free_groups(domain: DomainSample) -> bool:
     return all(key in domain.stats for key in keys)
 
 
-def names(sample: Sample, status: Status) -> List[str]:
+def names(sample: Sample, status: Status) -> list[str]:
     return [domain.name for domain in sample.domains if domain.status is status]
 
 

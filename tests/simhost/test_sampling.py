@@ -1,0 +1,204 @@
+"""What a user of the sampler gets from hypervisors that hang, break, and talk nonsense.
+
+On the simulated host, with the watches off, as for a hypervisor on another host.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+
+import pytest
+
+from domstats.line_protocol import LineProtocol
+from domstats.model import DomainSample, Sample, Status
+from domstats.sampler import Sampler
+from domstats.settings import Settings
+from domstats.value_lists import CollectdOptions, ValueLists
+from tests.simhost import SimHost, faults
+
+from .conftest import wait_until
+
+#: What everybody keeps, however the monitors hang: state, CPU, vCPUs and network.
+KEPT = {"state.state", "cpu.time", "vcpu.0.time", "net.0.rx.bytes"}
+
+
+class Watched:
+    """A sampler, what it logged, and which domains are known to hang."""
+
+    def __init__(self, host: SimHost, **settings) -> None:
+        self.log: list[tuple[str, str]] = []
+        defaults = {"process_watch": False, "storage_watch": False}
+        self.sampler = Sampler(
+            Settings(uri=host.uri, **{**defaults, **settings}),
+            lambda level, text: self.log.append((level, text)),
+        )
+
+    def __enter__(self) -> Watched:
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.sampler.close()
+
+    def round(self, deadline: float = 10.0) -> Sample:
+        return self.sampler.sample(deadline)
+
+
+def by_name(sample: Sample) -> dict[str, DomainSample]:
+    return {domain.name: domain for domain in sample.domains}
+
+
+def complete(sample: Sample) -> set[str]:
+    return {domain.name for domain in sample.domains if domain.status is Status.FRESH}
+
+
+def test_a_third_of_a_host_hangs_at_once_and_the_rest_stays_known_within_the_budget():
+    with SimHost(domains=1000) as host, Watched(host) as watched:
+        assert len(complete(watched.round())) == 1000
+        hung = set(host.control.hang(count=300))
+        answered: set[str] = set()
+        for number in range(6):
+            sample = watched.round()
+            held = sum(host.control.statistics()["workers"]["held"].values())
+            assert held <= sample.round.stuck_calls <= 6
+            if number:
+                assert all(set(domain.stats) >= KEPT for domain in sample.domains)
+                assert answered <= complete(sample)
+            answered = complete(sample)
+            assert not answered & hung
+            blamed = {d.name for d in sample.domains if d.status is Status.UNRESPONSIVE}
+            assert blamed <= hung
+        warnings = [text for level, text in watched.log if level == "warning"]
+        assert len(warnings) <= 6  # at most a line for each round, and not 300
+        host.control.heal()
+        for _ in range(3):
+            sample = watched.round()
+        assert len(complete(sample)) == 1000
+
+
+def test_guests_that_hang_with_their_storage_leave_the_others_complete():
+    with SimHost(domains=700) as host:
+        sick = set(host.control.add(count=300, storage="sick"))
+        with Watched(host) as watched:
+            watched.round()
+            host.control.hang(sorted(sick))
+            for _ in range(10):
+                sample = watched.round()
+            assert len(complete(sample) - sick) >= 650
+            assert all(set(domain.stats) >= KEPT for domain in sample.domains)
+
+
+def test_storage_that_hangs_unseen_freezes_few_guests_and_the_others_on_it_keep_the_rest():
+    with SimHost(domains=200) as host:
+        on_it = set(host.control.add(count=100, storage="sick"))
+        with Watched(host) as watched:
+            watched.round()
+            host.control.hang_storage("sick")
+            for _ in range(8):
+                sample = watched.round()
+            frozen = host.control.statistics()["frozen"]
+            assert len(frozen) <= 6
+            spared = [by_name(sample)[name] for name in on_it - set(frozen)]
+            assert all("balloon.rss" in domain.stats for domain in spared)
+            assert len(complete(sample)) == 200
+            host.control.heal_storage("sick")
+            for _ in range(3):
+                sample = watched.round()
+            assert len(complete(sample)) == 300
+
+
+def test_a_busy_monitor_of_somebody_elses_makes_a_partial_sample_and_then_an_unresponsive_one():
+    with SimHost(domains=5) as host, Watched(host) as watched:
+        (name,) = host.control.hold_job(["guest-00002"])
+        domain = by_name(watched.round())[name]
+        assert domain.status is not Status.FRESH
+        assert {"state.state", "net.0.rx.bytes"} <= set(domain.stats)
+        assert len(complete(watched.round())) == 4
+        host.control.release_job([name])
+        for _ in range(3):
+            sample = watched.round()
+        assert len(complete(sample)) == 5
+
+
+def test_an_answer_too_large_for_a_message_is_asked_for_in_smaller_parts():
+    with SimHost(domains=64) as host, Watched(host) as watched:
+        host.control.limit_messages(16_384)
+        for _ in range(3):
+            sample = watched.round()
+        assert len(complete(sample)) == 64
+
+
+def test_a_driver_without_the_bulk_call_is_asked_by_classic_calls():
+    with SimHost(domains=6) as host, Watched(host) as watched:
+        host.control.refuse_bulk()
+        sample = watched.round()
+        assert sample.round.connected
+        assert all(domain.stats for domain in sample.domains)
+
+
+def test_broken_connections_cost_no_sample():
+    with SimHost(domains=40) as host, Watched(host) as watched:
+        watched.round()
+        for _ in range(5):
+            host.control.drop_connections()
+            sample = watched.round()
+            assert len(complete(sample)) == 40, sample.round
+
+
+def test_a_host_that_is_frozen_is_told_of_once_and_leaves_no_thread_behind():
+    with SimHost(domains=20) as host, Watched(host) as watched:
+        watched.round()
+        host.control.freeze(1.0)
+        assert not watched.round(0.3).round.connected
+        threads, descriptors = threading.active_count(), len(os.listdir("/proc/self/fd"))
+        for _ in range(3):
+            host.pause()
+            assert not watched.round(0.2).round.connected
+            assert not watched.round(0.2).round.connected
+            host.proceed()
+            wait_until(lambda: len(complete(watched.round())) == 20)
+        assert threading.active_count() <= threads
+        assert len(os.listdir("/proc/self/fd")) <= descriptors
+        levels = [level for level, _ in watched.log]
+        assert levels.count("error") == levels.count("info") == 4
+
+
+def test_a_host_that_was_killed_is_sampled_again_as_soon_as_it_is_back():
+    with SimHost(domains=20) as host, Watched(host) as watched:
+        watched.round()
+        host.kill()
+        sample = watched.round()
+        assert not sample.round.connected
+        assert host.uri in sample.round.error
+        host.restart()
+        assert len(complete(watched.round())) == 20
+
+
+@pytest.mark.parametrize("mode", sorted(faults.MODES))
+def test_nonsense_from_a_server_is_survived_and_what_follows_is_whole(mode):
+    lines, lists = LineProtocol(), ValueLists(CollectdOptions())
+    with SimHost(domains=8) as host, Watched(host) as watched:
+        watched.round()
+        host.control.distort(mode)
+        for _ in range(2):
+            sample = watched.round(2.0)
+            lines.encode(sample)
+            list(lists.translate(sample, 1.0))
+            if not sample.round.connected:
+                assert host.uri in sample.round.error
+        host.control.behave()
+        for _ in range(3):
+            sample = watched.round(2.0)
+        assert len(complete(sample)) == 8, (sample.round, [d.reason for d in sample.domains])
+        assert lines.encode(sample)
+
+
+def test_ten_thousand_domains_need_no_more_threads_than_ten():
+    with SimHost(domains=10) as host, Watched(host) as watched:
+        before = threading.active_count()
+        watched.round()
+        few = threading.active_count() - before
+    with SimHost(domains=10_000) as host, Watched(host) as watched:
+        before = threading.active_count()
+        assert len(complete(watched.round(60.0))) == 10_000
+        assert threading.active_count() - before <= few + 4  # lanes start as they are needed

@@ -1,0 +1,863 @@
+"""What a round gives, whatever hangs: stories in virtual time (see ``world``)."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from domstats.model import Status
+from domstats.rounds import BLOCK, Kind
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.unit.world import (
+    DEADLINE_S,
+    INTERVAL_S,
+    World,
+    complete,
+    has_free_groups,
+    is_complete,
+    names,
+)
+
+EVERYBODY_WELL = {"fresh": 20, "partial": 0, "unresponsive": 0, "gone": 0, "stuck_calls": 0}
+
+
+def counts(sample):
+    return {name: getattr(sample.round, name) for name in EVERYBODY_WELL}
+
+
+def by_name(sample):
+    return {domain.name: domain for domain in sample.domains}
+
+
+# --- everybody is well
+
+
+def test_every_domain_has_a_complete_sample_in_every_round():
+    world = World(20)
+    assert [counts(sample) for sample in world.rounds(5)] == [EVERYBODY_WELL] * 5
+    assert not world.log
+
+
+def test_a_round_with_nothing_wrong_needs_no_waking_up():
+    world = World(100)
+    world.rounds(3)
+    assert world.wakeups == 0
+
+
+def test_the_domains_come_in_the_order_in_which_libvirt_lists_them():
+    world = World(40)
+    world.hang(3)
+    for sample in world.rounds(3):
+        assert [domain.uuid for domain in sample.domains] == list(world.guests)
+
+
+def test_a_host_without_domains_gives_an_empty_sample_at_once():
+    sample = World(0).round()
+    assert sample.domains == ()
+    assert sample.round.connected
+    assert sample.round.duration_s < 0.1
+
+
+def test_a_query_for_some_domains_by_name_or_uuid_asks_nobody_else():
+    world = World(20)
+    sample = world.round(domains=["vm3", "u7", "nobody"])
+    assert names(sample, Status.FRESH) == ["vm3", "vm7"]
+    assert sum(bool(guest.asked) for guest in world.guests.values()) == 2
+
+
+def test_a_query_for_nobody_who_exists_is_answered_at_once():
+    sample = World(3).round(domains=["nobody"])
+    assert sample.domains == ()
+    assert sample.round.duration_s < 0.1
+
+
+def test_the_metadata_of_a_domain_is_read_once_and_not_in_every_round():
+    world = World(50)
+    world.rounds(5)
+    assert set(world.described.values()) == {1}
+    assert len(world.described) == 50
+
+
+def test_a_nic_that_is_plugged_in_has_the_xml_read_again():
+    world = World(3)
+    world.rounds(2)
+    world.guest(1).nic = "vnet9"
+    world.rounds(3)
+    assert world.described == {"u0": 1, "u1": 2, "u2": 1}
+
+
+def test_a_domain_that_is_started_anew_has_its_xml_read_again():
+    world = World(3)
+    world.guest(1).active = False
+    world.rounds(2)
+    world.guest(1).active = True
+    world.rounds(2)
+    assert world.described == {"u0": 1, "u1": 2, "u2": 1}
+
+
+def test_a_domain_that_is_not_started_is_fresh_with_its_state_alone():
+    world = World(3)
+    world.guest(1).active = False
+    sample = world.round()
+    assert sample.round.fresh == 3
+    assert set(by_name(sample)["vm1"].stats) == {"state.state"}
+
+
+def test_a_driver_without_monitors_is_sampled_without_a_second_question():
+    world = World(10)
+    world.has_monitors = False
+    world.occupy(1, 60.0)
+    sample = world.round()
+    assert sample.round.fresh == 10
+    assert max(sum(uuid in call.uuids for call in world.calls_made) for uuid in world.guests) <= 2
+
+
+# --- one hung domain
+
+
+def test_one_hung_domain_costs_nobody_else_a_sample_and_is_reported():
+    world = World(20)
+    world.rounds(2)
+    world.hang(7)
+    for sample in world.rounds(5):
+        assert len(names(sample, Status.FRESH)) == 19
+        assert complete(sample) == 19
+        hung = by_name(sample)["vm7"]
+        assert hung.status is Status.UNRESPONSIVE
+        assert has_free_groups(hung)
+        assert hung.reason == "its monitor does not answer"
+
+
+def test_since_when_a_domain_hangs_is_the_same_in_every_round():
+    world = World(20)
+    world.hang(7)
+    hung_from = world.epoch_ns
+    since = {by_name(sample)["vm7"].since_ns for sample in world.rounds(4)}
+    assert len(since) == 1
+    assert hung_from <= since.pop() < hung_from + 10**9
+
+
+def test_the_round_of_the_hang_lasts_a_soft_deadline_longer_and_the_next_ones_no_longer():
+    world = World(20)
+    world.rounds(3)
+    before = world.round().round.duration_s
+    world.hang(7)
+    durations = [sample.round.duration_s for sample in world.rounds(4)]
+    assert before < durations[0] < before + 0.5
+    assert durations[1:] == [pytest.approx(before, abs=0.01)] * 3
+
+
+def test_a_healed_domain_is_complete_within_three_rounds_and_its_late_answer_is_dropped():
+    world = World(20)
+    world.hang(7)
+    world.rounds(3)
+    world.heal(7)
+    healed = world.rounds(3)
+    assert is_complete(by_name(healed[-1])["vm7"])
+    assert counts(healed[-1]) == EVERYBODY_WELL
+    assert healed[-1].round.late_results == 1
+
+
+def test_a_hang_is_told_once_when_it_begins_and_once_when_it_ends():
+    world = World(20)
+    world.hang(7)
+    changes = [change for sample in world.rounds(5) for change in sample.changes]
+    world.heal(7)
+    changes += [change for sample in world.rounds(5) for change in sample.changes]
+    assert [(change.name, change.responsive) for change in changes] == [
+        ("vm7", False),
+        ("vm7", True),
+    ]
+    assert [level for level, _ in world.log] == ["warning", "info"]
+    assert "vm7 does not answer" in world.log[0][1]
+    assert "vm7 answers again: after" in world.log[1][1]
+
+
+def test_a_domain_that_hangs_before_the_first_round_costs_nobody_else_a_sample():
+    world = World(20)
+    world.hang(0)
+    for sample in world.rounds(3):
+        assert complete(sample) == 19
+
+
+def test_a_domain_that_hangs_again_on_probation_is_not_told_twice():
+    world = World(20)
+    world.hang(7)
+    world.rounds(2)
+    world.heal(7)
+    world.run(world.now + 1)
+    world.hang(7)
+    for sample in world.rounds(3):
+        assert complete(sample) == 19
+    assert len(world.log) == 1
+
+
+def test_a_domain_destroyed_while_it_hangs_is_forgotten_and_its_worker_is_free():
+    world = World(20)
+    world.hang(7)
+    world.rounds(2)
+    world.destroy(7)
+    after = world.rounds(2)
+    assert [sample.round.domains for sample in after] == [19, 19]
+    assert counts(after[-1]) == {**EVERYBODY_WELL, "fresh": 19}
+    assert world.held == 0
+    assert "vm7 did not answer and has ended" in world.log[-1][1]
+
+
+def test_a_domain_that_is_destroyed_and_started_between_two_rounds_is_complete_again():
+    world = World(20)
+    world.hang(7)
+    world.rounds(2)
+    world.destroy(7)
+    world.start_again(7)
+    assert counts(world.rounds(3)[-1]) == EVERYBODY_WELL
+
+
+def test_a_stuck_call_that_moves_on_to_the_next_hung_domain_names_that_one():
+    world = World(16, lanes=1)
+    world.rounds(2)
+    world.hang(2, 5)
+    world.rounds(2)
+    world.heal(2)
+    samples = world.rounds(4)
+    assert names(samples[-1], Status.UNRESPONSIVE) == ["vm5"]
+    assert complete(samples[-1]) == 15
+    world.heal(5)
+    assert complete(world.rounds(3)[-1]) == 16
+
+
+def test_a_slow_domain_is_no_hung_one():
+    world = World(12)
+    world.guest(4).slow = 12.0
+    for sample in world.rounds(4):
+        assert sample.round.fresh == 12
+    assert not world.log
+
+
+def test_a_domain_that_ends_in_the_middle_of_a_round_is_gone_and_nobody_else():
+    world = World(20)
+    world.guest(0).slow = 5.0
+    world.after(0.004, lambda: world.destroy(19))
+    sample = world.round()
+    assert names(sample, Status.GONE) == ["vm19"]
+    assert complete(sample) == 19
+    assert world.round().round.domains == 19
+
+
+def test_without_controlinfo_the_others_are_found_well_one_by_one():
+    world = World(20, has_control=False)
+    world.rounds(2)
+    world.hang(7)
+    for sample in world.rounds(4):
+        assert complete(sample) == 19
+        assert has_free_groups(by_name(sample)["vm7"])
+    world.heal(7)
+    assert complete(world.rounds(3)[-1]) == 20
+
+
+# --- many hang at once
+
+
+def test_ten_of_twenty_four_hang_and_the_process_watch_sees_it_nobody_healthy_loses_anything():
+    world = World(24, watches=["process"])
+    world.rounds(2)
+    world.hang(*range(10))
+    for sample in world.rounds(4):
+        assert complete(sample) == 14
+        assert sample.round.unresponsive == 10
+    assert world.most_held <= 4
+    assert world.held == 0
+    world.heal(*range(10))
+    assert complete(world.rounds(2)[-1]) == 24
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_ten_of_twenty_four_hang_unseen_and_all_keep_what_needs_no_monitor(seed):
+    world = World(24)
+    world.rounds(2)
+    world.hang(*random.Random(seed).sample(range(24), 10))
+    answered: set[str] = set()
+    for sample in world.rounds(5):
+        assert all(has_free_groups(domain) for domain in sample.domains)
+        whole = {domain.name for domain in sample.domains if is_complete(domain)}
+        assert whole >= answered, "a domain that had answered since lost its statistics"
+        answered = whole
+    assert world.most_held <= 6
+    world.heal(*range(24))
+    assert complete(world.rounds(4)[-1]) == 24
+
+
+@pytest.mark.parametrize(("lanes", "budget"), [(4, 4), (6, 6), (2, 3), (1, 1)])
+def test_with_the_whole_budget_spent_all_keep_what_needs_no_monitor(lanes, budget):
+    world = World(60, lanes=lanes, stuck_budget=budget)
+    world.rounds(2)
+    world.hang(*range(0, 60, 2))
+    for sample in world.rounds(3):
+        assert all(has_free_groups(domain) for domain in sample.domains)
+        assert sample.round.duration_s < 3
+    assert world.held == budget or lanes < budget
+    world.heal(*range(60))
+    assert complete(world.rounds(4)[-1]) == 60
+
+
+def test_three_hundred_of_a_thousand_hang_within_the_budget_and_no_healthy_one_is_accused():
+    world = World(1000)
+    world.rounds(2)
+    hung = random.Random(1).sample(range(1000), 300)
+    world.hang(*hung)
+    for sample in world.rounds(3):
+        assert all(has_free_groups(domain) for domain in sample.domains)
+        assert {int(name[2:]) for name in names(sample, Status.UNRESPONSIVE)} <= set(hung)
+        assert sample.round.duration_s < DEADLINE_S
+    assert world.most_held <= 6
+
+
+def test_a_mass_outage_is_one_line_and_so_is_its_end():
+    world = World(100, watches=["process"])
+    world.rounds(2)
+    world.hang(*range(40))
+    world.rounds(2)
+    world.heal(*range(40))
+    world.rounds(2)
+    assert [text.partition(": ")[2] for _, text in world.log] == [
+        "40 domains do not answer: vm0, vm1, vm2 and 37 more",
+        "40 domains answer again: vm0, vm1, vm2 and 37 more",
+    ]
+
+
+def test_a_second_hang_after_days_still_costs_nobody_else_a_sample():
+    world = World(40)
+    world.hang(1)
+    world.rounds(20)
+    world.hang(30)
+    for sample in world.rounds(3):
+        assert complete(sample) == 38
+
+
+def test_domains_that_appear_during_an_alert_are_asked_alone_and_are_complete():
+    world = World(4)
+    world.hang(0)
+    world.rounds(2)
+    for _ in range(12):
+        world.add()
+    sample = world.round()
+    assert complete(sample) == 15
+    new = {f"u{number}" for number in range(4, 16)}
+    asked = [call for call in world.calls_made if call.kind is Kind.MONITOR]
+    assert all(len(call.uuids) == 1 for call in asked if new.intersection(call.uuids))
+
+
+# --- storage that the storage watch cannot see
+
+
+def on_two_pools(number):
+    return "rbd:slow@mon" if number % 3 == 0 else "rbd:fast@mon"
+
+
+def test_two_culprits_on_one_storage_spare_the_others_there_the_question_about_disks():
+    world = World(60, storage=on_two_pools)
+    world.rounds(2)
+    world.silence("rbd:slow@mon")
+    samples = world.rounds(6)
+    last = by_name(samples[-1])
+    healthy = [domain for domain in last.values() if int(domain.name[2:]) % 3]
+    assert all(is_complete(domain) for domain in healthy)
+    spared = [d for d in last.values() if d.reason == "other domains hang on its storage"]
+    assert len(spared) >= 14
+    assert all(BLOCK in domain.missing for domain in spared)
+    assert sum(guest.frozen for guest in world.guests.values()) <= 6
+
+
+def test_a_canary_that_hangs_confirms_and_no_more_are_sent_until_a_culprit_is_back():
+    world = World(60, storage=on_two_pools)
+    world.rounds(2)
+    world.silence("rbd:slow@mon")
+    world.rounds(4)
+    frozen = sum(guest.frozen for guest in world.guests.values())
+    world.rounds(20)
+    assert sum(guest.frozen for guest in world.guests.values()) == frozen
+
+
+def test_a_canary_that_answers_clears_its_storage():
+    world = World(60, storage=lambda number: "rbd:pool@mon")
+    world.rounds(2)
+    world.hang(1, 2)  # and their storage is well
+    first, *later = world.rounds(3)
+    assert all(has_free_groups(domain) for domain in first.domains)
+    assert complete(later[-1]) == 58
+
+
+def test_all_are_complete_again_after_their_storage():
+    world = World(60, storage=on_two_pools)
+    world.rounds(2)
+    world.silence("rbd:slow@mon")
+    world.rounds(4)
+    world.unsilence("rbd:slow@mon")
+    assert [complete(sample) for sample in world.rounds(3)][-1] == 60
+    assert world.held == 0
+
+
+def test_of_a_thousand_domains_650_of_700_healthy_ones_are_complete_by_the_tenth_round():
+    world = World(1000, storage=lambda n: "rbd:a@mon" if n % 10 < 3 else "rbd:b@mon")
+    world.rounds(2)
+    world.silence("rbd:a@mon")
+    for round_ in range(1, 11):
+        sample = world.round()
+        assert all(has_free_groups(domain) for domain in sample.domains)
+        healthy = sum(
+            is_complete(domain) for domain in sample.domains if int(domain.name[2:]) % 10 >= 3
+        )
+        if round_ == 10:
+            assert healthy >= 650
+    assert world.most_held <= 6
+
+
+def test_the_culprits_of_a_storage_count_though_their_xml_is_read_after_they_hung():
+    world = World(60, storage=on_two_pools)
+    world.describe_takes = 0.05
+    world.silence("rbd:slow@mon")
+    world.rounds(3)
+    frozen = sum(guest.frozen for guest in world.guests.values())
+    world.rounds(3)
+    assert sum(guest.frozen for guest in world.guests.values()) == frozen
+    assert frozen <= 6
+
+
+# --- storage that is watched
+
+
+def on_a_mount(number):
+    return "/mnt" if number < 6 else f"/srv/{number}"
+
+
+def test_hung_storage_freezes_nobody_and_costs_only_the_disks_on_it():
+    world = World(12, storage=on_a_mount, watches=["storage"])
+    world.rounds(2)
+    world.silence("/mnt")
+    for sample in world.rounds(4):
+        assert complete(sample) == 6
+        for number in range(6):
+            domain = by_name(sample)[f"vm{number}"]
+            assert domain.status is Status.PARTIAL
+            assert domain.missing == {BLOCK}
+            assert domain.reason == "storage does not answer: /mnt"
+        assert sample.round.duration_s < 0.6
+    assert not any(guest.frozen for guest in world.guests.values())
+
+
+def test_disks_are_back_within_two_rounds_of_their_storage():
+    world = World(12, storage=on_a_mount, watches=["storage"])
+    world.rounds(2)
+    world.silence("/mnt")
+    world.rounds(3)
+    world.unsilence("/mnt")
+    assert complete(world.rounds(2)[-1]) == 12
+
+
+def test_storage_that_comes_back_late_in_a_round_still_gives_that_round_its_disks():
+    world = World(12, storage=on_a_mount, watches=["storage"], lanes=1)
+    world.rounds(2)
+    world.silence("/mnt")
+    for number in range(6, 12):
+        world.guest(number).slow = 12.0  # the round lasts
+    world.after(0.25, lambda: world.unsilence("/mnt"))
+    assert complete(world.round()) == 12
+
+
+def test_hung_storage_is_told_once_and_its_end_once():
+    world = World(12, storage=on_a_mount, watches=["storage"])
+    world.rounds(2)
+    world.silence("/mnt")
+    world.rounds(4)
+    world.unsilence("/mnt")
+    world.rounds(3)
+    assert [text.partition(": ")[2] for _, text in world.log] == [
+        "storage /mnt does not answer: domains are not asked for disks on it",
+        "storage /mnt answers again",
+    ]
+
+
+def test_storage_that_answers_in_time_is_never_told_of_however_queries_overlap():
+    world = World(12, storage=on_a_mount, watches=["storage"])
+    world.rounds(2)
+    for number in range(40):
+        world.after(0.013 * number, lambda: world.query(domains=["vm0"]))
+    world.round()
+    assert not world.log
+
+
+def test_hung_storage_does_not_have_the_xml_read_over_and_over():
+    world = World(12, storage=on_a_mount, watches=["storage"])
+    world.rounds(2)
+    for _ in range(3):
+        world.silence("/mnt")
+        world.rounds(2)
+        world.unsilence("/mnt")
+        world.rounds(2)
+    assert set(world.described.values()) == {1}
+
+
+def test_a_new_domain_is_not_asked_for_its_disks_before_it_is_known_where_they_lie():
+    world = World(12, storage=on_a_mount, watches=["storage"])
+    world.silence("/mnt")  # at the very start
+    for sample in world.rounds(2):
+        assert complete(sample) == 6
+    assert not any(guest.frozen for guest in world.guests.values())
+
+
+def test_with_xml_that_cannot_be_read_all_else_is_sampled():
+    world = World(12, watches=["storage"])
+    world.describe_takes = None
+    sample = world.round()
+    assert {domain.missing for domain in sample.domains} == {frozenset({BLOCK})}
+    assert {domain.reason for domain in sample.domains} == {
+        "it is not known yet where its disks lie"
+    }
+    assert sample.round.duration_s < 1
+
+
+def test_a_short_round_keeps_half_of_its_time_for_domains_whose_storage_is_silent():
+    world = World(6, storage=on_a_mount, watches=["storage"])
+    world.rounds(2)
+    world.silence("/mnt")
+    sample = world.round(deadline=0.2)
+    assert all("balloon.rss" in domain.stats for domain in sample.domains)
+
+
+# --- the server
+
+
+def test_a_server_that_refuses_the_size_of_an_answer_is_asked_for_smaller_chunks():
+    world = World(64, lanes=1, largest=5)
+    first, second = world.rounds(2)
+    assert first.round.fresh == second.round.fresh == 64
+    calls = [call for call in world.calls_made if call.kind is Kind.MONITOR]
+    assert max(len(call.uuids) for call in calls[-second.round.calls :]) <= 5
+
+
+def test_one_domain_that_is_too_large_alone_keeps_what_needs_no_monitor():
+    world = World(8, lanes=1, largest=20)
+    world.guest(3).size = 100
+    sample = world.round()
+    assert names(sample, Status.PARTIAL) == ["vm3"]
+    assert by_name(sample)["vm3"].reason == "the message is too large"
+    assert has_free_groups(by_name(sample)["vm3"])
+    assert complete(sample) == 7
+
+
+def test_a_call_that_fails_for_one_domain_fails_for_no_other():
+    world = World(20)
+    world.guest(5).failure = "internal error: broken"
+    for sample in world.rounds(3):
+        assert names(sample, Status.PARTIAL) == ["vm5"]
+        assert by_name(sample)["vm5"].reason == "internal error: broken"
+        assert has_free_groups(by_name(sample)["vm5"])
+        assert complete(sample) == 19
+
+
+def test_a_call_without_monitor_that_fails_for_one_domain_fails_for_no_other():
+    world = World(20, watches=["process"])
+    world.hang(1, 2, 3, 4)
+    world.free_fails["u2"] = "internal error: broken"
+    for sample in world.rounds(2):
+        assert [has_free_groups(by_name(sample)[f"vm{n}"]) for n in (1, 2, 3, 4)] == [
+            True,
+            False,
+            True,
+            True,
+        ]
+
+
+def test_a_connection_lost_in_the_middle_of_a_round_costs_no_sample():
+    world = World(40)
+    world.rounds(2)
+    world.after(0.05, world.lose_connections)
+    sample = world.round()
+    assert complete(sample) == 40
+    assert sample.round.errors > 0
+
+
+def test_a_connection_lost_with_hung_domains_costs_them_nothing_more():
+    world = World(40)
+    world.hang(3)
+    world.rounds(2)
+    world.after(0.003, world.lose_connections)
+    sample = world.round()
+    assert complete(sample) == 39
+    assert has_free_groups(by_name(sample)["vm3"])
+
+
+def test_a_hypervisor_that_is_away_is_a_sample_that_says_so_and_one_line():
+    world = World(5)
+    world.list_error = "world:///: Connection refused"
+    samples = world.rounds(3)
+    assert not any(sample.round.connected for sample in samples)
+    assert {sample.round.error for sample in samples} == {"world:///: Connection refused"}
+    assert all(sample.round.duration_s < 0.1 for sample in samples)
+    world.list_error = ""
+    assert world.round().round.fresh == 5
+    assert world.log == [
+        ("error", "world:///: Connection refused"),
+        ("info", "world:///: the hypervisor answers again"),
+    ]
+
+
+def test_a_hypervisor_far_away_is_tried_less_and_less_often():
+    world = World(5, reconnect_delay_s=15.0)
+    world.list_error = "no route"
+    world.rounds(12)
+    assert world.round().round.errors < 5
+    world.list_error = ""
+    assert any(sample.round.connected for sample in world.rounds(7))
+
+
+def test_a_list_that_never_comes_ends_the_round_at_its_deadline():
+    world = World(5)
+    world.list_takes = None
+    sample = world.round()
+    assert sample.round.duration_s == pytest.approx(DEADLINE_S)
+    assert not sample.round.connected
+    assert "did not answer within 9 s" in sample.round.error
+
+
+def test_a_list_that_comes_late_serves_no_round_and_the_next_one_is_asked_anew():
+    world = World(5)
+    world.list_takes = 12.0
+    assert not world.round().round.connected
+    world.list_takes = 0.002
+    assert not world.samples.get(2)
+    after = world.rounds(2)
+    assert after[-1].round.fresh == 5
+
+
+def test_lists_that_always_come_late_are_one_line_and_not_one_a_round():
+    world = World(5)
+    world.list_takes = 9.5
+    world.rounds(5)
+    assert len(world.log) == 1
+
+
+def test_a_server_whose_workers_are_all_taken_ends_the_round_at_its_deadline():
+    world = World(8, workers=0)
+    sample = world.round()
+    assert sample.round.duration_s == pytest.approx(DEADLINE_S)
+    assert sample.round.connected
+    assert world.most_held <= 6
+    assert world.wakeups < 100
+
+
+def test_the_engine_wakes_a_few_times_for_a_hang_and_then_sleeps():
+    world = World(20)
+    world.rounds(2)
+    world.hang(7)
+    world.rounds(10)
+    assert world.wakeups < 10
+
+
+# --- queries that overlap
+
+
+def test_overlapping_queries_are_each_answered_and_share_the_lanes():
+    world = World(40)
+    world.rounds(1)
+    asked = [world.query() for _ in range(5)]
+    world.run(world.now + INTERVAL_S)
+    for query in asked:
+        assert complete(world.samples[query]) == 40
+
+
+def test_a_short_query_is_answered_by_its_own_deadline_beside_a_long_one():
+    world = World(8, workers=0)
+    long = world.query()
+    short = world.query(deadline=1.0)
+    began = world.now
+    world.run(began + INTERVAL_S)
+    assert world.answered_at[short] == pytest.approx(began + 1.0)
+    assert world.answered_at[long] == pytest.approx(began + DEADLINE_S)
+
+
+def test_a_round_that_ends_leaves_its_lanes_to_the_others_at_once():
+    world = World(8, workers=0)
+    short, long = world.query(deadline=1.0), world.query()
+    began = world.now
+    world.run(began + INTERVAL_S)
+    made = [call.made for call in world.calls_made if call.query == long]
+    assert short in world.samples
+    assert min(made) == pytest.approx(began + 1.0)
+
+
+def test_a_domain_that_another_query_saw_end_while_its_call_fails_is_gone():
+    world = World(8, lanes=1)
+    world.guest(0).failure = "internal error: broken"
+    world.guest(0).slow = 20.0
+    first = world.query()
+    world.run(world.now + 0.02)
+    world.destroy(2)
+    second = world.query()
+    world.run(world.now + INTERVAL_S)
+    assert by_name(world.samples[first])["vm2"].status is Status.GONE
+    assert complete(world.samples[first]) == 6
+    assert complete(world.samples[second]) == 6
+
+
+def test_changes_are_told_in_one_sample_only():
+    world = World(20)
+    world.rounds(1)
+    world.hang(7)
+    asked = [world.query(), world.query()]
+    world.run(world.now + INTERVAL_S)
+    assert sum(len(world.samples[query].changes) for query in asked) == 1
+
+
+# --- somebody else's commands
+
+
+def test_a_monitor_busy_for_a_moment_is_asked_once_more_in_the_same_round():
+    world = World(20)
+    world.rounds(2)
+    world.occupy(5, 0.05)
+    assert complete(world.round()) == 20
+
+
+def test_a_monitor_that_somebody_else_keeps_busy_is_partial_at_first():
+    world = World(20)
+    world.rounds(2)
+    world.occupy(5, 1.5)
+    sample = world.round()
+    assert names(sample, Status.PARTIAL) == ["vm5"]
+    assert has_free_groups(by_name(sample)["vm5"])
+    assert complete(world.round()) == 20
+
+
+def test_a_monitor_that_somebody_else_keeps_busy_for_long_is_unresponsive_until_it_is_not():
+    world = World(20)
+    world.rounds(2)
+    world.occupy(5, 45.0)
+    world.run(world.now + 3)
+    samples = world.rounds(3)
+    assert all(names(sample, Status.UNRESPONSIVE) == ["vm5"] for sample in samples)
+    assert "another client's command" in by_name(samples[0])["vm5"].reason
+    assert world.held == 0
+    assert complete(world.rounds(4)[-1]) == 20
+    assert len(world.log) == 2
+
+
+def test_without_the_occupancy_watch_it_is_partial_and_not_accused():
+    world = World(20, occupancy_watch=False)
+    world.occupy(5, 45.0)
+    world.run(world.now + 3)
+    assert names(world.round(), Status.PARTIAL) == ["vm5"]
+
+
+def test_a_busy_monitor_is_asked_again_at_once_though_many_wait_to_be_sampled_without_theirs():
+    world = World(1)
+    world.hang(0)
+    world.rounds(2)
+    for _ in range(40):
+        world.add()
+    world.free_takes = 0.05
+    world.occupy(40, 0.5)
+    sample = world.round()
+    assert complete(sample) == 40
+    assert sample.round.duration_s < 5
+
+
+# --- many domains
+
+
+def test_thousands_of_domains_cost_a_few_looks_each():
+    world = World(4000, storage=lambda n: "/mnt", watches=["storage"], lanes=8, stuck_budget=10)
+    for guest in world.guests.values():
+        guest.slow = 0.05
+    world.round()
+    sample = world.round()
+    assert complete(sample) == 4000
+    assert world.hints.questions < 5 * 4000
+
+
+def test_a_round_that_has_not_the_time_for_all_serves_others_in_the_next_one():
+    world = World(200, lanes=1, stuck_budget=3)
+    for guest in world.guests.values():
+        guest.slow = 10.0
+    served: set[str] = set()
+    for sample in world.rounds(4):
+        assert all(has_free_groups(domain) for domain in sample.domains)
+        served.update(domain.name for domain in sample.domains if is_complete(domain))
+    assert len(served) == 200
+    assert not world.log
+
+
+# --- anything at all
+
+OPERATIONS = st.tuples(
+    st.floats(0.0, 9.9),
+    st.sampled_from(["hang", "heal", "destroy", "start", "occupy", "lose", "query", "slow"]),
+    st.integers(0, 7),
+)
+ROUNDS = st.lists(st.lists(OPERATIONS, max_size=4), min_size=1, max_size=5)
+
+
+def schedule(world, operation, number):
+    guest = world.guest(number)
+    if operation == "hang" and guest.exists:
+        world.hang(number)
+    elif operation == "heal":
+        world.heal(number)
+    elif operation == "destroy":
+        world.destroy(number)
+    elif operation == "start" and not guest.exists:
+        world.start_again(number)
+    elif operation == "occupy" and guest.job_since is None:
+        world.occupy(number, 4.0)
+    elif operation == "lose":
+        world.lose_connections()
+    elif operation == "query":
+        world.query(deadline=1.5)
+    elif operation == "slow":
+        guest.slow = 30.0
+
+
+@settings(
+    max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
+@given(rounds=ROUNDS, lanes=st.integers(1, 4), spare=st.integers(0, 3), control=st.booleans())
+def test_whatever_happens_each_query_is_answered_in_time_and_all_recover(
+    rounds, lanes, spare, control
+):
+    """The world asserts the rest: budget, lanes, no late value in a sample, no busy loop."""
+    world = World(12, lanes=lanes, stuck_budget=lanes + spare, has_control=control)
+    for operations in rounds:
+        for at, operation, number in operations:
+            world.after(at, lambda o=operation, n=number: schedule(world, o, n))
+        world.round()
+    for number in range(12):
+        world.heal(number)
+        world.guest(number).slow = 1.0
+    last = world.rounds(5)[-1]
+    assert complete(last) == len(last.domains)
+    assert last.round.stuck_calls == 0
+    assert set(world.samples) == set(world.answered_at)
+
+
+@settings(
+    max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
+@given(rounds=ROUNDS)
+def test_a_domain_that_is_well_has_a_complete_sample_in_every_round_while_few_others_hang(rounds):
+    world = World(24)
+    touched = set()
+    for operations in rounds:
+        for at, operation, number in operations:
+            if operation in ("hang", "heal", "destroy", "start", "occupy"):
+                touched.add(number % 3)
+                world.after(at, lambda o=operation, n=number % 3: schedule(world, o, n))
+        sample = world.round()
+        well = [domain for domain in sample.domains if int(domain.name[2:]) not in touched]
+        assert all(is_complete(domain) for domain in well)
+        assert all(
+            has_free_groups(domain)
+            for domain in sample.domains
+            if domain.status is not Status.GONE
+        )

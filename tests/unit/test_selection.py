@@ -1,0 +1,104 @@
+"""Which domains and devices are wanted: collectd's lists, and Telegraf's."""
+
+from __future__ import annotations
+
+import pytest
+from domstats.errors import ConfigError
+from domstats.selection import ALL, MATCHED_TEXT, Selection, entries
+from hypothesis import given
+from hypothesis import strategies as st
+
+
+@given(st.text(), st.text(), st.booleans())
+def test_without_entries_everything_is_wanted(name: str, device: str, ignored: bool) -> None:
+    selection = Selection(domains=entries([], ignored), block_devices=entries([], ignored))
+    for each in (ALL, selection):
+        assert each.wants_domain(name)
+        assert each.wants_block_device(name, device)
+        assert each.wants_interface_device(name, device)
+
+
+@pytest.mark.parametrize("ignored", [False, True])
+@pytest.mark.parametrize(
+    ("entry", "name", "listed"),
+    [
+        ("web", "web", True),
+        ("web", "web-1", False),
+        ("web", "Web", False),
+        ("/web/", "my-web-1", True),
+        ("/^web/", "my-web-1", False),
+        ("/^(a|b)$/", "b", True),
+        ("/WEB/", "web", False),
+        ("//", "//", True),
+        ("//", "anything", False),
+        ("/", "/", True),
+        ("/var/lib", "/var/lib", True),
+        ("/x", "x", False),
+        ("/^[[:digit:]]+$/", "123", True),
+        ("/^[[:digit:]]+$/", "12a", False),
+        ("/^[[:alpha:][:digit:]_]+$/", "a_1", True),
+        ("/^[^[:space:]]+$/", "a b", False),
+        (r"/\<web\>/", "my web 1", True),
+        (r"/\<web\>/", "myweb", False),
+        (r"/a\\<b/", r"a\<b", True),
+        ("/a.b/", "a\nb", True),
+        ("/ü/", "grün", True),
+        (r"/\./", "a", False),
+    ],
+)
+def test_an_entry_lists_what_it_names(entry: str, name: str, listed: bool, ignored: bool) -> None:
+    assert entries([entry], ignored).wants(name) is (listed != ignored)
+
+
+def test_several_entries_add_up() -> None:
+    chosen = entries(["a", "/^b/", "c"])
+    assert [chosen.wants(name) for name in ("a", "b1", "c", "d")] == [True, True, True, False]
+
+
+def test_a_device_is_listed_with_its_domain() -> None:
+    one = Selection(block_devices=entries(["web:vda"]))
+    assert one.wants_block_device("web", "vda")
+    assert not one.wants_block_device("web", "vdb")
+    assert not one.wants_block_device("db", "vda")
+    assert one.wants_interface_device("web", "vnet0"), "other lists are not touched"
+
+
+def test_all_disks_of_a_name_can_be_left_out_on_every_domain() -> None:
+    others = Selection(block_devices=entries(["/:hdb/"], ignored=True))
+    assert others.wants_block_device("web", "hda")
+    assert not others.wants_block_device("web", "hdb")
+    assert not others.wants_block_device("db", "hdb")
+
+
+def test_a_disk_can_be_chosen_by_its_path() -> None:
+    path = "/var/lib/libvirt/images/b0.qcow2"
+    assert Selection(block_devices=entries([f"b0:{path}"])).wants_block_device("b0", path)
+
+
+@pytest.mark.parametrize("entry", ["", "/(/", "/[/", "/*/", "/a{2,1}/", "/(?P<n>/"])
+def test_an_entry_that_means_nothing_is_refused(entry: str) -> None:
+    with pytest.raises(ConfigError, match=r"^found '"):
+        entries([entry])
+
+
+def test_an_expression_sees_a_bounded_part_of_a_name() -> None:
+    chosen = entries(["/x$/"])
+    assert not chosen.wants("a" * MATCHED_TEXT + "x")
+    assert chosen.wants("a" * (MATCHED_TEXT - 1) + "x")
+
+
+@given(st.text(min_size=1), st.booleans())
+def test_any_name_is_listed_by_itself(name: str, ignored: bool) -> None:
+    if len(name) > 2 and name.startswith("/") and name.endswith("/"):
+        return
+    assert entries([name], ignored).wants(name) is not ignored
+
+
+@given(st.text())
+def test_any_expression_is_compiled_or_refused(expression: str) -> None:
+    try:
+        entries([f"/{expression}/"])
+        message = ""
+    except ConfigError as refused:
+        message = str(refused)
+    assert message.isprintable()

@@ -1,0 +1,702 @@
+"""What a user writes into a configuration, right or wrong, in either agent's vocabulary."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from domstats.errors import ConfigError
+from domstats.model import GROUPS, MONITOR_FREE_GROUPS
+from domstats.options import (
+    COLLECTD_LATER,
+    EXTRA_STATS,
+    EXTRA_STATS_LATER,
+    OPTIONS,
+    SAFE_BUDGET,
+    TELEGRAF_GENERIC,
+    TELEGRAF_GROUPS,
+    Option,
+)
+from domstats.ready_config import FILES
+from domstats.schema import EXTRA_STATS as REPORTED_EXTRA_STATS
+from domstats.selection import Entries
+from domstats.settings import (
+    COLLECTD_OPTIONS,
+    TELEGRAF_OPTIONS,
+    Parsed,
+    Settings,
+    for_uri,
+    from_nothing,
+    parse_collectd,
+    parse_telegraf,
+    read_telegraf,
+    seconds,
+    share_budget,
+)
+
+ROOT = Path(__file__).resolve().parents[2]
+FILE = "/etc/telegraf/domstats.toml"
+BLOCK = "collectd.conf, Module domstats.collectd_plugin block 1"
+
+
+def toml(*tables: str) -> Parsed:
+    text = "".join(f"[[inputs.libvirt]]\n{table}\n" for table in tables)
+    return parse_telegraf(text.encode(), FILE)
+
+
+def table(text: str = "") -> Settings:
+    (settings,) = toml(text).settings
+    return settings
+
+
+def refused(text: str) -> str:
+    with pytest.raises(ConfigError) as caught:
+        parse_telegraf(text.encode(), FILE)
+    return one_line_of(caught.value)
+
+
+def line(key: str, *values: Any, children: Iterable[Any] = ()) -> Any:
+    """A line of collectd's configuration as its Python module hands it over."""
+    return SimpleNamespace(key=key, values=values, children=tuple(children))
+
+
+def block(*lines: Any) -> Settings:
+    (settings,) = parsed_block(*lines).settings
+    return settings
+
+
+def parsed_block(*lines: Any) -> Parsed:
+    return parse_collectd(line("Module", "domstats.collectd_plugin", children=lines), BLOCK)
+
+
+def refused_block(*lines: Any) -> str:
+    with pytest.raises(ConfigError) as caught:
+        parsed_block(*lines)
+    return one_line_of(caught.value)
+
+
+def one_line_of(error: ConfigError) -> str:
+    message = str(error)
+    assert message.isprintable(), "a message is one line without control characters"
+    assert len(message) < 700
+    return message
+
+
+# --- Every option, right and wrong --------------------------------------------------------------
+
+#: For each key: TOML value, the field, what it is then.
+RIGHT_TOML: dict[str, tuple[tuple[str, str, Any], ...]] = {
+    "libvirt_uri": (
+        ('"test:///default"', "uri", "test:///default"),
+        ('"qemu+ssh://root@node-1:22/system?keyfile=/k"', "uri", None),
+        ('""', "uri", "qemu:///system"),
+    ),
+    "domains": (
+        ('["a", "b"]', "selection.domains", Entries(exact=frozenset("ab"))),
+        ("[]", "selection.domains", Entries()),
+    ),
+    "statistics_groups": (
+        ('["state", "block"]', "groups", frozenset({"state", "block"})),
+        ('[]\nadditional_statistics = ["vcpu_mapping"]', "groups", frozenset()),
+    ),
+    "additional_statistics": (
+        ('["vcpu_mapping"]', "vcpu_mapping", True),
+        ("[]", "vcpu_mapping", False),
+    ),
+    "series": (('"telegraf"', "series", "telegraf"), ('"full"', "series", "full")),
+    "kvm_statistics": (("true", "kvm_statistics", True), ("true", "groups", frozenset(GROUPS))),
+    "inactive": (("false", "inactive", False),),
+    "interval": (
+        ("5", "interval", 5.0),
+        ('"1m30s"', "interval", 90.0),
+        ('"500ms"', "interval", 0.5),
+        ('"1h"', "interval", 3600.0),
+    ),
+    "lanes": (("1", "lanes", 1), ("10", "lanes", 10)),
+    "chunk_size": (("1", "chunk_size", 1), ("256", "chunk_size", 256)),
+    "deadline": (("7.5", "deadline", 7.5), ('"1s"', "deadline", 1.0)),
+    "soft_deadline": (("0.05", "soft_deadline", 0.05),),
+    "stuck_budget": (("1", "stuck_budget", 1), ("10", "stuck_budget", 10)),
+    "quarantine_groups": (
+        ('["state"]', "quarantine_groups", frozenset({"state"})),
+        ("[]", "quarantine_groups", frozenset()),
+    ),
+    "process_watch": (("false", "process_watch", False),),
+    "storage_watch": (("false", "storage_watch", False),),
+    "occupancy_watch": (("false", "occupancy_watch", False),),
+}
+
+#: For each key: TOML value, and words that the message has.
+WRONG_TOML: dict[str, tuple[tuple[str, str], ...]] = {
+    "libvirt_uri": (
+        ("5", "found 5"),
+        ('"qemu"', "found 'qemu'"),
+        ('"qemu+carrier-pigeon://x/"', "connection URI"),
+        ('"qemu+pigeon://x/system"', "transports are unix, ssh"),
+        ('"qemu:///a b"', "connection URI"),
+        ('"qemu:///system\\n"', "\\n"),
+    ),
+    "domains": (('"a"', "as a list"), ("[1]", "found 1")),
+    "statistics_groups": (
+        ('["blocks"]', "did you mean block?"),
+        ('["state", "state"]', "each at most once"),
+        ('"state"', "as a list"),
+        ('["vm"]', "found 'vm'"),
+        ("[]", "nothing to gather"),
+    ),
+    "additional_statistics": (
+        ('["vcpu_maping"]', "did you mean vcpu_mapping?"),
+        ('["vcpu_mapping", "vcpu_mapping"]', "each at most once"),
+    ),
+    "series": (('"influx"', "one of full, telegraf"), ("true", "found True")),
+    "kvm_statistics": (('"yes"', "true or false"), ("1", "found 1")),
+    "inactive": (('"no"', "true or false"),),
+    "interval": (
+        ("0", "0.1 to 86400"),
+        ("nan", "found nan"),
+        ('"10 s"', "found '10 s'"),
+        ('"1.2.3s"', "found '1.2.3s'"),
+        ("true", "found True"),
+        ("9" * 400, "found 999"),
+    ),
+    "lanes": (
+        ("0", "from 1 to 10"),
+        ("11", "20 workers"),
+        ("2.5", "found 2.5"),
+        ("true", "found True"),
+        ('"4"', "found '4'"),
+    ),
+    "chunk_size": (("0", "from 1 to 256"), ("257", "from 1 to 256")),
+    "deadline": (("0", "0.1 to 3600"), ("inf", "found inf"), ("[]", "found []")),
+    "soft_deadline": (("0.01", "0.05 to 3600"), ('"soon"', "found 'soon'")),
+    "stuck_budget": (("0", "from 1 to 10"), ("11", "half of them stay theirs")),
+    "quarantine_groups": (('["block"]', "any of state, interface, perf, memory"),),
+    "process_watch": (("0", "true or false"),),
+    "storage_watch": (("0", "true or false"),),
+    "occupancy_watch": (("0", "true or false"),),
+}
+
+#: For each option: the line's values, the field, what it is then.
+RIGHT_COLLECTD: dict[str, tuple[tuple[tuple[Any, ...], str, Any], ...]] = {
+    "Connection": ((("test:///default",), "uri", "test:///default"),),
+    "Domain": ((("web",), "selection.domains", Entries(exact=frozenset({"web"}))),),
+    "BlockDevice": (
+        (("web:vda",), "selection.block_devices", Entries(exact=frozenset({"web:vda"}))),
+    ),
+    "InterfaceDevice": (
+        (("web:vnet0",), "selection.interface_devices", Entries(exact=frozenset({"web:vnet0"}))),
+    ),
+    "IgnoreSelected": (
+        ((True,), "selection.domains.ignored", True),
+        (("false",), "selection.domains.ignored", False),
+        (("on",), "selection.block_devices.ignored", True),
+        (("Yes",), "selection.interface_devices.ignored", True),
+    ),
+    "HostnameFormat": (
+        (("uuid",), "hostname_format", ("uuid",)),
+        (("name", "uuid"), "hostname_format", ("name", "uuid")),
+        (("hostname name",), "hostname_format", ("hostname", "name")),
+        (("UUID",), "hostname_format", ("uuid",)),
+    ),
+    "PluginInstanceFormat": (
+        (("none",), "plugin_instance_format", ()),
+        (("name", "uuid"), "plugin_instance_format", ("name", "uuid")),
+        (("name", "none", "uuid"), "plugin_instance_format", ("name",)),
+    ),
+    "Hostname": ((("node-1",), "hostname", "node-1"),),
+    "InterfaceFormat": (
+        (("address",), "interface_format", "address"),
+        (("address",), "wants_devices", True),
+        (("Number",), "interface_format", "number"),
+    ),
+    "BlockDeviceFormat": ((("source",), "block_device_format", "source"),),
+    "BlockDeviceFormatBasename": ((("true",), "block_device_format_basename", True),),
+    "ReportBlockDevices": ((("off",), "report_block_devices", False),),
+    "ReportNetworkInterfaces": (((False,), "report_network_interfaces", False),),
+    "ExtraStats": (
+        (("disk  vcpu",), "extra_stats", frozenset({"disk", "vcpu"})),
+        (("disk", "perf"), "extra_stats", frozenset({"disk", "perf"})),
+        (("vcpupin",), "vcpu_mapping", True),
+        (("domain_state",), "inactive", True),
+        (("DISK disk",), "extra_stats", frozenset({"disk"})),
+    ),
+    "ReportRound": (((False,), "report_round", False),),
+    "RefreshInterval": (((60.0,), "interval", 10.0), ((0.0,), "interval", 10.0)),
+    "PersistentNotification": (((True,), "uri", "qemu:///system"),),
+    "Instances": (((5.0,), "lanes", 5), ((128.0,), "lanes", SAFE_BUDGET)),
+    "Interval": (((2.5,), "interval", 2.5), (("30",), "interval", 30.0)),
+    "Lanes": (((3.0,), "lanes", 3), (("3",), "lanes", 3)),
+    "ChunkSize": (((8.0,), "chunk_size", 8),),
+    "Deadline": (((5.0,), "deadline", 5.0), (("500ms",), "deadline", 0.5)),
+    "SoftDeadline": (((1.0,), "soft_deadline", 1.0),),
+    "StuckBudget": (((10.0,), "stuck_budget", 10),),
+    "QuarantineGroups": ((("state perf",), "quarantine_groups", frozenset({"state", "perf"})),),
+    "ProcessWatch": ((("no",), "process_watch", False),),
+    "StorageWatch": (((False,), "storage_watch", False),),
+    "OccupancyWatch": (((False,), "occupancy_watch", False),),
+}
+
+#: For each option: the line's values, and words that the message has.
+WRONG_COLLECTD: dict[str, tuple[tuple[tuple[Any, ...], str], ...]] = {
+    "Connection": (((), "exactly one value"), ((5.0,), "found 5.0"), (("",), "found ''")),
+    "Domain": (
+        (("",), "found ''"),
+        (("/(/",), "no regular expression"),
+        ((42.0,), "found 42.0"),
+        (("a", "b"), "exactly one value"),
+        ((b"\xff",), "UTF-8"),
+    ),
+    "BlockDevice": ((("/[/",), "no regular expression"),),
+    "InterfaceDevice": ((("/*/",), "no regular expression"),),
+    "IgnoreSelected": ((("perhaps",), "true or false"), ((1.0,), "found 1.0")),
+    "HostnameFormat": (
+        (("nam",), "did you mean name?"),
+        (("metadata",), "not supported by this version"),
+        ((), "at least one"),
+        (("name name",), "each at most once"),
+    ),
+    "PluginInstanceFormat": ((("metadata",), "not supported by this version"),),
+    "Hostname": (((7.0,), "found 7.0"), (("",), "found ''")),
+    "InterfaceFormat": ((("mac",), "one of name, address, number"),),
+    "BlockDeviceFormat": ((("path",), "one of target, source"), ((True,), "found True")),
+    "BlockDeviceFormatBasename": (((0.0,), "true or false"),),
+    "ReportBlockDevices": ((("maybe",), "true or false"),),
+    "ReportNetworkInterfaces": (((), "exactly one value"),),
+    "ExtraStats": ((("dsk",), "did you mean disk?"), (("",), "at least one")),
+    "ReportRound": ((("maybe",), "true or false"),),
+    "RefreshInterval": (((-1.0,), "0 to 2147483647"), (("often",), "found 'often'")),
+    "PersistentNotification": ((("maybe",), "true or false"),),
+    "Instances": (((0.0,), "from 1 to 128"), ((129.0,), "from 1 to 128")),
+    "Interval": (((0.0,), "0.1 to 86400"),),
+    "Lanes": (((11.0,), "20 workers"), ((2.5,), "found 2.5"), ((True,), "found True")),
+    "ChunkSize": (((0.0,), "from 1 to 256"),),
+    "Deadline": (((float("nan"),), "found nan"),),
+    "SoftDeadline": ((("x",), "found 'x'"),),
+    "StuckBudget": (((11.0,), "half of them stay theirs"),),
+    "QuarantineGroups": ((("cpu_total",), "any of state, interface, perf, memory"),),
+    "ProcessWatch": (((2.0,), "true or false"),),
+    "StorageWatch": (((2.0,), "true or false"),),
+    "OccupancyWatch": (((2.0,), "true or false"),),
+}
+
+
+def each(cases: dict[str, Any]) -> list[Any]:
+    return [(name, *case) for name, several in cases.items() for case in several]
+
+
+def test_every_option_of_the_table_has_right_and_wrong_values_here() -> None:
+    assert set(RIGHT_TOML) == set(WRONG_TOML) == set(TELEGRAF_OPTIONS)
+    assert set(RIGHT_COLLECTD) == set(WRONG_COLLECTD) == set(COLLECTD_OPTIONS)
+    assert all(option.telegraf or option.collectd for option in OPTIONS)
+    assert len({option.key for option in OPTIONS}) == len(OPTIONS)
+
+
+def field(settings: Settings, path: str) -> Any:
+    value: Any = settings
+    for name in path.split("."):
+        value = getattr(value, name)
+    return value
+
+
+@pytest.mark.parametrize(("key", "value", "path", "expected"), each(RIGHT_TOML))
+def test_a_right_value_in_telegrafs_file_counts(
+    key: str, value: str, path: str, expected: Any
+) -> None:
+    settings = table(f"{key} = {value}")
+    if expected is None:
+        expected = value.strip('"')
+    assert field(settings, path) == expected
+
+
+@pytest.mark.parametrize(("key", "value", "words"), each(WRONG_TOML))
+def test_a_wrong_value_in_telegrafs_file_is_told_with_its_place_and_what_is_allowed(
+    key: str, value: str, words: str
+) -> None:
+    message = refused(f"[[inputs.libvirt]]\n[[inputs.libvirt]]\n{key} = {value}\n")
+    assert message.startswith(f"{FILE}: [[inputs.libvirt]] table 2, option {key}: found ")
+    assert ", allowed is " in message
+    assert words in message
+
+
+@pytest.mark.parametrize(("name", "values", "path", "expected"), each(RIGHT_COLLECTD))
+def test_a_right_value_in_collectds_block_counts_however_the_name_is_written(
+    name: str, values: tuple[Any, ...], path: str, expected: Any
+) -> None:
+    assert field(block(line(name, *values)), path) == expected
+    assert field(block(line(name.lower(), *values)), path) == expected
+
+
+@pytest.mark.parametrize(("name", "values", "words"), each(WRONG_COLLECTD))
+def test_a_wrong_value_in_collectds_block_is_told_with_its_place_and_what_is_allowed(
+    name: str, values: tuple[Any, ...], words: str
+) -> None:
+    message = refused_block(line(name.upper(), *values))
+    assert message.startswith(f"{BLOCK}, option {name}: found ")
+    assert words in message
+
+
+# --- Telegraf's file ----------------------------------------------------------------------------
+
+
+def test_an_empty_table_is_telegrafs_defaults() -> None:
+    settings = table()
+    assert settings == Settings() == for_uri("qemu:///system")
+    assert settings.groups == frozenset(TELEGRAF_GROUPS)
+    assert settings.inactive
+    assert settings.quarantine_groups == MONITOR_FREE_GROUPS
+    assert settings.stuck_budget > settings.lanes
+
+
+def test_each_table_is_a_hypervisor() -> None:
+    parsed = toml("", 'libvirt_uri = "test:///default"\nlanes = 2')
+    assert [each.uri for each in parsed.settings] == ["qemu:///system", "test:///default"]
+    assert [each.lanes for each in parsed.settings] == [4, 2]
+    assert parsed.warnings == []
+
+
+def test_a_single_table_is_taken_too() -> None:
+    (settings,) = parse_telegraf(b"[inputs.libvirt]\nlanes = 2\n", FILE).settings
+    assert settings.lanes == 2
+
+
+def test_an_unknown_option_is_told_with_the_nearest_right_name() -> None:
+    assert "did you mean libvirt_uri?" in refused('[[inputs.libvirt]]\nlibvirt_url = "x"')
+    assert "did you mean chunk_size?" in refused("[[inputs.libvirt]]\nchunksize = 1")
+    assert "allowed are libvirt_uri, domains" in refused("[[inputs.libvirt]]\nzzzzzzz = 1")
+
+
+def test_metadata_labels_cannot_be_set_yet() -> None:
+    assert "option labels: found here" in refused("[[inputs.libvirt]]\nlabels = []")
+
+
+@pytest.mark.parametrize("key", sorted(TELEGRAF_GENERIC))
+def test_what_telegraf_itself_acts_on_is_sent_to_its_own_configuration(key: str) -> None:
+    message = refused(f"[[inputs.libvirt]]\n{key} = 1")
+    assert message.endswith(
+        f"option {key}: found here, allowed is on [[inputs.execd]] in Telegraf's own"
+        " configuration: it is Telegraf that acts on it"
+    )
+    assert key not in TELEGRAF_OPTIONS
+
+
+def test_a_table_of_tags_is_sent_to_telegrafs_own_configuration() -> None:
+    assert "[[inputs.execd]]" in refused("[[inputs.libvirt]]\n[inputs.libvirt.tags]\na = 'b'")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "has no [[inputs.libvirt]] table"),
+        ("[inputs]", "has no [[inputs.libvirt]] table"),
+        ("[agent]\ninterval = '1s'", "found 'agent'"),
+        ("[[inputs.cpu]]", "found inputs.'cpu'"),
+        ("inputs = 5", "found 5"),
+        ("[inputs]\nlibvirt = [1]", "found [1]"),
+        ('lanes = 4\n"a\\nb" = 2', "found 'lanes'"),
+        ('"a\\nb" = 2', "found 'a\\nb'"),
+    ],
+)
+def test_a_file_that_is_something_else_is_told(text: str, words: str) -> None:
+    message = refused(text)
+    assert message.startswith(f"{FILE}: ")
+    assert words in message
+
+
+def test_broken_toml_is_told_with_its_line() -> None:
+    message = refused("[[inputs.libvirt]]\nlanes = \nchunk_size = 1\n")
+    assert message.startswith(f"{FILE}: is not TOML: ")
+    assert "line 2" in message
+
+
+def test_text_that_is_not_utf8_is_told_with_its_line() -> None:
+    with pytest.raises(ConfigError, match="is not TOML: line 2 is not UTF-8"):
+        parse_telegraf(b"[[inputs.libvirt]]\nlibvirt_uri = '\xff'\n", FILE)
+
+
+def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+    for path in (tmp_path / "missing", tmp_path):
+        with pytest.raises(ConfigError, match="cannot be read"):
+            read_telegraf(str(path))
+    with pytest.raises(ConfigError, match="no such path"):
+        read_telegraf("a\0b")
+
+
+def test_a_file_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "domstats.toml"
+    path.write_text('[[inputs.libvirt]]\ndomains = ["größe"]\n', encoding="utf-8")
+    (settings,) = read_telegraf(str(path)).settings
+    assert settings.selection.wants_domain("größe")
+    assert not settings.selection.wants_domain("other")
+
+
+def test_a_long_value_is_cut_in_the_message() -> None:
+    message = refused(f'[[inputs.libvirt]]\nseries = "{"x" * 10_000}"')
+    assert len(message) < 300
+    assert "xxx…" in message
+
+
+def test_a_password_is_refused_and_not_repeated() -> None:
+    message = refused('[[inputs.libvirt]]\nlibvirt_uri = "qemu+ssh://root:hunter2@host/system"')
+    assert "password" in message
+    assert "hunter2" not in message
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "qemu:///system",
+        "qemu:///session",
+        "test:///default",
+        "test+unix:///etc/node.xml",
+        "xen:///",
+        "lxc:///system",
+        "esx://user@host:443/?no_verify=1",
+        "qemu+tls://[::1]:16514/system?pkipath=/certs",
+        "qemu+unix:///system?socket=/run/libvirt/libvirt-sock",
+        "qemu+libssh2://host/system",
+        "qemu+tcp://h/system",
+    ],
+)
+def test_uris_that_libvirt_knows_are_taken(uri: str) -> None:
+    assert for_uri(uri).uri == uri
+
+
+def test_times_that_contradict_each_other_are_refused() -> None:
+    assert "at most the interval, which is 5 seconds" in refused(
+        "[[inputs.libvirt]]\ninterval = 5\ndeadline = 6"
+    )
+    assert "less than deadline, which is 2 seconds" in refused(
+        "[[inputs.libvirt]]\nsoft_deadline = 2\ndeadline = 2"
+    )
+    assert "option SoftDeadline" in refused_block(line("SoftDeadline", 3.0), line("Deadline", 2.0))
+    assert table("deadline = 60").deadline == 60.0  # the agent's interval is not known here
+
+
+# --- The budget of stuck calls ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("lanes", "budget"), [(1, 6), (4, 6), (6, 8), (8, 10), (10, 10)])
+def test_more_lanes_have_a_greater_budget(lanes: int, budget: int) -> None:
+    parsed = toml(f"lanes = {lanes}")
+    assert parsed.settings[0].stuck_budget == budget
+    assert parsed.warnings == []
+
+
+def test_a_budget_that_is_not_more_than_lanes_is_warned_of() -> None:
+    (text,) = toml("stuck_budget = 4").warnings
+    assert text.startswith(f"{FILE}: [[inputs.libvirt]] table 1, option stuck_budget: 4 is not")
+    (text,) = parsed_block(line("StuckBudget", 2.0)).warnings
+    assert text.startswith(f"{BLOCK}, option StuckBudget: 2 is not more than Lanes")
+
+
+def test_tables_for_the_same_hypervisor_share_what_its_server_can_bear() -> None:
+    parsed = toml("", "", 'libvirt_uri = "test:///default"')
+    assert [each.stuck_budget for each in parsed.settings] == [5, 5, 6]
+    (text,) = parsed.warnings
+    assert "qemu:///system is configured 2 times" in text
+
+
+@pytest.mark.parametrize("count", [2, 3, 10])
+def test_any_number_of_tables_for_a_hypervisor_stay_within_half_of_its_workers(count: int) -> None:
+    shared, _ = share_budget([Settings()] * count)
+    assert sum(each.stuck_budget for each in shared) <= SAFE_BUDGET
+
+
+# --- collectd's block ---------------------------------------------------------------------------
+
+
+def test_an_empty_block_is_what_virt_does_without_options() -> None:
+    settings = block()
+    assert settings.uri == "qemu:///system"
+    assert settings.groups == {"state", "cpu_total", "balloon", "block", "interface"}
+    assert not settings.inactive
+    assert not settings.vcpu_mapping
+    assert not settings.wants_devices
+    assert settings.hostname_format == ("name",)
+    assert settings.plugin_instance_format == ()
+    assert from_nothing().settings == [settings]
+
+
+@pytest.mark.parametrize(
+    ("lines", "groups"),
+    [
+        ((line("ReportBlockDevices", False),), {"state", "cpu_total", "balloon", "interface"}),
+        ((line("ReportNetworkInterfaces", False),), {"state", "cpu_total", "balloon", "block"}),
+        (
+            (line("ReportBlockDevices", False), line("ExtraStats", "disk disk_capacity")),
+            {"state", "cpu_total", "balloon", "interface"},
+        ),
+        (
+            (line("ExtraStats", "vcpu"),),
+            {"state", "cpu_total", "balloon", "interface", "block", "vcpu"},
+        ),
+        (
+            (line("ExtraStats", "vcpupin perf"),),
+            {"state", "cpu_total", "balloon", "interface", "block", "vcpu", "perf"},
+        ),
+        (
+            (line("ExtraStats", "memory pcpu cpu_util disk domain_state"),),
+            {"state", "cpu_total", "balloon", "interface", "block"},
+        ),
+    ],
+)
+def test_only_what_is_put_out_is_asked_for(lines: tuple[Any, ...], groups: set[str]) -> None:
+    assert block(*lines).groups == groups
+
+
+def test_lists_add_up_and_of_the_rest_the_last_line_counts() -> None:
+    settings = block(
+        line("Domain", "a"),
+        line("Domain", "/^b/"),
+        line("ExtraStats", "disk"),
+        line("ExtraStats", "disk vcpu"),
+        line("InterfaceFormat", "address"),
+        line("InterfaceFormat", "name"),
+    )
+    assert [settings.selection.wants_domain(name) for name in ("a", "bb", "c")] == [
+        True,
+        True,
+        False,
+    ]
+    assert settings.extra_stats == {"disk", "vcpu"}
+    assert settings.interface_format == "name"
+
+
+def test_lanes_win_over_instances() -> None:
+    for lines in ([("Lanes", 2.0), ("Instances", 5.0)], [("Instances", 5.0), ("Lanes", 2.0)]):
+        assert block(*(line(*each) for each in lines)).lanes == 2
+
+
+def test_ignore_selected_counts_for_all_three_lists_wherever_it_stands() -> None:
+    settings = block(line("IgnoreSelected", True), line("Domain", "a"), line("BlockDevice", "b:c"))
+    assert not settings.selection.wants_domain("a")
+    assert settings.selection.wants_domain("b")
+    assert not settings.selection.wants_block_device("b", "c")
+    assert settings.selection.wants_interface_device("b", "c")
+
+
+@pytest.mark.parametrize("word", EXTRA_STATS_LATER)
+def test_a_selector_that_is_not_reported_yet_costs_one_warning_and_nothing_else(word: str) -> None:
+    parsed = parsed_block(line("ExtraStats", f"disk {word} vcpu"))
+    assert parsed.settings[0].extra_stats == {"disk", "vcpu"}
+    assert parsed.warnings == [
+        f"{BLOCK}, option ExtraStats: {word} is not reported by this version, ignored"
+    ]
+    assert parsed_block(line("ExtraStats", word)).settings[0].extra_stats == frozenset()
+
+
+def test_the_selectors_are_those_that_are_reported() -> None:
+    assert set(EXTRA_STATS) == REPORTED_EXTRA_STATS
+
+
+@pytest.mark.parametrize("name", COLLECTD_LATER)
+def test_an_option_of_virt_that_cannot_be_honoured_yet_is_refused(name: str) -> None:
+    message = refused_block(line(name.lower(), "x"))
+    assert message == (
+        f"{BLOCK}, option {name}: is not supported by this version; remove it, and use name, uuid"
+        " or hostname in HostnameFormat and PluginInstanceFormat"
+    )
+
+
+def test_persistent_notification_has_no_effect_and_says_so() -> None:
+    (text,) = parsed_block(line("PersistentNotification", True)).warnings
+    assert "PersistentNotification: has no effect" in text
+    assert parsed_block(line("PersistentNotification", False)).warnings == []
+
+
+def test_an_unknown_option_of_collectd_is_told_with_the_nearest_right_name() -> None:
+    assert refused_block(line("Conection", "x")) == (
+        f"{BLOCK}, option 'Conection': there is no such option, did you mean Connection?"
+    )
+    assert "allowed are Connection, Domain" in refused_block(line("Zzzzz\n", "x"))
+
+
+def test_a_block_in_place_of_a_value_is_told() -> None:
+    assert "found a block" in refused_block(line("Domain", "x", children=[line("a", 1.0)]))
+
+
+def test_the_uri_with_a_password_is_refused_in_collectd_too() -> None:
+    assert "hunter2" not in refused_block(line("Connection", "qemu+tcp://a:hunter2@h/system"))
+
+
+# --- Times on a command line --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("text", "value"), [("10", 10), ("0.5", 0.5), ("1m30s", 90), ("5s", 5)])
+def test_a_time_is_written_as_in_the_configuration(text: str, value: float) -> None:
+    assert seconds(text) == value
+
+
+@pytest.mark.parametrize("text", ["", "ten", "-1", "0", "1e9", "nan", "5 s"])
+def test_a_wrong_time_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError):
+        seconds(text)
+
+
+# --- What is generated from the table -----------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", FILES)
+def test_the_files_in_the_project_are_those_that_the_table_makes(path: str) -> None:
+    made = FILES[path]()
+    assert (ROOT / path).read_text(encoding="utf-8") == made, "run: python -m domstats.ready_config"
+
+
+def test_the_ready_file_for_telegraf_is_the_defaults() -> None:
+    (settings,) = read_telegraf(str(ROOT / "telegraf/domstats.toml")).settings
+    assert settings == Settings()
+
+
+def uncommented(text: str, options: Iterable[Option], name: str) -> str:
+    """A ready configuration in which every option is switched on."""
+    for option in options:
+        text = text.replace(f"# {getattr(option, name)} = ", f"{getattr(option, name)} = ")
+    # what is left of an array over several lines
+    return "\n".join(
+        line.replace("  # ", "  ", 1) if line.startswith(('  #   "', "  # ]")) else line
+        for line in text.split("\n")
+    )
+
+
+def test_every_line_of_the_ready_file_for_telegraf_can_be_switched_on() -> None:
+    text = uncommented(FILES["telegraf/domstats.toml"](), TELEGRAF_OPTIONS.values(), "telegraf")
+    parsed = parse_telegraf(text.encode(), FILE)
+    assert parsed.warnings == []
+    expected = Settings(interval_fixed=True, deadline=9.0, soft_deadline=2.0)
+    assert parsed.settings == [expected]
+
+
+def test_every_line_of_the_ready_file_for_collectd_can_be_switched_on() -> None:
+    text = FILES["collectd.conf.d/domstats.conf"]()
+    lines = []
+    for option in COLLECTD_OPTIONS.values():
+        (found,) = (
+            row.strip().lstrip("#")
+            for row in text.split("\n")
+            if row.strip().lstrip("#").startswith(f"{option.collectd} ") and "## " not in row
+        )
+        lines.append(line(option.collectd, *collectd_values(found)))
+    settings = block(*lines)
+    assert settings.extra_stats == frozenset(EXTRA_STATS)
+    assert settings.lanes == Settings().lanes
+
+
+def collectd_values(row: str) -> list[Any]:
+    """The values of a line as collectd's parser has them."""
+    rest = row.split(" ", 1)[1]
+    if rest.startswith('"'):
+        return [part for part in rest.split('"')[1::2]]
+    return [{"true": True, "false": False}.get(rest) if rest in ("true", "false") else float(rest)]
+
+
+def test_every_option_is_explained_in_the_docs_and_in_the_ready_files() -> None:
+    page = FILES["docs/options.md"]()
+    toml_file, conf = FILES["telegraf/domstats.toml"](), FILES["collectd.conf.d/domstats.conf"]()
+    for option in OPTIONS:
+        assert option.text in page
+        first = option.text.split()[0]
+        assert not option.telegraf or (option.telegraf in toml_file and first in toml_file)
+        assert not option.collectd or (option.collectd in conf and first in conf)

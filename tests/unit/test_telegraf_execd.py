@@ -1,0 +1,508 @@
+"""Telegraf's child: ticks in, rounds out, whatever hangs.
+
+The samplers are made up, the pipes are not.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Callable, Optional
+
+import pytest
+from domstats import telegraf_execd
+from domstats.adapter import RoundDeadline, Unexpected
+from domstats.line_protocol import LineProtocol
+from domstats.model import DomainSample, Round, Sample, Status
+from domstats.settings import Settings
+from domstats.telegraf_execd import run
+
+UUID = "11111111-2222-4333-8444-555555555555"
+PATIENCE_S = 5.0
+
+
+def a_sample(uri: str = "qemu:///system", number: int = 0) -> Sample:
+    domain = DomainSample(UUID, "web", Status.FRESH, {"cpu.time": number})
+    return Sample(uri, 10**18 + number, (domain,), Round(domains=1, fresh=1))
+
+
+def lines_of(sample: Sample) -> bytes:
+    return LineProtocol().encode(sample)
+
+
+class FakeSampler:
+    """Gives one sample after the other; can be held in a round, or made to fail."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.rounds = 0
+        self.deadlines: list[Optional[float]] = []
+        self.began = threading.Semaphore(0)
+        self.go = threading.Event()
+        self.go.set()
+        self.closed = threading.Event()
+        self.failures: list[Exception] = []
+        self.samples: Callable[[int], Sample] = lambda number: a_sample(settings.uri, number)
+
+    def sample(self, deadline: Optional[float] = None) -> Sample:
+        self.rounds += 1
+        self.deadlines.append(deadline)
+        self.began.release()
+        self.go.wait()
+        if self.failures:
+            raise self.failures.pop(0)
+        return self.samples(self.rounds)
+
+    def close(self) -> None:
+        self.closed.set()
+
+
+class Child:
+    """The child as Telegraf sees it, in a thread of this process."""
+
+    def __init__(self, *settings: Settings, interval: Optional[float] = None) -> None:
+        self.samplers = [FakeSampler(each) for each in settings]
+        stdin, self._stdin = os.pipe()
+        self._stdout, stdout = os.pipe()
+        self._stderr, stderr = os.pipe()
+        self._ends = (stdin, stdout, stderr)
+        waiting = list(self.samplers)
+        self.logs: list[Callable[[str, str], None]] = []
+        lock = threading.Lock()
+
+        def make(settings: Settings, log: Callable[[str, str], None]) -> FakeSampler:
+            with lock:
+                self.logs.append(log)
+                found = next(each for each in waiting if each.settings is settings)
+                waiting.remove(found)
+                return found
+
+        self._thread = threading.Thread(
+            target=run, args=(list(settings), *self._ends, interval, make), daemon=True
+        )
+        self._thread.start()
+
+    @property
+    def sampler(self) -> FakeSampler:
+        return self.samplers[0]
+
+    def tick(self, count: int = 1) -> None:
+        os.write(self._stdin, b"\n" * count)
+
+    def read(self, size: int) -> bytes:
+        found = b""
+        while len(found) < size:
+            part = os.read(self._stdout, size - len(found))
+            assert part, "the output ended"
+            found += part
+        return found
+
+    def expect(self, sample: Sample) -> None:
+        expected = lines_of(sample)
+        assert self.read(len(expected)) == expected
+
+    def stop_reading(self) -> None:
+        os.close(self._stdout)
+        self._stdout = -1
+
+    def end_of_input(self) -> None:
+        os.close(self._stdin)
+        self._stdin = -1
+
+    def ended(self) -> float:
+        """Wait for the end; how long that took."""
+        began = time.monotonic()
+        self._thread.join(PATIENCE_S)
+        assert not self._thread.is_alive(), "the child does not end"
+        return time.monotonic() - began
+
+    def told(self) -> str:
+        """What is on stderr by now."""
+        os.set_blocking(self._stderr, False)
+        try:
+            return os.read(self._stderr, 1 << 20).decode()
+        except BlockingIOError:
+            return ""
+
+    def close(self) -> None:
+        if self._stdin >= 0:
+            self.end_of_input()
+        if self._stdout >= 0:
+            self.stop_reading()
+        for sampler in self.samplers:
+            sampler.go.set()
+        self._thread.join(PATIENCE_S)
+        wait_for_stations()
+        for descriptor in (self._stderr, *self._ends):
+            if descriptor >= 0:
+                os.close(descriptor)
+
+
+def wait_for_stations() -> None:
+    """A process ends with its threads; a test has to wait, for descriptors are used again."""
+    for thread in threading.enumerate():
+        if thread.name.startswith("domstats "):
+            thread.join(PATIENCE_S)
+            assert not thread.is_alive()
+
+
+@contextmanager
+def child(*settings: Settings, interval: Optional[float] = None) -> Iterator[Child]:
+    it = Child(*(settings or (Settings(),)), interval=interval)
+    try:
+        yield it
+    finally:
+        it.close()
+
+
+# --- Rounds -------------------------------------------------------------------------------------
+
+
+def test_each_tick_gives_the_lines_of_one_round() -> None:
+    with child() as it:
+        for number in (1, 2, 3):
+            it.tick()
+            it.expect(a_sample(number=number))
+
+
+def test_ticks_that_come_during_a_round_are_answered_by_one() -> None:
+    with child() as it:
+        it.sampler.go.clear()
+        it.tick()
+        it.sampler.began.acquire()
+        it.tick(7)
+        it.tick()
+        it.sampler.go.set()
+        it.expect(a_sample(number=1))
+        it.expect(a_sample(number=2))
+        it.end_of_input()
+        it.ended()
+        assert it.sampler.rounds == 2
+
+
+def test_a_round_that_finds_nothing_writes_nothing() -> None:
+    with child(Settings(series="telegraf")) as it:
+        it.sampler.samples = lambda number: (
+            Sample("qemu:///system", 1, (), Round(connected=False, error="no"))
+            if number == 1
+            else a_sample(number=number)
+        )
+        it.tick()
+        it.sampler.began.acquire()
+        it.tick()
+        expected = LineProtocol("telegraf").encode(a_sample(number=2))
+        assert it.read(len(expected)) == expected
+
+
+def test_only_the_groups_of_the_settings_are_written() -> None:
+    settings = Settings(groups=frozenset({"state"}), series="telegraf")
+    written = telegraf_execd.writer(settings).encode(
+        Sample(
+            "qemu:///system",
+            1,
+            (DomainSample(UUID, "web", Status.FRESH, {"state.state": 1, "cpu.time": 5}),),
+            Round(),
+        )
+    )
+    assert written == b"libvirt_state,domain_name=web state=1i 1\n"
+
+
+def test_a_slow_hypervisor_does_not_hold_up_anothers_lines() -> None:
+    slow, fast = Settings(uri="qemu+ssh://slow/system"), Settings(uri="qemu:///system")
+    with child(slow, fast) as it:
+        it.samplers[0].go.clear()
+        it.tick()
+        it.expect(a_sample(fast.uri, 1))
+        it.tick()
+        it.expect(a_sample(fast.uri, 2))
+        it.samplers[0].go.set()
+        it.expect(a_sample(slow.uri, 1))
+
+
+def test_rounds_of_several_hypervisors_are_never_mixed() -> None:
+    both = [Settings(uri="a:///x"), Settings(uri="b:///x")]
+    with child(*both) as it:
+        for sampler in it.samplers:
+            uri = sampler.settings.uri
+            sampler.samples = lambda number, uri=uri: big_sample(uri)  # type: ignore[misc]
+        it.tick()
+        sizes = {each.uri: len(lines_of(big_sample(each.uri))) for each in both}
+        found = it.read(sum(sizes.values()))
+        expected = [lines_of(big_sample(each.uri)) for each in both]
+        assert found in (expected[0] + expected[1], expected[1] + expected[0])
+
+
+def big_sample(uri: str) -> Sample:
+    """Many times what a pipe holds."""
+    domains = tuple(
+        DomainSample(UUID, f"{uri}-{n}", Status.FRESH, {"cpu.time": n}) for n in range(5000)
+    )
+    return Sample(uri, 1, domains, Round())
+
+
+def test_while_telegraf_does_not_read_nothing_is_gathered() -> None:
+    with child() as it:
+        it.sampler.samples = lambda number: big_sample("qemu:///system")
+        it.tick()
+        it.sampler.began.acquire()
+        for _ in range(50):
+            it.tick()
+        it.read(len(lines_of(big_sample("qemu:///system"))))  # the first is out, the second stuck
+        assert it.sampler.rounds <= 2
+
+
+# --- The end ------------------------------------------------------------------------------------
+
+
+def test_it_ends_with_its_input() -> None:
+    with child() as it:
+        it.tick()
+        it.expect(a_sample(number=1))
+        it.end_of_input()
+        assert it.ended() < 1
+        assert it.sampler.closed.is_set()
+
+
+def test_a_last_tick_is_answered_before_the_end() -> None:
+    with child() as it:
+        it.tick()
+        it.end_of_input()
+        it.expect(a_sample(number=1))
+        assert it.ended() < 1
+
+
+def test_it_ends_within_a_second_while_a_round_is_stuck(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(telegraf_execd, "GRACE_S", 0.05)
+    with child() as it:
+        it.sampler.go.clear()
+        it.tick()
+        it.sampler.began.acquire()
+        it.end_of_input()
+        assert it.ended() < 1
+
+
+def test_it_ends_within_a_second_while_telegraf_does_not_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(telegraf_execd, "GRACE_S", 0.05)
+    with child() as it:
+        it.sampler.samples = lambda number: big_sample("qemu:///system")
+        it.tick()
+        it.sampler.began.acquire()
+        it.end_of_input()
+        assert it.ended() < 1
+        it.stop_reading()  # lets the thread go
+
+
+def test_it_ends_quietly_when_nobody_reads_any_more() -> None:
+    with child() as it:
+        it.stop_reading()
+        it.tick()
+        assert it.ended() < 1
+        assert it.told() == ""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_ends_at_a_signal_with_a_round_stuck(
+    number: signal.Signals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(telegraf_execd, "GRACE_AFTER_SIGNAL_S", 0.05)
+    sampler = FakeSampler(Settings())
+    sampler.go.clear()
+    stdin, tick = os.pipe()
+    stdout, lines = os.pipe()
+
+    def tick_and_kill() -> None:
+        os.write(tick, b"\n")
+        sampler.began.acquire()
+        os.kill(os.getpid(), number)
+
+    before = signal.getsignal(number)
+    telegraf = threading.Thread(target=tick_and_kill)
+    telegraf.start()
+    began = time.monotonic()
+    run([Settings()], stdin, lines, 2, None, lambda settings, log: sampler)
+    assert time.monotonic() - began < 1
+    assert signal.getsignal(number) is before, "the process has its own way with signals back"
+    telegraf.join()
+    sampler.go.set()
+    wait_for_stations()
+    assert sampler.closed.is_set()
+    for descriptor in (stdin, tick, stdout, lines):
+        os.close(descriptor)
+
+
+# --- What goes wrong ----------------------------------------------------------------------------
+
+
+def test_an_unexpected_error_is_told_once_and_rounds_go_on() -> None:
+    with child() as it:
+        it.sampler.failures = [ValueError("first\nline"), ValueError("again")]
+        for _ in range(2):
+            it.tick()
+            it.sampler.began.acquire()
+        it.tick()
+        found = it.read(1)  # a round succeeded
+        assert found == b"l"
+        told = it.told()
+        assert told.count("\n") == 1
+        assert told.startswith("E! qemu:///system: a round failed: unexpected ValueError at test_")
+        assert "first\\nline" in told
+        assert "Traceback" not in told
+
+
+def test_a_hypervisor_whose_sampler_cannot_be_made_is_told_once() -> None:
+    attempts = threading.Semaphore(0)
+
+    def refuse(settings: Settings, log: Any) -> Any:
+        attempts.release()
+        raise RuntimeError("no threads left")
+
+    stdin, tick = os.pipe()
+    errors, stderr = os.pipe()
+    thread = threading.Thread(target=run, args=([Settings()], stdin, stderr, stderr, None, refuse))
+    thread.start()
+    for _ in range(3):
+        os.write(tick, b"\n")
+        attempts.acquire()
+    os.close(tick)
+    thread.join(PATIENCE_S)
+    wait_for_stations()
+    told = os.read(errors, 1 << 16).decode()
+    assert told.count("no threads left") == 1
+    for descriptor in (stdin, errors, stderr):
+        os.close(descriptor)
+
+
+@pytest.mark.parametrize(
+    ("level", "prefix"),
+    [("error", "E! "), ("warning", "W! "), ("info", "I! "), ("debug", "D! "), ("odd", "I! ")],
+)
+def test_what_the_sampler_logs_keeps_its_level_and_stays_one_line(level: str, prefix: str) -> None:
+    reading, writing = os.pipe()
+    telegraf_execd.stderr_log(writing)(level, "guest 'a\nE! forged\x1b[31m' hangs" + "x" * 70_000)
+    told = os.read(reading, 1 << 17).decode()
+    assert told.startswith(prefix + "guest 'a\\nE! forged\\x1b[31m' hangs")
+    assert told.endswith("\n")
+    assert told.count("\n") == 1
+    assert len(told) < 3000, "Telegraf stops reading at a line of 64 KiB"
+    os.close(reading)
+    telegraf_execd.stderr_log(writing)(level, "nobody reads")  # and nothing is raised
+    os.close(writing)
+
+
+# --- Its own pace -------------------------------------------------------------------------------
+
+
+def test_with_an_interval_it_needs_no_ticks() -> None:
+    with child(interval=0.02) as it:
+        for number in (1, 2, 3):
+            it.expect(a_sample(number=number))
+        it.end_of_input()
+        assert it.ended() < 1
+
+
+def test_with_an_interval_a_stdin_that_has_nothing_is_not_its_end() -> None:
+    null = os.open(os.devnull, os.O_RDONLY)
+    lines, stdout = os.pipe()
+    sampler = FakeSampler(Settings())
+    thread = threading.Thread(
+        target=run,
+        args=([Settings()], null, stdout, 2, 0.01, lambda settings, log: sampler),
+        daemon=True,
+    )
+    thread.start()
+    for _ in range(3):
+        assert sampler.began.acquire(timeout=PATIENCE_S)
+    assert thread.is_alive()
+    os.close(lines)  # nobody reads: the only way left to end it here
+    thread.join(PATIENCE_S)
+    assert not thread.is_alive()
+    wait_for_stations()
+    os.close(stdout)
+    os.close(null)
+
+
+@pytest.mark.parametrize(
+    ("now", "interval", "pause"),
+    [(100.0, 10, 10), (103.0, 10, 7), (109.0, 10, 1), (109.9, 10, 10.1), (0.2, 0.5, 0.3)],
+)
+def test_rounds_are_on_the_intervals_grid_and_never_twice_on_the_same_mark(
+    now: float, interval: float, pause: float
+) -> None:
+    assert telegraf_execd._until_grid(now, interval) == pytest.approx(pause)
+
+
+def test_a_hypervisor_with_an_interval_of_its_own_keeps_it() -> None:
+    settings = Settings(interval=0.01, interval_fixed=True)
+    with child(settings, interval=3600) as it:
+        for _ in range(3):
+            assert it.sampler.began.acquire(timeout=PATIENCE_S)
+        assert it.sampler.deadlines[0] == pytest.approx(0.009)
+
+
+# --- How long a round may take ------------------------------------------------------------------
+
+
+def test_a_round_may_take_nine_tenths_of_the_interval_that_ticks_have_taught() -> None:
+    deadline = RoundDeadline(Settings())
+    assert deadline.seconds == pytest.approx(9)
+    for now in (0.0, 5.0, 10.0):
+        deadline.tick(now)
+    assert deadline.seconds == pytest.approx(4.5)
+
+
+def test_an_agent_that_waits_for_slow_rounds_teaches_its_interval_all_the_same() -> None:
+    deadline = RoundDeadline(Settings())
+    now = 0.0
+    for _ in range(60):  # each round takes all that it may, at an interval of one second
+        deadline.tick(now)
+        now += max(1.0, deadline.seconds)
+    assert deadline.seconds == pytest.approx(0.9)
+
+
+def test_ticks_in_a_bunch_do_not_make_rounds_impossible() -> None:
+    deadline = RoundDeadline(Settings())
+    for now in (0.0, 0.0001, 0.0002):
+        deadline.tick(now)
+    assert deadline.seconds >= 0.1
+
+
+def test_an_old_short_distance_is_forgotten() -> None:
+    deadline = RoundDeadline(Settings())
+    for now in (0.0, 1.0, *range(11, 100, 10)):
+        deadline.tick(float(now))
+    assert deadline.seconds == pytest.approx(9)
+
+
+@pytest.mark.parametrize(
+    ("settings", "interval", "seconds"),
+    [
+        (Settings(deadline=3.0), None, 3.0),
+        (Settings(interval=20.0, interval_fixed=True), None, 18.0),
+        (Settings(), 30.0, 27.0),
+        (Settings(deadline=3.0), 30.0, 3.0),
+    ],
+)
+def test_what_is_set_is_not_learned(
+    settings: Settings, interval: Optional[float], seconds: float
+) -> None:
+    deadline = RoundDeadline(settings, interval)
+    for now in (0.0, 1.0, 2.0):
+        deadline.tick(now)
+    assert deadline.seconds == pytest.approx(seconds)
+
+
+def test_the_number_of_unexpected_errors_told_is_bounded() -> None:
+    told: list[str] = []
+    unexpected = Unexpected(told.append)
+    for number in range(1000):
+        unexpected("a test", type(f"Error{number}", (Exception,), {})("x"))
+    assert len(told) == 100
+    assert (
+        told[0] == "a test: unexpected Error0 at an unknown place: x (told once; please report it)"
+    )
