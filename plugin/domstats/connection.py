@@ -163,10 +163,12 @@ class Connection:
             domains = self._handles(uuids)
             if not domains:
                 return []
-            records = self._bulk_records(conn, domains, groups)
-            if self._driver not in _COMPLETE_IN_BULK:
-                for uuid, _, stats in records:
-                    classic.complete(self._domains[uuid], stats, groups, self._devices)
+            if self._driver in _COMPLETE_IN_BULK:
+                return self._bulk_records(conn, domains, groups)
+            # The state tells which classic calls make sense.
+            records = self._bulk_records(conn, domains, groups | {"state"})
+            for uuid, _, stats in records:
+                classic.complete(self._domains[uuid], stats, groups, self._devices)
             return records
         except libvirt.libvirtError as error:
             raise self._translated(error) from None
@@ -264,7 +266,7 @@ class Connection:
             code = error.get_error_code()
             if code == libvirt.VIR_ERR_NO_SUPPORT and conn.isAlive():
                 self._bulk = False
-            elif code == libvirt.VIR_ERR_INVALID_ARG and self._nowait:
+            elif code == libvirt.VIR_ERR_INVALID_ARG and self._nowait and "flags" in str(error):
                 self._nowait = False  # a server from before libvirt 4.5 refuses the flag
             else:
                 raise

@@ -55,6 +55,8 @@ MOST_FREE_CALLS = 2
 MOST_DESCRIBE_CALLS = 2
 #: Room in the budget that domains in question must leave to those that are known to answer.
 RESERVE = 1
+#: The share of its soft deadline after which a call is judged together with one that is overdue.
+NEARLY = 0.7
 #: Seconds between attempts to connect to a hypervisor that is not local, at most.
 MOST_DELAY_S = 60.0
 #: Domains named in one log line.
@@ -533,7 +535,9 @@ class Engine:
                     return True
         while round_.has_singles and room > self._reserve():
             uuid, groups = round_.pop_single()
-            if self._call(round_, self._askable(round_, [uuid], now), groups, now):
+            if self.roster.is_suspected(uuid):
+                groups -= {BLOCK}
+            if groups and self._call(round_, self._askable(round_, [uuid], now), groups, now):
                 return True
         return False
 
@@ -541,11 +545,10 @@ class Engine:
         return 0 if self.roster.alert_since is None else RESERVE
 
     def _sort_for_alert(self, round_: RoundBook) -> None:
-        """When an alert begins, domains in question leave the chunks that wait."""
-        since = self.roster.alert_since
-        if since is None or (since, self.roster.is_explained) == round_.sorted_for:
+        """When an alert begins or changes, domains in question leave the chunks that wait."""
+        if self.roster.alert_since is None or self.roster.evidence == round_.sorted_for:
             return
-        round_.sorted_for = (since, self.roster.is_explained)
+        round_.sorted_for = self.roster.evidence
         ready, round_.ready = round_.ready, {}
         for groups, waiting in ready.items():
             for uuid in waiting:
@@ -734,17 +737,19 @@ class Engine:
     # --- calls that do not come back
 
     def _check_overdue(self, now: float) -> None:
-        overdue = [
-            call for call in self._monitor_calls() if not call.late and call.check_at <= now
-        ]
-        if not overdue or self._judging is not None:
+        waiting = [call for call in self._monitor_calls() if not call.late]
+        if self._judging is not None or not any(call.check_at <= now for call in waiting):
             return
+        # Those that are nearly overdue are judged with it: what several culprits have in common
+        # is to be known before their chunks' other domains are asked again.
+        overdue = [call for call in waiting if call.is_overdue(now, NEARLY)]
         if self._can_control and self._ask_control(
             (uuid for call in overdue for uuid in call.uuids), (call.id for call in overdue)
         ):
             return
         for call in overdue:
-            self._give_up(call, call.uuids[0] if len(call.uuids) == 1 else None, now)
+            if call.is_overdue(now):
+                self._give_up(call, call.uuids[0] if len(call.uuids) == 1 else None, now)
 
     def _suspect(self, call: Call, now: float) -> None:
         """A call outlives its round: on a slow host that alone is no reason for an alert."""

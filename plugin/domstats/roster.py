@@ -248,12 +248,19 @@ class Roster:
         members = self.members
         return sorted(uuids, key=lambda uuid: members[uuid].answered)
 
-    def hope(self, uuid: str) -> tuple[bool, float]:
-        """A sort key: the domains that are the likelier to answer come first."""
+    def hope(self, uuid: str) -> tuple[int, float]:
+        """A sort key: the domains that are the likelier to answer come first, canaries last."""
         member = self.members.get(uuid)
-        if member is None:
-            return (True, -_NEVER)
-        return (any(storage in self._culprits for storage in member.storages), -member.answered)
+        if member is None or self.is_canary(uuid):
+            return (2, 0.0)
+        suspect = any(storage in self._culprits for storage in member.storages)
+        return (int(suspect), -member.answered)
+
+    @property
+    def evidence(self) -> tuple[object, ...]:
+        """What the present alert rests on: while it is the same, who is in question is too."""
+        suspects = sum(self._is_suspect(storage) for storage in self._culprits)
+        return (self.alert_since, self.is_explained, suspects)
 
     # --- suspicion by storage
 

@@ -83,6 +83,10 @@ class Call(msgspec.Struct, eq=False):
     suspect: Optional[str] = None
     over: bool = False
 
+    def is_overdue(self, now: float, share: float = 1.0) -> bool:
+        """Whether it has taken its time, or that share of it, without an answer."""
+        return now - self.made >= share * (self.check_at - self.made)
+
     @property
     def late(self) -> bool:
         """Whether its answer, if one comes, comes too late."""
@@ -158,8 +162,8 @@ class RoundBook:
         self.silent: set[str] = set()
         self.owed: dict[str, None] = {}
         self.ready: dict[frozenset[str], deque[str]] = {}
-        self.sorted_for: Optional[tuple[float, bool]] = None
-        self._singles: list[tuple[tuple[bool, float], int, str, frozenset[str]]] = []
+        self.sorted_for: tuple[object, ...] = ()
+        self._singles: list[tuple[tuple[int, float], int, str, frozenset[str]]] = []
         self._queued = 0
         self.free: deque[str] = deque()
         self.free_alone: set[str] = set()
@@ -175,7 +179,7 @@ class RoundBook:
         """To be asked in a chunk with others."""
         self.ready.setdefault(groups, deque()).append(uuid)
 
-    def queue_single(self, uuid: str, groups: frozenset[str], hope: tuple[bool, float]) -> None:
+    def queue_single(self, uuid: str, groups: frozenset[str], hope: tuple[int, float]) -> None:
         """To be asked alone, the smallest ``hope`` first."""
         self._queued += 1
         heapq.heappush(self._singles, (hope, self._queued, uuid, groups))

@@ -32,6 +32,9 @@ GRACE_AFTER_SIGNAL_S = 0.3
 #: Characters of a line on stderr. Telegraf stops reading at one of 64 KiB.
 LINE_LIMIT = 2000
 
+#: What wakes the main thread when the output is closed; signals have their number.
+_NOBODY_READS = b"\0"
+
 _PREFIXES = {"error": "E! ", "warning": "W! ", "info": "I! ", "debug": "D! "}
 
 
@@ -74,11 +77,11 @@ def run(
             output,
             log,
             make_sampler,
-            lambda: _write_byte(woken, b"P"),
+            lambda: _give_up(woken),
         )
         for settings in hypervisors
     ]
-    with _signals(lambda: _write_byte(woken, b"S")):
+    with _signals(woken):
         for station in stations:
             station.start()
         reason = _attend(stations, stdin, wake, with_ticks=interval is None)
@@ -102,7 +105,7 @@ def _attend(stations: Sequence[_Station], stdin: int, wake: int, with_ticks: boo
     while True:
         for descriptor, _ in poll.poll():
             if descriptor == wake:
-                return "signal" if os.read(wake, 1) == b"S" else "closed output"
+                return "closed output" if os.read(wake, 1) == _NOBODY_READS else "signal"
             try:
                 received = os.read(stdin, 4096)
             except OSError:
@@ -124,25 +127,27 @@ def _is_agent(stdin: int) -> bool:
 
 
 @contextlib.contextmanager
-def _signals(wake: Callable[[], None]) -> Iterator[None]:
-    """SIGTERM and SIGINT wake the main thread, whatever it waits for."""
+def _signals(woken: int) -> Iterator[None]:
+    """SIGTERM and SIGINT write a byte: a handler alone would run only after ``poll`` returns."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
+    os.set_blocking(woken, False)
+    descriptor = signal.set_wakeup_fd(woken, warn_on_full_buffer=False)
     before = {
-        number: signal.signal(number, lambda *_: wake())
-        for number in (signal.SIGTERM, signal.SIGINT)
+        number: signal.signal(number, lambda *_: None) for number in (signal.SIGTERM, signal.SIGINT)
     }
     try:
         yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+        signal.set_wakeup_fd(descriptor)
 
 
-def _write_byte(descriptor: int, byte: bytes) -> None:
+def _give_up(woken: int) -> None:
     with contextlib.suppress(OSError):
-        os.write(descriptor, byte)
+        os.write(woken, _NOBODY_READS)
 
 
 def stderr_log(stderr: int) -> LogFunction:

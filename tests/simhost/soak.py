@@ -165,7 +165,8 @@ def soak(domains: int, hung: int, rounds: int, seed: int, watches: bool) -> None
                     name for name in well if name not in by_name or not by_name[name].stats
                 ]
                 assert sample.round.connected, (number, sample.round.error)
-                assert not missed, (number, len(missed), missed[:5], sample.round)
+                why = Counter(by_name[name].reason for name in missed if name in by_name)
+                assert not missed, (number, len(missed), why, sample.round)
                 for domain in chance.sample(sample.domains, CHECKED):
                     check_values(host, sample, domain, offset)
                 fresh = sum(by_name[name].status is Status.FRESH for name in well)

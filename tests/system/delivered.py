@@ -6,6 +6,7 @@ judges.
 """
 
 import contextlib
+import json
 import statistics
 import sys
 import sysconfig
@@ -163,18 +164,17 @@ def telegraf_command(settings: Path) -> list[str]:
     return [sys.executable, "-m", "domstats", "telegraf", "--config", str(settings)]
 
 
-def _start_telegraf(folder: Path, uri: str, interval: float, **options: Any) -> Telegraf:
-    command = ", ".join(
-        f'"{word}"' for word in telegraf_command(telegraf_toml(folder, uri, **options))
-    )
-    execd = f"""\
+def telegraf_execd(folder: Path, uri: str, **options: Any) -> str:
+    """The part of Telegraf's configuration that has domstats in it; it writes one file."""
+    settings = telegraf_toml(folder, uri, **options)
+    command = ", ".join(f'"{word}"' for word in telegraf_command(settings))
+    return f"""\
 [[inputs.execd]]
   command = [{command}]
   signal = "STDIN"
   restart_delay = "1s"
   data_format = "influx"
 """
-    return Telegraf(folder, execd, interval)
 
 
 # --- collectd -----------------------------------------------------------------------------------
@@ -253,8 +253,6 @@ class WatchedCollectd(Watched):
 
     def notified(self) -> list[Notified]:
         """What collectd was notified of."""
-        import json
-
         path = self.agent.folder / "listener.py.said"
         lines = path.read_text().splitlines() if path.exists() else []
         return [Notified(*json.loads(line)) for line in lines]
@@ -264,14 +262,15 @@ class WatchedCollectd(Watched):
         return pid
 
 
-def _start_collectd(folder: Path, uri: str, interval: float, **options: Any) -> Collectd:
+def collectd_plugin(folder: Path, uri: str, **options: Any) -> str:
+    """The part of collectd's configuration that has domstats in it; it writes one file."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "listener.py").write_text(_LISTENER)
     lines = "\n".join(
         f"    {''.join(word.capitalize() for word in key.split('_'))} {_toml(value)}"
         for key, value in options.items()
     )
-    plugin = f"""\
+    return f"""\
 LoadPlugin python
 <Plugin python>
   ModulePath "{folder}"
@@ -286,7 +285,6 @@ LoadPlugin python
   </Module>
 </Plugin>
 """
-    return Collectd(folder, plugin, interval)
 
 
 # --- both ---------------------------------------------------------------------------------------
@@ -304,10 +302,12 @@ def watching(
     """Start an agent with domstats in it; ``options`` go by Telegraf's names for them."""
     try:
         if name == "Telegraf":
-            with _start_telegraf(folder, uri, interval, **options) as telegraf:
+            plugins = telegraf_execd(folder, uri, **options)
+            with Telegraf(folder, plugins, interval) as telegraf:
                 yield WatchedTelegraf(telegraf)
         else:
-            with _start_collectd(folder, uri, interval, **options) as collectd:
+            plugins = collectd_plugin(folder, uri, **options)
+            with Collectd(folder, plugins, interval) as collectd:
                 yield WatchedCollectd(collectd)
     except Absent as absent:
         missing(str(absent), INSTALL)

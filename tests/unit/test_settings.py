@@ -688,7 +688,7 @@ def collectd_values(row: str) -> list[Any]:
     """The values of a line as collectd's parser has them."""
     rest = row.split(" ", 1)[1]
     if rest.startswith('"'):
-        return [part for part in rest.split('"')[1::2]]
+        return rest.split('"')[1::2]
     return [{"true": True, "false": False}.get(rest) if rest in ("true", "false") else float(rest)]
 
 

@@ -15,6 +15,7 @@ CONFIGURATION = """\
   interval = "{interval}s"
   flush_interval = "{interval}s"
   round_interval = true
+  precision = "1ns"
   omit_hostname = true
   metric_buffer_limit = 1000000
   debug = true

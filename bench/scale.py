@@ -1,0 +1,127 @@
+"""What ours costs by the number of domains, against a simulated host: ``python -m bench scale``.
+
+Four clients take turns: a round as line protocol, a read in collectd, and for each of them the
+bare libvirt-python calls that it consists of. What ours costs beyond these is our own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+from collections.abc import Sequence
+from typing import Any
+
+from bench import proc, report
+from bench.client import Client, Cost, clients
+from tests.simhost.host import SimHost
+
+COUNTS = (100, 1000, 5000, 10_000)
+#: Two vCPUs, a disk and two NICs: 70 keys in the groups of Telegraf.
+SHAPE = {"vcpus": 2, "disks": 1, "interfaces": 2}
+#: The groups that collectd needs without ExtraStats.
+COLLECTD_GROUPS = "state,cpu_total,balloon,vcpu,interface,block"
+
+KINDS = {
+    "lines": ("lines",),
+    "bare": ("bare",),
+    "lists": ("lists",),
+    "bare for lists": ("bare", "--groups", COLLECTD_GROUPS),
+}
+
+Costs = dict[str, list[Cost]]
+
+
+def main(arguments: Sequence[str]) -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench scale", description=__doc__)
+    parser.add_argument("--domains", type=int, nargs="+", default=COUNTS)
+    parser.add_argument("--rounds", type=int, default=7, help="of each client, measured")
+    parser.add_argument("--json", metavar="FILE")
+    given = parser.parse_args(arguments)
+    figures = [measure(count, given.rounds) for count in given.domains]
+    print(text(figures))
+    report.write_json(given.json, {"machine": proc.machine(), "scale": figures})
+
+
+def measure(domains: int, rounds: int) -> dict[str, Any]:
+    """Rounds of all kinds on a host of so many domains."""
+    with SimHost(domains=domains, **SHAPE) as host, clients(host.uri, KINDS) as running:
+        for client in running.values():
+            for _ in range(3):  # the first rounds read XML and work out what to write
+                client.round()
+        costs: Costs = {name: [] for name in running}
+        for _ in range(rounds):
+            for name, client in running.items():
+                costs[name].append(client.round())
+        return {
+            "domains": domains,
+            "lines": _compared(costs, running, "lines", "bare"),
+            "lists": _compared(costs, running, "lists", "bare for lists"),
+        }
+
+
+def _compared(costs: Costs, running: dict[str, Client], ours: str, bare: str) -> dict[str, Any]:
+    """Medians of ours and of the calls beneath; ``own_cpu_s`` is the difference."""
+    usage = running[ours].usage()
+    cpu, bare_cpu = (_median(costs[name], "cpu_s") for name in (ours, bare))
+    return {
+        "wall_s": _median(costs[ours], "wall_s"),
+        "bare_wall_s": _median(costs[bare], "wall_s"),
+        "cpu_s": cpu,
+        "bare_cpu_s": bare_cpu,
+        "own_cpu_s": cpu - bare_cpu,
+        "peak_kib": usage.peak_kib,
+        "bare_peak_kib": running[bare].usage().peak_kib,
+        "threads": usage.threads,
+        **costs[ours][-1].found,
+    }
+
+
+def _median(costs: Sequence[Cost], field: str) -> float:
+    return statistics.median(getattr(cost, field) for cost in costs)
+
+
+def text(figures: Sequence[dict[str, Any]]) -> str:
+    """Both tables."""
+    rows = []
+    for each in figures:
+        lines, count = each["lines"], each["domains"]
+        rows.append(
+            [
+                count,
+                report.ms(lines["wall_s"]),
+                report.ms(lines["bare_wall_s"]),
+                f"{lines['cpu_s'] / count * 1e6:.1f}",
+                f"{lines['bare_cpu_s'] / count * 1e6:.1f}",
+                f"{lines['own_cpu_s'] / count * 1e6:.1f}",
+                report.mib(lines["peak_kib"]),
+                lines["threads"],
+            ]
+        )
+    titles = (
+        "line protocol: domains", "round ms", "bare ms", "CPU us/domain", "bare us/domain",
+        "own us/domain", "peak MiB", "threads",
+    )  # fmt: skip
+    parts = [report.table(titles, rows)]
+    rows = []
+    for each in figures:
+        lists = each["lists"]
+        count = lists["value_lists"]
+        rows.append(
+            [
+                each["domains"],
+                count,
+                report.ms(lists["wall_s"]),
+                report.ms(lists["bare_wall_s"]),
+                f"{lists['cpu_s'] / count * 1e6:.1f}",
+                f"{lists['bare_cpu_s'] / count * 1e6:.1f}",
+                f"{lists['own_cpu_s'] / count * 1e6:.1f}",
+                report.mib(lists["peak_kib"]),
+                lists["threads"],
+            ]
+        )
+    titles = (
+        "collectd: domains", "value lists", "read ms", "bare ms", "CPU us/list", "bare us/list",
+        "own us/list", "peak MiB", "threads",
+    )  # fmt: skip
+    parts.append(report.table(titles, rows))
+    return "\n\n".join(parts)

@@ -1,0 +1,58 @@
+"""The parts of the agents' configurations that the tests share, ours and those of the peers."""
+
+import sys
+import sysconfig
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+#: What is run is what lies here, with the libraries of the interpreter that runs the tests.
+DOMSTATS = [sys.executable, "-m", "domstats"]
+
+EXTRA_STATS = (
+    "disk vcpu memory domain_state pcpu cpu_util disk_physical disk_allocation disk_capacity"
+)
+GROUPS = (
+    '["state", "cpu_total", "balloon", "vcpu", "interface", "block", "perf", "iothread",'
+    ' "memory", "dirtyrate"]'
+)
+
+
+def libvirt_table(uri: str, *options: str) -> str:
+    """An ``[[inputs.libvirt]]`` table, as Telegraf's own plugin and ours take it."""
+    return "\n  ".join(["[[inputs.libvirt]]", f'libvirt_uri = "{uri}"', *options]) + "\n"
+
+
+def execd(settings: Path, *options: str) -> str:
+    """Ours as a child of Telegraf.
+
+    :param settings: the path of ``domstats.toml``.
+    """
+    command = ", ".join(f'"{word}"' for word in [*DOMSTATS, "telegraf", "--config", str(settings)])
+    lines = [
+        "[[inputs.execd]]",
+        f"command = [{command}]",
+        'signal = "STDIN"',
+        'restart_delay = "1s"',
+        'data_format = "influx"',
+        *options,
+    ]
+    return "\n  ".join(lines) + "\n"
+
+
+def python_plugin(*blocks: str) -> str:
+    """Ours in collectd, with a ``<Module>`` block for each of ``blocks``."""
+    modules = "\n".join(f'<Module "domstats.collectd_plugin">\n{each}\n</Module>' for each in blocks)
+    return f"""\
+LoadPlugin python
+<Plugin python>
+ModulePath "{sysconfig.get_paths()["purelib"]}"
+ModulePath "{ROOT / "plugin"}"
+Import "domstats.collectd_plugin"
+{modules}
+</Plugin>
+"""
+
+
+def virt_plugin(options: str) -> str:
+    """collectd's own plugin."""
+    return f"LoadPlugin virt\n<Plugin virt>\n{options}\n</Plugin>\n"

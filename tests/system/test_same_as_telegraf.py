@@ -1,0 +1,127 @@
+"""In one Telegraf, domstats and Telegraf's own inputs.libvirt tell the same of the same guests."""
+
+import os
+import time
+from collections import defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Callable
+
+import pytest
+
+from tests.system.agents import Telegraf
+from tests.system.agents.lines import Point
+from tests.system.agreement import At, differences
+from tests.system.configurations import GROUPS, execd, libvirt_table
+from tests.system.waiting import wait_for
+
+ALL = (f"statistics_groups = {GROUPS}", 'additional_statistics = ["vcpu_mapping"]')
+ROUNDS = 6
+
+#: What goes up and down from one moment to the next, and how far.
+WANDERS = {
+    ("libvirt_balloon", "rss"): 4096,  # KiB
+    ("libvirt_vcpu", "cpu_id"): os.cpu_count() or 1,
+}
+
+
+@pytest.fixture
+def told(bed: Any, start: Callable[..., Any], tmp_path: Path) -> Callable[..., Any]:
+    """``told(option, …)``: what inputs.libvirt told, and domstats with those options."""
+
+    def run(*options: str) -> tuple[list[Point], list[Point]]:
+        settings = tmp_path / "domstats.toml"
+        settings.write_text(libvirt_table(bed.uri, *ALL, *options))
+        theirs = libvirt_table(bed.uri, *ALL, "[inputs.libvirt.tags]", '  source = "theirs"')
+        ours = execd(settings, "[inputs.execd.tags]", '  source = "ours"')
+        telegraf = start(Telegraf, theirs + ours)
+
+        def by_source() -> dict[str, list[Point]]:
+            found: dict[str, list[Point]] = {"ours": [], "theirs": []}
+            for point in telegraf.points():
+                tags = dict(point.tags)
+                found[tags.pop("source")].append(point._replace(tags=tags))
+            return found
+
+        def enough() -> bool:
+            return all(len(times(points)) >= ROUNDS for points in by_source().values())
+
+        wait_for(f"{ROUNDS} rounds of both", enough)
+        bed.guests[0].move_counters()
+        since = time.time_ns()
+        wait_for(
+            "three more rounds of both",
+            lambda: all(
+                len({each for each in times(points) if each > since}) >= 3
+                for points in by_source().values()
+            ),
+        )
+        telegraf.stop()
+        found = by_source()
+        assert "E! " not in telegraf.log
+        return found["theirs"], found["ours"]
+
+    return run
+
+
+def times(points: Iterable[Point]) -> set[int]:
+    return {point.time for point in points if point.measurement == "libvirt_state"}
+
+
+def fields(points: Iterable[Point]) -> dict[Any, list[At]]:
+    """Every field's values, by everything that names it: measurement, tags, field, type."""
+    found: dict[Any, list[At]] = defaultdict(list)
+    for point in points:
+        for name, field in point.fields.items():
+            series = (point.measurement, tuple(sorted(point.tags.items())), name, field.kind)
+            found[series].append(At(point.time / 1e9, field.value))
+    return found
+
+
+def disagreements(theirs: Iterable[Point], ours: Iterable[Point]) -> list[str]:
+    our_fields, their_fields = fields(ours), fields(theirs)
+    slack = {name: WANDERS.get((name[0], name[2]), 0) for name in our_fields}
+    return differences(our_fields, their_fields, slack)
+
+
+def test_the_series_telegraf_tells_exactly_what_inputs_libvirt_tells(
+    told: Callable[..., Any], bed: Any
+) -> None:
+    theirs, ours = told('series = "telegraf"')
+
+    assert disagreements(theirs, ours) == []
+    assert {point.tags["domain_name"] for point in ours} == {guest.name for guest in bed.guests}
+    assert {point.measurement for point in ours} >= {
+        "libvirt_block",
+        "libvirt_cpu_affinity",
+        "libvirt_net",
+        "libvirt_vcpu",
+    }
+
+
+def test_the_full_series_adds_uuid_device_time_ns_and_rounds_and_nothing_else(
+    told: Callable[..., Any], bed: Any
+) -> None:
+    theirs, ours = told()
+    uuids = {guest.name: guest.uuid for guest in bed.guests}
+
+    added, same = [], []
+    for point in ours:
+        if point.measurement.startswith("domstats_"):
+            added.append(point)
+            continue
+        tags = dict(point.tags)
+        assert tags.pop("uuid") == uuids[tags["domain_name"]]
+        device = tags.pop("device", None)
+        has_device = point.measurement in ("libvirt_block", "libvirt_net")
+        assert (device is not None) == has_device, point
+        if device is not None:
+            assert device == point.fields["name"].value
+        kept = {name: field for name, field in point.fields.items() if name != "time_ns"}
+        if "time_ns" in point.fields:
+            assert point.fields["time_ns"] == point.fields["time"]
+        same.append(point._replace(tags=tags, fields=kept))
+
+    assert disagreements(theirs, same) == []
+    assert {point.measurement for point in added} == {"domstats_round"}
+    assert all(point.fields["connected"].value for point in added)

@@ -1,0 +1,197 @@
+"""Storage that hangs (bindfs, stopped) under some guests: the others lose nothing, and those on it
+lose their disks' figures only and are not frozen by our asking. In Telegraf and in collectd."""
+
+import contextlib
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Callable
+
+import pytest
+
+from tests.system.bed.shape import Shape
+from tests.system.delivered import (
+    BOTH,
+    FULL,
+    WITHOUT_DISKS,
+    Counters,
+    Seen,
+    going_back,
+    lacking,
+    median_ms,
+    skipped,
+    watching,
+    within,
+)
+
+#: Calls that may be under way in the moment in which the storage hangs.
+LANES = 4
+
+
+@dataclass
+class Story:
+    """What an agent delivered while storage hung.
+
+    :ivar frozen: guests that were found frozen, in each look while it hung.
+    """
+
+    agent: str
+    beside: list[str]
+    on_it: list[str]
+    froze: float = 0.0
+    healed: float = 0.0
+    frozen: list[set[str]] = field(default_factory=list)
+    rounds: list[Seen] = field(default_factory=list)
+    counters: Counters = field(default_factory=dict)
+    log: str = ""
+
+    def during(self) -> list[Seen]:
+        return within(self.rounds, self.froze, self.healed)
+
+    def tell(self, what: str) -> None:
+        during = self.during()
+        stuck = max((seen.report["stuck_calls"] for seen in during), default=0)
+        before = median_ms(within(self.rounds, 0, self.froze)[1:])
+        print(
+            f"{self.agent}, storage of 6 of 12 hung {what}: rounds before {before} ms,"
+            f" while it hangs {median_ms(during)} ms; stuck calls at most {stuck:.0f}; frozen"
+            f" guests {[len(look) for look in self.frozen[::4]]}"
+        )
+
+
+@pytest.fixture(scope="module")
+def twelve(new_bed: Callable[[], Any]) -> Iterator[Any]:
+    """A bed of twelve guests, six of them on storage called ``share``."""
+    with new_bed() as bed:
+        share = bed.storage("share")
+        bed.add(
+            *(Shape(f"beside-{number}", busy=number == 0) for number in range(6)),
+            *(Shape(f"on-it-{number}", busy=number == 0, folder=share.path) for number in range(6)),
+        )
+        bed.share = share
+        yield bed
+
+
+class Frozen(threading.Thread):
+    """Looks, until the end of ``with``, which guests wait for storage in QEMU's main loop.
+
+    That loop holds the lock that each vCPU needs as soon as it leaves the guest: the guest stands.
+    """
+
+    def __init__(self, guests: list[Any]) -> None:
+        super().__init__(daemon=True)
+        self._pids = {guest.pid: guest.name for guest in guests}
+        self._ended = threading.Event()
+        self.looks: list[set[str]] = []
+
+    def run(self) -> None:
+        while not self._ended.wait(0.25):
+            self.looks.append({name for pid, name in self._pids.items() if _waits(pid)})
+
+    def __enter__(self) -> "Frozen":
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self.join()
+
+
+def _waits(pid: int) -> bool:
+    return Path(f"/proc/{pid}/wchan").read_text() == "request_wait_answer"
+
+
+@contextlib.contextmanager
+def frozen(bed: Any, story: Story) -> Iterator[None]:
+    """Have the storage hang; it is healed whatever happens."""
+    on_it = [guest for guest in bed.guests if guest.name in story.on_it]
+    with Frozen(on_it) as looks:
+        story.froze = time.time()
+        try:
+            bed.share.freeze()
+            yield
+        finally:
+            story.healed = time.time()
+            bed.share.heal()
+    story.frozen = looks.looks
+
+
+def _story(agent: str, bed: Any) -> Story:
+    names = [guest.name for guest in bed.guests]
+    return Story(agent, names[:6], names[6:])
+
+
+def _read(watched: Any, story: Story) -> None:
+    story.rounds, story.counters = watched.rounds(), watched.counters()
+    story.log = watched.log
+
+
+@pytest.fixture(scope="module", params=BOTH)
+def hung_in_the_middle(request: Any, twelve: Any, tmp_path_factory: Any, missing: Any) -> Story:
+    story = _story(request.param, twelve)
+    folder = tmp_path_factory.mktemp("storage")
+    with watching(request.param, folder, twelve.uri, missing) as watched:
+        watched.wait_for_rounds(5)
+        with frozen(twelve, story):
+            watched.wait_for_rounds(9)
+        watched.wait_for_rounds(5)
+        _read(watched, story)
+    story.tell("in the middle")
+    return story
+
+
+@pytest.fixture(scope="module", params=BOTH)
+def hung_at_the_start(request: Any, twelve: Any, tmp_path_factory: Any, missing: Any) -> Story:
+    story = _story(request.param, twelve)
+    folder = tmp_path_factory.mktemp("storage-at-start")
+    with contextlib.ExitStack() as stack:
+        with frozen(twelve, story):
+            watched = stack.enter_context(watching(request.param, folder, twelve.uri, missing))
+            watched.wait_for_rounds(5)
+        watched.wait_for_rounds(4)
+        _read(watched, story)
+    story.tell("at the start")
+    return story
+
+
+def test_guests_beside_hung_storage_miss_nothing(hung_in_the_middle: Story) -> None:
+    assert lacking(hung_in_the_middle.rounds, hung_in_the_middle.beside, FULL) == []
+    assert skipped(hung_in_the_middle.rounds) == 0
+
+
+def test_guests_on_hung_storage_miss_their_disks_only(hung_in_the_middle: Story) -> None:
+    story = hung_in_the_middle
+    spared = set(story.on_it).difference(*story.frozen)
+    assert lacking(story.rounds, spared, WITHOUT_DISKS) == []
+    for seen in story.during()[1:]:
+        assert not any("block" in seen.guests[name] for name in story.on_it)
+
+
+def test_at_most_a_call_under_way_freezes_a_guest(hung_in_the_middle: Story) -> None:
+    looks = hung_in_the_middle.frozen
+    assert len(looks) > 20
+    met = set[str]().union(*looks[:4])
+    assert len(met) <= LANES
+    assert set[str]().union(*looks) == met
+
+
+def test_disks_are_back_within_two_rounds_of_their_storage(hung_in_the_middle: Story) -> None:
+    after = within(hung_in_the_middle.rounds, hung_in_the_middle.healed)
+    assert len(after) > 2
+    assert lacking(after[1:], hung_in_the_middle.on_it, FULL) == []
+    assert going_back(hung_in_the_middle.counters) == []
+
+
+def test_hung_storage_is_one_line_in_the_log(hung_in_the_middle: Story) -> None:
+    assert hung_in_the_middle.log.count("share does not answer") == 1
+    assert hung_in_the_middle.log.count("share answers again") == 1
+
+
+def test_an_agent_started_on_hung_storage_freezes_nobody(hung_at_the_start: Story) -> None:
+    story = hung_at_the_start
+    assert set[str]().union(*story.frozen) == set()
+    assert lacking(story.rounds, story.beside, FULL) == []
+    assert lacking(story.rounds, story.on_it, WITHOUT_DISKS) == []
+    assert lacking(within(story.rounds, story.healed)[1:], story.on_it, FULL) == []

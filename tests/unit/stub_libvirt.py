@@ -1,0 +1,149 @@
+"""A libvirt module that does what a test says: for errors that no real driver gives on demand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+CODES = (
+    "VIR_ERR_INTERNAL_ERROR",
+    "VIR_ERR_NO_SUPPORT",
+    "VIR_ERR_INVALID_ARG",
+    "VIR_ERR_RPC",
+    "VIR_ERR_NO_DOMAIN",
+    "VIR_ERR_OPERATION_INVALID",
+    "VIR_ERR_OPERATION_UNSUPPORTED",
+    "VIR_ERR_CONFIG_UNSUPPORTED",
+    "VIR_ERR_ARGUMENT_UNSUPPORTED",
+    "VIR_ERR_OPERATION_TIMEOUT",
+    "VIR_ERR_SYSTEM_ERROR",
+)
+
+
+class StubError(Exception):
+    """libvirtError."""
+
+    def __init__(self, code: int, text: str = "it went wrong") -> None:
+        super().__init__(text)
+        self.code = code
+
+    def get_error_code(self) -> int:
+        return self.code
+
+
+class StubDomain:
+    """A domain: ``answers`` says what each of its calls gives, or which error it raises."""
+
+    def __init__(self, uuid: str, name: str, number: int = 1, **answers: Any) -> None:
+        self.uuid, self.number = uuid, number
+        self.label = name
+        self.answers: dict[str, Any] = {
+            "state": [1, 1],
+            "info": [1, 2048, 1024, 2, 77],
+            "getCPUStats": [{"cpu_time": 80, "user_time": 30, "system_time": 20}],
+            "vcpus": ([(0, 1, 40, 3), (1, 1, 41, 5)], [(True, True), (False, True)]),
+            "vcpuPinInfo": [(True, False)],
+            "memoryStats": {"actual": 1024, "rss": 900, "unknown_to_us": 1},
+            "interfaceStats": (1, 2, 3, 4, 5, 6, 7, -1),
+            "blockStats": (1, 2, 3, 4, -1),
+            "blockInfo": (100, 90, 95),
+            "controlInfo": [0, 0, 0],
+            "XMLDesc": "<domain/>",
+            **answers,
+        }
+        self.calls: list[str] = []
+
+    def UUIDString(self) -> str:
+        return self.uuid
+
+    def name(self) -> str:
+        return self.label
+
+    def ID(self) -> int:
+        return self.number
+
+    def __getattr__(self, name: str) -> Any:
+        answer = self.answers[name]
+
+        def call(*arguments: Any) -> Any:
+            self.calls.append(name)
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
+
+        return call
+
+
+class StubConn:
+    """A connection: ``bulk`` gives the bulk answer for domains, a mask and flags."""
+
+    def __init__(self, stub: StubLibvirt) -> None:
+        self.stub = stub
+        self.alive = True
+        self.closed = False
+
+    def isAlive(self) -> bool:
+        return self.alive
+
+    def close(self) -> None:
+        self.closed = True
+
+    def setKeepAlive(self, interval: int, count: int) -> None:
+        if self.stub.driver != "QEMU":
+            raise StubError(self.stub.VIR_ERR_NO_SUPPORT)
+
+    def getType(self) -> str:
+        return self.stub.driver
+
+    def getInfo(self) -> list[Any]:
+        return ["x86_64", 64000, 12, 2400]
+
+    def listAllDomains(self, flags: int) -> list[StubDomain]:
+        self.stub.lists += 1
+        if self.stub.list_error is not None:
+            error, self.stub.list_error = self.stub.list_error, None
+            self.alive = self.stub.lives_on
+            raise error
+        return list(self.stub.domains)
+
+    def domainListGetStats(
+        self, domains: list[StubDomain], mask: int, flags: int
+    ) -> list[tuple[StubDomain, dict[str, Any]]]:
+        self.stub.bulk_calls.append((tuple(domain.uuid for domain in domains), mask, flags))
+        if self.stub.bulk_errors:
+            self.alive = self.stub.lives_on
+            raise self.stub.bulk_errors.pop(0)
+        return [(domain, dict(self.stub.stats)) for domain in domains]
+
+
+class StubLibvirt:
+    """The module."""
+
+    libvirtError = StubError
+    VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT = 1 << 29
+    VIR_CONNECT_LIST_DOMAINS_ACTIVE = 1
+
+    def __init__(self, *domains: StubDomain, driver: str = "QEMU") -> None:
+        for number, code in enumerate(CODES, 1):
+            setattr(self, code, number)
+        self.domains = list(domains)
+        self.driver = driver
+        self.stats: dict[str, Any] = {"state.state": 1}
+        self.bulk_errors: list[StubError] = []
+        self.bulk_calls: list[tuple[tuple[str, ...], int, int]] = []
+        self.list_error: StubError | None = None
+        self.open_error: StubError | None = None
+        self.lives_on = True
+        self.lists = 0
+        self.opened: list[StubConn] = []
+
+    def __getattr__(self, name: str) -> int:
+        raise AttributeError(name)
+
+    def openReadOnly(self, uri: str) -> StubConn:
+        if self.open_error is not None:
+            raise self.open_error
+        self.opened.append(StubConn(self))
+        return self.opened[-1]
+
+    def error(self, code: str, text: str = "it went wrong") -> StubError:
+        return StubError(getattr(self, code), text)

@@ -1,0 +1,182 @@
+"""The classic calls, under the bulk answer's keys."""
+
+from __future__ import annotations
+
+import pytest
+from domstats import classic
+from domstats.classic import DeviceCache, add_placement, add_without_monitor, complete
+from domstats.model import GROUPS
+
+from tests.unit.stub_libvirt import StubDomain, StubLibvirt
+
+ALL = frozenset(GROUPS)
+XML = """<domain><devices>
+<disk><source file='/a'/><target dev='vda'/></disk>
+<disk device='cdrom'><target dev='sda'/></disk>
+<interface><target dev='vnet0'/></interface>
+</devices></domain>"""
+
+
+@pytest.fixture
+def stub(monkeypatch):
+    made = StubLibvirt()
+    monkeypatch.setattr(classic, "libvirt", made)
+    unavailable = frozenset({made.VIR_ERR_NO_SUPPORT, made.VIR_ERR_OPERATION_INVALID})
+    monkeypatch.setattr(classic, "_NOT_TO_BE_HAD", unavailable)
+    return made
+
+
+def completed(domain, groups=ALL, **stats):
+    made = {"state.state": 1, **stats}
+    complete(domain, made, frozenset(groups), DeviceCache())
+    return made
+
+
+def test_every_group_that_the_driver_did_not_send_is_filled_in(stub):
+    stats = completed(StubDomain("u1", "web", XMLDesc=XML))
+    assert stats == {
+        "state.state": 1,
+        "cpu.time": 80,
+        "cpu.user": 30,
+        "cpu.system": 20,
+        "balloon.maximum": 2048,
+        "balloon.current": 1024,
+        "balloon.rss": 900,
+        "vcpu.current": 2,
+        "vcpu.0.state": 1,
+        "vcpu.0.time": 40,
+        "vcpu.1.state": 1,
+        "vcpu.1.time": 41,
+        "net.count": 1,
+        "net.0.name": "vnet0",
+        "net.0.rx.bytes": 1,
+        "net.0.rx.pkts": 2,
+        "net.0.rx.errs": 3,
+        "net.0.rx.drop": 4,
+        "net.0.tx.bytes": 5,
+        "net.0.tx.pkts": 6,
+        "net.0.tx.errs": 7,
+        "block.count": 2,
+        "block.0.name": "vda",
+        "block.0.path": "/a",
+        "block.0.rd.reqs": 1,
+        "block.0.rd.bytes": 2,
+        "block.0.wr.reqs": 3,
+        "block.0.wr.bytes": 4,
+        "block.0.capacity": 100,
+        "block.0.allocation": 90,
+        "block.0.physical": 95,
+        "block.1.name": "sda",
+        "block.1.rd.reqs": 1,
+        "block.1.rd.bytes": 2,
+        "block.1.wr.reqs": 3,
+        "block.1.wr.bytes": 4,
+    }
+
+
+def test_what_the_driver_sent_is_not_asked_for_again(stub):
+    domain = StubDomain("u1", "web", XMLDesc=XML)
+    stats = completed(domain, {"cpu_total", "balloon"}, **{"cpu.time": 5})
+    assert stats["cpu.time"] == 5
+    assert "getCPUStats" not in domain.calls
+
+
+def test_groups_that_nobody_wants_are_not_asked_for(stub):
+    domain = StubDomain("u1", "web", XMLDesc=XML)
+    completed(domain, {"cpu_total"})
+    assert domain.calls == ["getCPUStats"]
+
+
+def test_a_domain_that_does_not_run_is_asked_for_nothing_more(stub):
+    domain = StubDomain("u1", "web")
+    stats = {"state.state": 5}
+    complete(domain, stats, ALL, DeviceCache())
+    assert stats == {"state.state": 5}
+    assert domain.calls == []
+
+
+def test_a_group_that_the_driver_does_not_have_stays_missing_and_the_others_come(stub):
+    domain = StubDomain(
+        "u1", "web", XMLDesc=XML, memoryStats=stub.error("VIR_ERR_NO_SUPPORT")
+    )
+    stats = completed(domain)
+    assert "balloon.rss" not in stats
+    assert {"cpu.time", "vcpu.0.time", "net.0.rx.bytes", "block.0.rd.bytes"} <= stats.keys()
+
+
+def test_an_error_that_means_something_else_is_passed_on(stub):
+    domain = StubDomain("u1", "web", getCPUStats=stub.error("VIR_ERR_NO_DOMAIN"))
+    with pytest.raises(stub.libvirtError):
+        completed(domain)
+
+
+def test_the_devices_are_read_once_a_minute_and_again_when_one_has_gone(stub):
+    now = [0.0]
+    devices = DeviceCache(clock=lambda: now[0])
+    domain = StubDomain("u1", "web", XMLDesc=XML)
+
+    def reads():
+        complete(domain, {"state.state": 1}, frozenset({"interface"}), devices)
+        return domain.calls.count("XMLDesc")
+
+    assert [reads(), reads()] == [1, 1]
+    now[0] = 61.0
+    assert reads() == 2
+    domain.answers["interfaceStats"] = stub.error("VIR_ERR_OPERATION_INVALID")
+    assert [reads(), reads()] == [2, 3]
+
+
+def test_xml_that_cannot_be_read_means_no_devices(stub):
+    stats = completed(StubDomain("u1", "web", XMLDesc="<broken"))
+    assert stats["net.count"] == stats["block.count"] == 0
+
+
+def test_without_the_monitor_a_domain_still_has_cpu_vcpus_and_memory(stub):
+    domain, stats = StubDomain("u1", "web"), {}
+    assert add_without_monitor(domain, stats, placement=False)
+    assert stats == {
+        "balloon.current": 1024,
+        "balloon.maximum": 2048,
+        "vcpu.current": 2,
+        "vcpu.0.state": 1,
+        "vcpu.0.time": 40,
+        "vcpu.1.state": 1,
+        "vcpu.1.time": 41,
+        "cpu.time": 80,
+        "cpu.user": 30,
+        "cpu.system": 20,
+    }
+    assert set(domain.calls) == {"info", "getCPUStats", "vcpus"}, "others may block"
+
+
+def test_where_the_host_counts_no_cpu_time_the_process_own_is_taken(stub):
+    stats = {}
+    domain = StubDomain("u1", "web", getCPUStats=stub.error("VIR_ERR_OPERATION_INVALID"))
+    add_without_monitor(domain, stats, placement=False)
+    assert stats["cpu.time"] == 77
+
+
+def test_a_domain_that_has_ended_is_told_apart_from_one_that_fails(stub):
+    gone = StubDomain("u1", "web", info=stub.error("VIR_ERR_NO_DOMAIN"))
+    assert not add_without_monitor(gone, {}, placement=False)
+    broken = StubDomain("u1", "web", info=stub.error("VIR_ERR_INTERNAL_ERROR"))
+    with pytest.raises(stub.libvirtError):
+        add_without_monitor(broken, {}, placement=False)
+
+
+def test_vcpus_are_placed_and_what_they_may_use_is_told(stub):
+    stats = {}
+    add_placement(StubDomain("u1", "web"), stats, with_cpu=True)
+    assert stats == {
+        "vcpu.0.cpu": 3,
+        "vcpu.1.cpu": 5,
+        "vcpu.0.affinity": "0,1",
+        "vcpu.1.affinity": "1",
+    }
+
+
+def test_vcpus_of_a_domain_that_does_not_run_may_be_somewhere_and_are_nowhere(stub):
+    stats = {}
+    domain = StubDomain("u1", "web", vcpus=stub.error("VIR_ERR_OPERATION_INVALID"))
+    add_placement(domain, stats, with_cpu=True)
+    assert stats == {"vcpu.0.affinity": "0"}

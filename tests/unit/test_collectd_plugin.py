@@ -1,0 +1,446 @@
+"""The module in collectd: what collectd calls, and what it gets. collectd is made up here."""
+
+from __future__ import annotations
+
+import threading
+import time
+from types import SimpleNamespace
+from typing import Any, Callable, Optional
+
+import pytest
+from domstats import collectd_plugin
+from domstats.collectd_plugin import LINE_BYTES, MODULE, collectd_options, register_plugin
+from domstats.model import Change, DomainSample, Round, Sample, Status
+from domstats.settings import Settings
+
+UUID = "11111111-2222-4333-8444-555555555555"
+PATIENCE_S = 5.0
+
+
+def option(key: str, *values: Any) -> Any:
+    return SimpleNamespace(key=key, values=values, children=())
+
+
+class FakeValues:
+    def __init__(self, collectd: FakeCollectd) -> None:
+        self._collectd = collectd
+
+    def dispatch(self, **parts: Any) -> None:
+        if parts["type"] in self._collectd.unknown_types:
+            raise TypeError(f"Dataset {parts['type']} not found")
+        self._collectd.dispatched.append(parts)
+
+
+class FakeNotification:
+    def __init__(self, collectd: FakeCollectd, parts: dict[str, Any]) -> None:
+        self._collectd = collectd
+        self._parts = parts
+
+    def dispatch(self) -> None:
+        self._collectd.notified.append(self._parts)
+
+
+class FakeCollectd:
+    """collectd's Python module, as far as ``man collectd-python`` describes it."""
+
+    NOTIF_FAILURE, NOTIF_WARNING, NOTIF_OKAY = 1, 2, 4
+
+    def __init__(self) -> None:
+        self.logged: list[tuple[str, str]] = []
+        self.dispatched: list[dict[str, Any]] = []
+        self.notified: list[dict[str, Any]] = []
+        self.unknown_types: set[str] = set()
+        self.reads: dict[str, tuple[Callable[[], None], Optional[float]]] = {}
+        self.callbacks: dict[str, Callable[..., None]] = {}
+        self.names: set[Optional[str]] = set()
+
+    def register_config(self, callback: Any, data: Any = None, name: Any = None) -> None:
+        self.callbacks["config"] = callback
+        self.names.add(name)
+
+    def register_init(self, callback: Any, data: Any = None, name: Any = None) -> None:
+        self.callbacks["init"] = callback
+        self.names.add(name)
+
+    def register_shutdown(self, callback: Any, data: Any = None, name: Any = None) -> None:
+        self.callbacks["shutdown"] = callback
+        self.names.add(name)
+
+    def register_read(
+        self, callback: Any, interval: Optional[float] = None, data: Any = None, name: str = ""
+    ) -> None:
+        assert name not in self.reads, "every callback needs a unique identifier"
+        self.reads[name] = (callback, interval)
+
+    def error(self, text: str) -> None:
+        self.logged.append(("error", text))
+
+    def warning(self, text: str) -> None:
+        self.logged.append(("warning", text))
+
+    def info(self, text: str) -> None:
+        self.logged.append(("info", text))
+
+    def debug(self, text: str) -> None:
+        self.logged.append(("debug", text))
+
+    def Values(self) -> FakeValues:
+        return FakeValues(self)
+
+    def Notification(self, **parts: Any) -> FakeNotification:
+        return FakeNotification(self, parts)
+
+    # -- what collectd does
+
+    def configure(self, *lines: Any) -> None:
+        self.callbacks["config"](SimpleNamespace(key="Module", values=(MODULE,), children=lines))
+
+    def init(self) -> None:
+        self.callbacks["init"]()
+
+    def shutdown(self) -> None:
+        self.callbacks["shutdown"]()
+
+    def read(self, number: int = 1) -> None:
+        self.reads[f"domstats-{number}"][0]()
+
+
+class FakeSampler:
+    def __init__(self, settings: Settings, log: Callable[[str, str], None]) -> None:
+        self.settings = settings
+        self.log = log
+        self.deadlines: list[Optional[float]] = []
+        self.stats: dict[str, Any] = {"state.state": 1, "cpu.time": 5, "balloon.current": 1024}
+        self.changes: tuple[Change, ...] = ()
+        self.failure: Optional[Exception] = None
+        self.closing = lambda: None
+        self.closed = False
+
+    def sample(self, deadline: Optional[float] = None) -> Sample:
+        self.deadlines.append(deadline)
+        if self.failure is not None:
+            raise self.failure
+        domain = DomainSample(UUID, "web", Status.FRESH, dict(self.stats))
+        return Sample(
+            self.settings.uri, 1_500_000_000, (domain,), Round(domains=1), changes=self.changes
+        )
+
+    def close(self) -> None:
+        self.closing()
+        self.closed = True
+
+
+class World:
+    """collectd with our plugin, and the samplers that it made."""
+
+    def __init__(self) -> None:
+        self.collectd = FakeCollectd()
+        self.samplers: list[FakeSampler] = []
+        register_plugin(self.collectd, self._make)
+
+    def _make(self, settings: Settings, log: Callable[[str, str], None]) -> FakeSampler:
+        self.samplers.append(FakeSampler(settings, log))
+        return self.samplers[-1]
+
+    def virt(self) -> dict[str, Any]:
+        """Values of plugin virt by type and instance."""
+        return {
+            "-".join(filter(None, (each["type"], each["type_instance"]))): each["values"]
+            for each in self.collectd.dispatched
+            if each["plugin"] == "virt"
+        }
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+# --- Configuration ------------------------------------------------------------------------------
+
+
+def test_callbacks_have_the_name_that_is_imported(world: World) -> None:
+    assert world.collectd.names == {"domstats.collectd_plugin"}
+    assert collectd_plugin.__name__ == MODULE
+
+
+def test_each_block_is_a_hypervisor_with_a_read_of_its_own(world: World) -> None:
+    world.collectd.configure(option("Connection", "test:///default"))
+    world.collectd.configure(option("Connection", "qemu:///system"), option("Interval", 5.0))
+    world.collectd.init()
+    assert [interval for _, interval in world.collectd.reads.values()] == [None, 5.0]
+    world.collectd.read(1)
+    world.collectd.read(2)
+    assert [each.settings.uri for each in world.samplers] == ["test:///default", "qemu:///system"]
+    assert world.collectd.logged == []
+
+
+def test_without_a_block_it_is_the_local_hypervisor(world: World) -> None:
+    world.collectd.init()
+    world.collectd.read()
+    assert world.samplers[0].settings.uri == "qemu:///system"
+
+
+def test_a_block_with_a_mistake_gets_one_clear_error_and_the_others_are_sampled(
+    world: World,
+) -> None:
+    world.collectd.configure(option("HostnameFormat", "uuidd"))
+    world.collectd.configure(option("Connection", "test:///default"))
+    world.collectd.init()
+    ((level, text),) = world.collectd.logged
+    assert level == "error"
+    assert text == (
+        "domstats: collectd.conf, Module domstats.collectd_plugin block 1, option HostnameFormat:"
+        " found 'uuidd', allowed is any of name, uuid, hostname (did you mean uuid?); this block"
+        " is not sampled"
+    )
+    assert len(world.collectd.reads) == 1
+
+
+def test_when_every_block_has_a_mistake_nothing_is_sampled(world: World) -> None:
+    world.collectd.configure(option("Conection", "test:///default"))
+    world.collectd.init()
+    assert world.collectd.reads == {}
+    world.collectd.shutdown()
+
+
+def test_warnings_about_the_configuration_are_logged(world: World) -> None:
+    world.collectd.configure(option("ExtraStats", "disk_err"))
+    world.collectd.configure()
+    world.collectd.init()
+    levels = [level for level, _ in world.collectd.logged]
+    assert levels == ["warning", "warning"]  # the selector, and two blocks for one server
+
+
+def test_a_configuration_that_nobody_expected_does_not_raise_into_collectd(world: World) -> None:
+    world.collectd.callbacks["config"](SimpleNamespace())
+    ((level, text),) = world.collectd.logged
+    assert (level, "unexpected AttributeError" in text) == ("error", True)
+
+
+def test_nothing_is_started_before_init_and_no_thread_by_it(world: World) -> None:
+    before = threading.active_count()
+    world.collectd.configure()
+    assert world.samplers == []
+    world.collectd.init()
+    assert threading.active_count() == before
+
+
+# --- Reading ------------------------------------------------------------------------------------
+
+
+def test_a_read_dispatches_the_values_of_virt_with_the_time_of_the_sample(world: World) -> None:
+    world.collectd.init()
+    world.collectd.read()
+    assert world.virt() == {"virt_cpu_total": (5,), "memory-total": (1024 * 1024.0,)}
+    first = world.collectd.dispatched[0]
+    assert first["time"] == 1.5
+    assert (first["host"], first["plugin_instance"]) == ("web", "")
+    assert {each["plugin"] for each in world.collectd.dispatched} == {"virt", "domstats"}
+
+
+def test_rounds_of_several_hypervisors_are_told_apart(world: World) -> None:
+    world.collectd.configure(option("Connection", "test:///default"))
+    world.collectd.configure(option("Connection", "qemu:///system"))
+    world.collectd.init()
+    for number in (1, 2):
+        world.collectd.read(number)
+    instances = {
+        each["plugin_instance"]
+        for each in world.collectd.dispatched
+        if each["plugin"] == "domstats"
+    }
+    assert len(instances) == 2
+
+
+def test_report_round_false_leaves_only_what_virt_sends(world: World) -> None:
+    world.collectd.configure(option("ReportRound", False))
+    world.collectd.init()
+    world.collectd.read()
+    assert {each["plugin"] for each in world.collectd.dispatched} == {"virt"}
+
+
+def test_a_type_that_collectd_does_not_know_costs_nothing_else(world: World) -> None:
+    world.collectd.unknown_types = {"virt_cpu_total"}
+    world.collectd.init()
+    world.collectd.read()
+    world.collectd.read()
+    assert "memory-total" in world.virt()
+    ((level, text),) = world.collectd.logged
+    assert level == "error"
+    assert "collectd does not take values of type virt_cpu_total" in text
+
+
+def test_a_domain_that_hangs_is_notified_of(world: World) -> None:
+    world.collectd.init()
+    world.collectd.read()
+    world.samplers[0].changes = (
+        Change(UUID, "web", False, 1_000_000_000, "process stopped"),
+        Change(UUID, "web", True, 1_000_000_000),
+    )
+    world.collectd.read()
+    assert [each["severity"] for each in world.collectd.notified] == [1, 4]
+    failure = world.collectd.notified[0]
+    assert failure["host"] == "web"
+    assert "process stopped" in failure["message"]
+
+
+def test_a_read_never_raises_and_tells_each_kind_of_trouble_once(world: World) -> None:
+    world.collectd.init()
+    world.collectd.read()
+    world.samplers[0].failure = ZeroDivisionError("x")
+    for _ in range(5):
+        world.collectd.read()
+    ((level, text),) = world.collectd.logged
+    assert level == "error"
+    assert text.startswith("domstats: qemu:///system: a round failed: unexpected ZeroDivisionError")
+    world.samplers[0].failure = None
+    world.collectd.dispatched.clear()
+    world.collectd.read()
+    assert world.virt()
+
+
+def test_a_sampler_that_cannot_be_made_is_told_once() -> None:
+    collectd = FakeCollectd()
+
+    def refuse(settings: Settings, log: Any) -> Any:
+        raise RuntimeError("no libvirt")
+
+    register_plugin(collectd, refuse)
+    collectd.init()
+    collectd.read()
+    collectd.read()
+    assert len(collectd.logged) == 1
+
+
+def test_a_read_may_take_nine_tenths_of_the_interval(world: World) -> None:
+    world.collectd.configure(option("Interval", 20.0))
+    world.collectd.configure(option("Connection", "test:///default"), option("Deadline", 3.0))
+    world.collectd.init()
+    world.collectd.read(1)
+    world.collectd.read(2)
+    assert world.samplers[0].deadlines == [pytest.approx(18.0)]
+    assert world.samplers[1].deadlines == [3.0]
+
+
+def test_collectds_interval_is_learned_from_its_reads(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = iter([0.0, 4.0, 8.0])
+    monkeypatch.setattr(collectd_plugin, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    world.collectd.init()
+    for _ in range(3):
+        world.collectd.read()
+    assert world.samplers[0].deadlines == [pytest.approx(each) for each in (9.0, 3.6, 3.6)]
+
+
+# --- The log ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("level", ["error", "warning", "info", "debug"])
+def test_what_the_sampler_logs_is_one_bounded_line_of_its_level(world: World, level: str) -> None:
+    world.collectd.init()
+    world.collectd.read()
+    world.samplers[0].log(level, "guest 'a\n\0b' hangs " + "ü" * 2000)
+    ((seen, text),) = world.collectd.logged
+    assert seen == level
+    assert text.startswith("domstats: guest 'a\\n\\x00b' hangs ü")
+    assert len(text.encode()) <= LINE_BYTES
+
+
+# --- The end ------------------------------------------------------------------------------------
+
+
+def test_shutdown_closes_all_samplers(world: World) -> None:
+    world.collectd.configure(option("Connection", "test:///default"))
+    world.collectd.configure()
+    world.collectd.init()
+    world.collectd.read(1)  # the other was never read
+    world.collectd.shutdown()
+    assert [each.closed for each in world.samplers] == [True]
+
+
+def test_shutdown_does_not_wait_for_what_is_stuck(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(collectd_plugin, "CLOSE_S", 0.05)
+    world.collectd.configure(option("Connection", "test:///default"))
+    world.collectd.configure()
+    world.collectd.init()
+    world.collectd.read(1)
+    world.collectd.read(2)
+    stuck = threading.Event()
+    world.samplers[0].closing = lambda: stuck.wait(PATIENCE_S)  # type: ignore[assignment, return-value]
+    began = time.monotonic()
+    world.collectd.shutdown()
+    assert time.monotonic() - began < 1
+    assert world.samplers[1].closed
+    stuck.set()
+
+
+def test_a_read_that_shutdown_overtook_says_nothing(world: World) -> None:
+    world.collectd.init()
+    world.collectd.read()
+    world.collectd.shutdown()
+    world.samplers[0].failure = RuntimeError("the sampler is closed")
+    world.collectd.read()
+    assert world.collectd.logged == []
+
+
+# --- Names --------------------------------------------------------------------------------------
+
+
+def test_the_options_of_names_and_selection_reach_the_writer() -> None:
+    settings = Settings(
+        interface_format="address",
+        block_device_format="source",
+        block_device_format_basename=True,
+        report_block_devices=False,
+        extra_stats=frozenset({"disk"}),
+        report_round=False,
+    )
+    options = collectd_options(settings, "here")
+    for name in (
+        "interface_format",
+        "block_device_format",
+        "block_device_format_basename",
+        "report_block_devices",
+        "report_network_interfaces",
+        "extra_stats",
+        "report_round",
+        "hostname_format",
+    ):
+        assert getattr(options, name) == getattr(settings, name)
+    assert options.round_instance == "here"
+    assert options.wants_block("a", "b")
+    assert options.plugin_instance_format == ("none",)
+
+
+@pytest.mark.parametrize(
+    ("settings", "hostname"),
+    [
+        (Settings(), ""),
+        (Settings(hostname_format=("hostname",)), ""),
+        (Settings(hostname_format=("hostname", "name")), "node-1.example.org"),
+        (Settings(plugin_instance_format=("hostname",)), "node-1.example.org"),
+        (Settings(hostname_format=("hostname", "name"), hostname="said"), "said"),
+    ],
+)
+def test_the_hosts_name_is_looked_up_only_where_a_combination_needs_it(
+    settings: Settings, hostname: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        collectd_plugin.socket,
+        "getaddrinfo",
+        lambda *_, **__: [(2, 1, 6, "node-1.example.org", ("127.0.0.1", 0))],
+    )
+    assert collectd_options(settings).hostname == hostname
+
+
+def test_a_host_without_a_full_name_has_its_short_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any, **__: Any) -> Any:
+        raise OSError("no name")
+
+    monkeypatch.setattr(collectd_plugin.socket, "getaddrinfo", fail)
+    monkeypatch.setattr(collectd_plugin.socket, "gethostname", lambda: "node-1")
+    assert collectd_options(Settings(plugin_instance_format=("hostname",))).hostname == "node-1"

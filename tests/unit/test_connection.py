@@ -1,0 +1,280 @@
+"""One connection: plain values and our own errors from whatever libvirt says."""
+
+from __future__ import annotations
+
+import pytest
+from domstats import classic, connection
+from domstats.connection import CONTROL_OCCUPIED, Connection, Control
+from domstats.errors import (
+    CallError,
+    DomainGoneError,
+    HypervisorError,
+    LibvirtMissingError,
+    TooLargeError,
+    UnsupportedError,
+)
+from domstats.model import GROUPS
+
+from tests.unit.stub_libvirt import StubDomain, StubLibvirt
+
+ALL = frozenset(GROUPS)
+STATE = frozenset({"state"})
+
+
+@pytest.fixture
+def stub(monkeypatch):
+    """A libvirt that does what the test says; two domains at first."""
+    made = StubLibvirt(StubDomain("u1", "web"), StubDomain("u2", "db"))
+    for module in (connection, classic):
+        monkeypatch.setattr(module, "libvirt", made)
+    monkeypatch.setattr(connection, "_prepare_libvirt", lambda: None)
+    return made
+
+
+@pytest.fixture
+def driver(missing):
+    """libvirt's own driver for tests, in the client library."""
+    if connection.libvirt is None:
+        missing("libvirt-python", "pip install libvirt-python")
+    made = Connection("test:///default")
+    yield made
+    made.close()
+
+
+# --- with libvirt's test driver
+
+
+def test_the_test_driver_shows_cpu_memory_disks_and_network_like_a_real_host(driver):
+    (domain,) = driver.list_domains(inactive=False)
+    (record,) = driver.stats([domain.uuid], ALL)
+    assert (record.name, domain.active) == ("test", True)
+    assert {
+        "state.state",
+        "cpu.time",
+        "balloon.current",
+        "vcpu.0.time",
+        "net.0.rx.bytes",
+        "block.0.rd.bytes",
+        "block.0.capacity",
+    } <= record.stats.keys()
+    assert record.stats["net.0.name"] == "testnet0"
+
+
+@pytest.mark.parametrize("group", ["cpu_total", "block"])
+def test_a_driver_without_bulk_statistics_gives_one_group_alone_too(driver, group):
+    (domain,) = driver.list_domains(inactive=False)
+    (record,) = driver.stats([domain.uuid], frozenset({group}))
+    words = {key.split(".")[0] for key in record.stats}
+    assert words == {"state", "cpu" if group == "cpu_total" else group}
+
+
+def test_where_vcpus_run_and_may_run_is_added(driver):
+    (domain,) = driver.list_domains(inactive=False)
+    records = driver.stats([domain.uuid], STATE)
+    driver.add_placement(records, with_cpu=True)
+    assert isinstance(records[0].stats["vcpu.0.cpu"], int)
+    assert records[0].stats["vcpu.0.affinity"].startswith("0,1")
+
+
+def test_what_needs_no_monitor_comes_from_classic_calls(driver):
+    (domain,) = driver.list_domains(inactive=False)
+    (record,) = driver.stats_without_monitor([domain.uuid], STATE, placement=False)
+    assert {"state.state", "cpu.time", "vcpu.0.time", "balloon.current"} <= record.stats.keys()
+
+
+def test_a_domain_that_does_not_exist_is_left_out(driver):
+    assert driver.stats(["no such uuid"], ALL) == []
+    assert driver.stats_without_monitor(["no such uuid"], STATE, placement=False) == []
+    assert driver.control(["no such uuid"]) == {}
+    with pytest.raises(DomainGoneError):
+        driver.xml("no such uuid")
+
+
+def test_the_xml_and_the_cpus_of_the_host_are_to_be_had(driver):
+    (domain,) = driver.list_domains(inactive=False)
+    assert "<name>test</name>" in driver.xml(domain.uuid)
+    assert driver.node_cpus() > 0
+
+
+@pytest.mark.parametrize(
+    ("uri", "remedy"),
+    [
+        ("qemu+unix:///system?socket=/no/such/socket", "systemctl start libvirtd"),
+        ("qemu+tcp://127.0.0.1:1/system", "does it listen"),
+        ("test:///no/such/file.xml", "no/such/file.xml"),
+        (":::", "parse URI"),
+    ],
+)
+def test_a_hypervisor_that_cannot_be_reached_is_one_line_with_a_remedy(driver, uri, remedy):
+    with pytest.raises(HypervisorError) as raised:
+        Connection(uri).connect()
+    assert str(raised.value).startswith(f"{uri}: ")
+    assert remedy in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+# --- whatever libvirt says
+
+
+def test_a_missing_libvirt_python_is_an_error_that_says_what_to_install(monkeypatch):
+    monkeypatch.setattr(connection, "libvirt", None)
+    with pytest.raises(LibvirtMissingError, match="apt install python3-libvirt"):
+        Connection("qemu:///system").list_domains(inactive=False)
+
+
+def test_no_permission_says_which_group_to_join(stub):
+    stub.open_error = stub.error("VIR_ERR_SYSTEM_ERROR", "socket:\n Permission denied")
+    with pytest.raises(HypervisorError, match="usermod -aG libvirt") as raised:
+        Connection("qemu:///system").connect()
+    assert "\n" not in str(raised.value)
+
+
+def test_domains_are_listed_with_their_names_and_whether_they_run(stub):
+    stub.domains.append(StubDomain("u3", "off", number=-1))
+    listed = Connection("qemu:///system").list_domains(inactive=True)
+    assert [(domain.uuid, domain.name, domain.active) for domain in listed] == [
+        ("u1", "web", True),
+        ("u2", "db", True),
+        ("u3", "off", False),
+    ]
+
+
+def test_one_bulk_call_asks_for_all_domains_the_groups_and_not_to_wait(stub):
+    records = Connection("qemu:///system").stats(["u1", "u2"], frozenset({"state", "block"}))
+    assert [(record.uuid, record.name) for record in records] == [("u1", "web"), ("u2", "db")]
+    nowait = stub.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT
+    assert stub.bulk_calls == [(("u1", "u2"), 1 << 0 | 1 << 5, nowait)]
+
+
+def test_a_server_that_refuses_nowait_is_asked_without_from_then_on(stub):
+    stub.bulk_errors = [stub.error("VIR_ERR_INVALID_ARG", "unsupported flags (0x20000000)")]
+    asker = Connection("qemu:///system")
+    assert len(asker.stats(["u1"], ALL)) == 1
+    asker.stats(["u1"], ALL)
+    assert [bool(flags) for _, _, flags in stub.bulk_calls] == [True, False, False]
+
+
+def test_another_invalid_argument_does_not_cost_us_nowait(stub):
+    stub.bulk_errors = [stub.error("VIR_ERR_INVALID_ARG", "domain must match connection")]
+    asker = Connection("qemu:///system")
+    with pytest.raises(CallError):
+        asker.stats(["u1"], ALL)
+    asker.stats(["u1"], ALL)
+    assert all(flags for _, _, flags in stub.bulk_calls)
+
+
+def test_a_driver_without_the_bulk_call_is_asked_domain_by_domain_from_then_on(stub):
+    stub.driver = "VBOX"
+    stub.bulk_errors = [stub.error("VIR_ERR_NO_SUPPORT")]
+    asker = Connection("vbox:///session")
+    for _ in range(2):
+        (record,) = asker.stats(["u1"], frozenset({"state", "cpu_total"}))
+        assert record.stats["cpu.time"] == 80
+    assert len(stub.bulk_calls) == 1
+
+
+def test_without_any_monitor_free_group_the_monitor_is_not_asked_all_the_same(stub):
+    Connection("qemu:///system").stats_without_monitor(["u1"], frozenset(), placement=False)
+    ((_, mask, _),) = stub.bulk_calls
+    assert mask == 1 << 0  # 0 would mean every group, and hang
+
+
+@pytest.mark.parametrize(
+    ("code", "text", "error"),
+    [
+        ("VIR_ERR_NO_DOMAIN", "no domain with matching uuid", DomainGoneError),
+        ("VIR_ERR_INTERNAL_ERROR", "something broke", CallError),
+        ("VIR_ERR_OPERATION_TIMEOUT", "cannot acquire state change lock", CallError),
+        ("VIR_ERR_RPC", "Unable to encode message payload", TooLargeError),
+        ("VIR_ERR_RPC", "message is too large", TooLargeError),
+        ("VIR_ERR_RPC", "garbage in the reply", CallError),
+    ],
+)
+def test_an_error_of_a_call_while_the_connection_lives_is_our_own(stub, code, text, error):
+    stub.bulk_errors = [stub.error(code, text)]
+    asker = Connection("qemu:///system")
+    with pytest.raises(CallError) as raised:
+        asker.stats(["u1"], ALL)
+    assert type(raised.value) is error
+    assert str(raised.value) == f"qemu:///system: {text}"
+    assert asker.opened == 1
+
+
+def test_a_lost_connection_is_opened_anew_by_the_next_call(stub):
+    stub.bulk_errors = [stub.error("VIR_ERR_RPC", "End of file while reading data")]
+    stub.lives_on = False
+    asker = Connection("qemu:///system")
+    with pytest.raises(HypervisorError, match="connection is lost: End of file"):
+        asker.stats(["u1"], ALL)
+    assert stub.opened[0].closed
+    assert len(asker.stats(["u1"], ALL)) == 1
+    assert asker.opened == 2
+
+
+def test_a_message_too_large_that_ends_the_connection_is_still_too_large(stub):
+    stub.bulk_errors = [stub.error("VIR_ERR_RPC", "packet 99 bytes too large, want 32")]
+    stub.lives_on = False
+    asker = Connection("qemu:///system")
+    with pytest.raises(TooLargeError):
+        asker.stats(["u1"], ALL)
+    assert len(asker.stats(["u1"], ALL)) == 1
+
+
+def test_a_domain_that_appears_is_found_by_one_more_list_and_no_list_is_made_in_vain(stub):
+    asker = Connection("qemu:///system")
+    asker.stats(["u1"], ALL)
+    stub.domains.append(StubDomain("u3", "new"))
+    assert len(asker.stats(["u1", "u3"], ALL)) == 2
+    asker.stats(["u1", "u2", "u3"], ALL)
+    assert stub.lists == 2
+
+
+def test_a_domain_that_ends_between_two_calls_is_left_out_of_what_needs_no_monitor(stub):
+    stub.domains[0].answers["info"] = stub.error("VIR_ERR_NO_DOMAIN")
+    records = Connection("qemu:///system").stats_without_monitor(["u1", "u2"], STATE, False)
+    assert [record.uuid for record in records] == ["u2"]
+
+
+def test_the_state_of_monitors_is_told_with_seconds(stub):
+    stub.domains[0].answers["controlInfo"] = [2, 0, 2500]
+    assert Connection("qemu:///system").control(["u1", "u2"]) == {
+        "u1": Control(CONTROL_OCCUPIED, 2.5),
+        "u2": Control(0, 0.0),
+    }
+
+
+@pytest.mark.parametrize("code", ["VIR_ERR_NO_DOMAIN", "VIR_ERR_OPERATION_INVALID"])
+def test_a_domain_that_was_stopped_does_not_hide_the_monitors_of_the_others(stub, code):
+    stub.domains[0].answers["controlInfo"] = stub.error(code)
+    stub.domains[1].answers["controlInfo"] = [2, 0, 9000]
+    assert Connection("qemu:///system").control(["u1", "u2"]) == {"u2": Control(2, 9.0)}
+
+
+def test_a_driver_without_controlinfo_says_so(stub):
+    stub.domains[0].answers["controlInfo"] = stub.error("VIR_ERR_NO_SUPPORT")
+    with pytest.raises(UnsupportedError):
+        Connection("lxc:///").control(["u1"])
+
+
+def test_the_drivers_that_have_monitors_are_known(stub):
+    asker = Connection("qemu:///system")
+    asker.connect()
+    assert asker.has_monitors
+    stub.driver = "Test"
+    asker = Connection("test:///default")
+    asker.connect()
+    assert not asker.has_monitors
+
+
+def test_closing_is_no_error_however_broken_the_connection_is(stub):
+    asker = Connection("qemu:///system")
+    asker.close()
+    asker.connect()
+
+    def broken():
+        raise stub.error("VIR_ERR_INTERNAL_ERROR")
+
+    stub.opened[0].close = broken
+    asker.close()
+    asker.connect()
+    assert asker.opened == 2

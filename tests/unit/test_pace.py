@@ -1,0 +1,50 @@
+"""How long a call may take before it is suspect."""
+
+from __future__ import annotations
+
+import pytest
+from domstats.pace import LEAST_S, Pace
+
+
+def settled(per_domain_s):
+    pace = Pace()
+    for _ in range(200):
+        pace.learn(16 * per_domain_s, 16)
+    return pace
+
+
+def test_the_first_calls_get_time_enough_for_a_busy_host():
+    assert Pace().soft_deadline(16, 10.0) > 2.0
+
+
+def test_on_a_quick_host_a_call_is_suspect_after_a_quarter_of_a_second():
+    assert settled(0.001).soft_deadline(16, 10.0) == LEAST_S
+
+
+def test_a_call_gets_several_times_what_calls_like_it_took():
+    assert settled(0.02).soft_deadline(16, 10.0) == pytest.approx(4 * 0.02 * 16 + 0.1)
+
+
+def test_no_call_gets_more_than_its_round_allows():
+    assert settled(0.5).soft_deadline(16, 2.25) == 2.25
+
+
+def test_a_host_that_gets_slow_is_believed_at_once_and_one_that_gets_quick_is_not():
+    pace = settled(0.01)
+    pace.learn(16 * 0.1, 16)
+    slow = pace.per_domain_s
+    assert slow > 0.05
+    pace.learn(16 * 0.01, 16)
+    assert pace.per_domain_s > 0.8 * slow
+
+
+def test_one_call_that_waited_for_an_hour_does_not_spoil_the_deadlines_of_the_day():
+    pace = settled(0.01)
+    pace.learn(3600.0, 1)
+    for _ in range(60):
+        pace.learn(16 * 0.01, 16)
+    assert pace.soft_deadline(16, 10.0) < 1.0
+
+
+def test_a_call_for_nobody_teaches_without_an_error():
+    Pace().learn(0.1, 0)

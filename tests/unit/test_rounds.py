@@ -1,0 +1,126 @@
+"""What is known of each domain in a round, and how answers are merged."""
+
+from __future__ import annotations
+
+import pytest
+from domstats.model import GROUPS, MONITOR_FREE_GROUPS
+from domstats.rounds import BLOCK, Entry, Query, RoundBook, device_names, shows_monitor
+
+ALL = frozenset(GROUPS)
+
+
+def entry(*groups):
+    return Entry("u1", "vm1", True, frozenset(groups) or ALL)
+
+
+def test_an_answer_for_all_groups_leaves_nothing_missing():
+    domain = entry()
+    domain.take({"cpu.time": 1}, ALL)
+    assert domain.missing == frozenset()
+
+
+def test_an_answer_without_disks_misses_the_disks_alone_until_they_come():
+    domain = entry()
+    domain.take({"cpu.time": 1}, ALL - {BLOCK})
+    assert domain.missing == {BLOCK}
+    domain.take({"block.count": 0}, frozenset({BLOCK}))
+    assert domain.missing == frozenset()
+    assert domain.stats == {"cpu.time": 1, "block.count": 0}
+
+
+def test_an_answer_without_the_monitor_gives_what_needs_none_and_no_more():
+    domain = entry()
+    domain.take_partial({"state.state": 1, "cpu.time": 5}, ALL)
+    assert domain.got == MONITOR_FREE_GROUPS
+    assert domain.stats == {"state.state": 1, "cpu.time": 5}
+
+
+@pytest.mark.parametrize("order", ["whole first", "partial first"])
+def test_a_whole_answer_goes_before_a_partial_one_whichever_comes_first(order):
+    domain = entry()
+    if order == "whole first":
+        domain.take({"cpu.time": 2}, ALL)
+    domain.take_partial({"cpu.time": 1, "vcpu.current": 4}, ALL)
+    if order == "partial first":
+        domain.take({"cpu.time": 2}, ALL)
+    assert domain.stats == {"cpu.time": 2, "vcpu.current": 4}
+
+
+def test_a_partial_answer_brings_no_group_that_nobody_asked_for():
+    domain = entry("cpu_total", "block")
+    domain.take_partial({"state.state": 1, "cpu.time": 5, "vcpu.current": 2}, frozenset())
+    assert domain.stats == {"cpu.time": 5}
+
+
+def test_the_state_that_libvirt_adds_unasked_is_left_out():
+    domain = entry("cpu_total")
+    domain.take({"state.state": 1, "state.reason": 1, "cpu.time": 5}, frozenset({"cpu_total"}))
+    assert domain.stats == {"cpu.time": 5}
+
+
+def test_an_answer_ends_a_failure():
+    domain = entry()
+    domain.failure = "internal error"
+    domain.take({}, ALL)
+    assert not domain.failure
+
+
+@pytest.mark.parametrize(
+    ("groups", "stats", "shown"),
+    [
+        (ALL, {"balloon.rss": 1}, True),
+        (ALL, {"iothread.count": 0}, True),
+        (ALL, {"balloon.current": 1, "cpu.time": 1, "block.count": 2}, False),
+        ({"balloon"}, {}, False),
+        ({"block"}, {"block.count": 1, "block.0.rd.reqs": 1}, True),
+        ({"block"}, {"block.count": 1, "block.0.path": "/a"}, False),
+        ({"block"}, {"block.count": 0}, True),
+        ({"cpu_total"}, {"cpu.time": 1}, True),
+        (MONITOR_FREE_GROUPS, {"state.state": 1}, True),
+    ],
+)
+def test_an_answer_shows_whether_the_monitor_was_asked(groups, stats, shown):
+    assert shows_monitor(stats, frozenset(groups)) is shown
+
+
+def test_devices_are_known_by_their_names_and_paths():
+    stats = {
+        "net.count": 1,
+        "net.0.name": "vnet0",
+        "block.count": 2,
+        "block.0.name": "vda",
+        "block.0.path": "/a",
+        "block.1.name": "sda",
+    }
+    assert device_names(stats) == {"net": ("vnet0",), "block": ("vda", "/a", "sda", None)}
+
+
+def test_an_answer_without_disks_says_nothing_about_disks():
+    assert device_names({"net.count": 0, "cpu.time": 1}) == {"net": ()}
+
+
+@pytest.mark.parametrize("count", [-1, "many", 2**64 - 1, None, 1.5])
+def test_a_count_that_makes_no_sense_does_no_harm(count):
+    assert len(device_names({"block.count": count}).get("block", ())) <= 2 * 4096
+
+
+def test_those_who_are_asked_alone_come_in_the_order_of_hope_then_of_asking():
+    book = RoundBook(Query(1, 9.0, ALL), 0.0, 0)
+    book.queue_single("doubtful", ALL, (True, -9.0))
+    book.queue_single("first", ALL, (False, -5.0))
+    book.queue_single("second", ALL, (False, -5.0))
+    book.queue_single("best", ALL, (False, -8.0))
+    order = []
+    while book.has_singles:
+        order.append(book.pop_single()[0])
+    assert order == ["best", "first", "second", "doubtful"]
+
+
+def test_whoever_waits_and_has_nothing_yet_is_spared():
+    book = RoundBook(Query(1, 9.0, ALL), 0.0, 0)
+    for uuid in ("u1", "u2"):
+        book.entries[uuid] = Entry(uuid, uuid, True, ALL)
+        book.queue(uuid, ALL)
+    book.entries["u1"].take_partial({}, ALL)
+    book.spare()
+    assert list(book.free) == ["u2"]
