@@ -137,7 +137,7 @@ def telegraf(
 
 # --- collectd
 
-_COLLECTD = """\
+COLLECTD = """\
 Hostname "bench"
 FQDNLookup false
 BaseDir "{folder}"
@@ -204,7 +204,7 @@ def collectd(
     folder.mkdir(parents=True)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sink:
         sink.bind(("127.0.0.1", 0))
-        text = _COLLECTD.format(
+        text = COLLECTD.format(
             folder=folder, port=sink.getsockname()[1], plugins=plugin(bench, extra)
         )
         (folder / "collectd.conf").write_text(text)
@@ -224,9 +224,21 @@ def collectd(
 
 # --- commands
 
+
 def virsh(bench: Bench) -> Sequence[str]:
     """virsh, asked for the groups that Telegraf's plugins ask for."""
-    groups = "state cpu-total balloon vcpu interface block perf iothread memory dirtyrate".split()
+    groups = [
+        "state",
+        "cpu-total",
+        "balloon",
+        "vcpu",
+        "interface",
+        "block",
+        "perf",
+        "iothread",
+        "memory",
+        "dirtyrate",
+    ]
     options = [f"--{group}" for group in groups]
     return ["virsh", "--readonly", "-c", bench.uri, "domstats", *options]
 

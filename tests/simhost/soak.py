@@ -21,6 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from domstats.model import DomainSample, Sample, Status
 from domstats.sampler import Sampler
 from domstats.settings import Settings
+
 from tests.simhost import SimHost, keys
 
 #: Domains whose every counter is compared with the truth, in each round.

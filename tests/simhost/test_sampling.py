@@ -9,12 +9,12 @@ import os
 import threading
 
 import pytest
-
 from domstats.line_protocol import LineProtocol
 from domstats.model import DomainSample, Sample, Status
 from domstats.sampler import Sampler
 from domstats.settings import Settings
 from domstats.value_lists import CollectdOptions, ValueLists
+
 from tests.simhost import SimHost, faults
 
 from .conftest import wait_until

@@ -72,8 +72,16 @@ class Watched:
         goal = self.count() + count
         wait_for(f"{count} more rounds", lambda: self.count() >= goal, seconds)
 
+    def wait_for_round_after(self, moment: float, seconds: float = 60.0) -> None:
+        """Wait until a round that began after this moment has been delivered."""
+        wait_for("round", lambda: self.latest() > moment, seconds)
+
     def count(self) -> int:
         """Rounds delivered so far."""
+        raise NotImplementedError
+
+    def latest(self) -> float:
+        """The timestamp of the last round delivered, 0 if there is none."""
         raise NotImplementedError
 
     def rounds(self) -> list[Seen]:
@@ -112,6 +120,12 @@ class WatchedTelegraf(Watched):
     def count(self) -> int:
         path = self.agent.folder / "lines"
         return path.read_bytes().count(b"domstats_round,") if path.exists() else 0
+
+    def latest(self) -> float:
+        path = self.agent.folder / "lines"
+        _, found, rest = path.read_bytes().rpartition(b"domstats_round,")
+        line, ended, _ = rest.partition(b"\n")
+        return int(line.rpartition(b" ")[2]) / 1e9 if found and ended else 0.0
 
     def rounds(self) -> list[Seen]:
         found: dict[int, Seen] = {}
@@ -217,8 +231,15 @@ collectd.register_notification(write_down)
 
 class WatchedCollectd(Watched):
     def count(self) -> int:
+        return sum(text.count("\n") - 1 for text in self._round_files())
+
+    def latest(self) -> float:
+        lines = [line for text in self._round_files() for line in text.split("\n")[1:-1]]
+        return float(lines[-1].split(",")[0]) if lines else 0.0
+
+    def _round_files(self) -> list[str]:
         files = self.agent.folder.glob("csv/*/domstats/duration-round-*")
-        return sum(path.read_bytes().count(b"\n") - 1 for path in files)
+        return [path.read_text() for path in sorted(files)]
 
     def rounds(self) -> list[Seen]:
         found: dict[int, Seen] = {}

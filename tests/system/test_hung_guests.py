@@ -125,11 +125,11 @@ def one_hung(request: Any, twenty: Any, tmp_path_factory: Any, missing: Any) -> 
         with hung([first], story, since_start=True):
             folder = tmp_path_factory.mktemp("one-hung")
             watched = stack.enter_context(watching(request.param, folder, twenty.uri, missing))
-            watched.wait_for_rounds(6)
-        watched.wait_for_rounds(12)
+            watched.wait_for_rounds(5)
+        watched.wait_for_rounds(9)
         with hung([second], story):
-            watched.wait_for_rounds(12)
-        watched.wait_for_rounds(6)
+            watched.wait_for_rounds(9)
+        watched.wait_for_rounds(5)
         story.read(watched)
     before = within(story.rounds, story.hangs[0].until, story.hangs[1].since)[3:]
     print(
@@ -197,7 +197,7 @@ def many_hung(request: Any, twenty_four: Any, tmp_path_factory: Any, missing: An
     story = Story(request.param, names(twenty_four))
     folder = tmp_path_factory.mktemp("many-hung")
     with watching(request.param, folder, twenty_four.uri, missing) as watched:
-        watched.wait_for_rounds(4)
+        watched.wait_for_rounds(3)
         with hung(twenty_four.guests[:10], story):
             watched.wait_for_rounds(3)
             for command in (["domstats", twenty_four.guests[-1].name], ["list"]):
@@ -209,8 +209,8 @@ def many_hung(request: Any, twenty_four: Any, tmp_path_factory: Any, missing: An
                     timeout=60,
                 )
                 story.foreign[command[0]] = time.monotonic() - began
-            watched.wait_for_rounds(5)
-        watched.wait_for_rounds(5)
+            watched.wait_for_rounds(4)
+        watched.wait_for_rounds(4)
         story.read(watched)
     print(
         f"{story.agent}, 10 of 24 hung: rounds before"
@@ -285,11 +285,11 @@ def unwatched(request: Any, twenty_four: Any, tmp_path_factory: Any, missing: An
     story = Story(request.param, names(twenty_four))
     folder = tmp_path_factory.mktemp("unwatched")
     with watching(request.param, folder, twenty_four.uri, missing, **WATCHES_OFF) as watched:
-        watched.wait_for_rounds(5)
+        watched.wait_for_rounds(4)
         with hung(twenty_four.guests[:10], story), Workers(twenty_four) as workers:
-            watched.wait_for_rounds(12)
+            watched.wait_for_rounds(9)
         story.workers = workers.busy
-        watched.wait_for_rounds(6)
+        watched.wait_for_rounds(5)
         story.read(watched)
         with hung(twenty_four.guests[10:12], story):
             wait_for("stuck call", lambda: watched.rounds()[-1].report["stuck_calls"])

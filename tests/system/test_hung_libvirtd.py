@@ -14,8 +14,12 @@ from tests.system.bed.shape import Shape
 from tests.system.delivered import BOTH, FULL, Seen, going_back, lacking, watching, within
 from tests.system.waiting import wait_for
 
+#: The story is told before the first test, and takes two minutes.
+pytestmark = pytest.mark.timeout(400)
+
 LONG_FREEZE_S = 40.0
 FREEZE_S = 1.3
+INTERVAL_S = 1.0
 EVENTS = 20
 
 
@@ -99,7 +103,7 @@ def story(new_bed: Any, tmp_path_factory: Any, missing: Any) -> Story:
             EVENT[kind](bed.libvirtd)
             story.outages.append(Outage(kind, since, time.time()))
             for name, watched in agents.items():
-                watched.wait_for_rounds(4)
+                watched.wait_for_round_after(story.outages[-1].until + INTERVAL_S)
                 story.pids[name].add(watched.sampling_pid())
                 story.costs[name].append(_cost(watched.sampling_pid()))
         for name, watched in agents.items():
@@ -127,7 +131,6 @@ def _rounds_until_back(rounds: list[Seen], guests: list[str]) -> int:
 
 
 @pytest.mark.parametrize("agent", BOTH)
-@pytest.mark.timeout(400)
 def test_samples_are_back_within_two_intervals_of_libvirtds_return(
     story: Story, agent: str
 ) -> None:

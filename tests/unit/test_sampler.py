@@ -1,0 +1,556 @@
+"""The threads that carry the engine's actions out, on a connection that blocks as a test says."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+
+import pytest
+from domstats import sampler as module
+from domstats.connection import Control, Listed, Record
+from domstats.engine import Engine
+from domstats.errors import CallError, DomstatsError, HypervisorError, UnsupportedError
+from domstats.model import Status
+from domstats.sampler import Sampler, is_local
+from domstats.settings import Settings
+
+LONG_S = 10.0
+
+
+class Hypervisor:
+    """What all connections of a test talk to."""
+
+    def __init__(self):
+        self.domains = [f"u{number}" for number in range(8)]
+        self.has_monitors = True
+        self.hung: dict[str, threading.Event] = {}
+        self.busy_since: dict[str, float] = {}
+        self.entered = threading.Semaphore(0)
+        self.list_gate = threading.Event()
+        self.list_gate.set()
+        self.list_errors: list[Exception] = []
+        self.errors: dict[str, Exception] = {}
+        self.control_error: Exception | None = None
+        self.connections: list[Connection] = []
+        self.threads: dict[int, set[str]] = {}
+        self.calls: Counter[str] = Counter()
+
+    def hang(self, *uuids):
+        for uuid in uuids:
+            self.hung[uuid] = threading.Event()
+
+    def heal(self):
+        hung, self.hung = self.hung, {}
+        for event in hung.values():
+            event.set()
+        self.list_gate.set()
+
+    def wait_until_stuck(self, calls=1):
+        for _ in range(calls):
+            assert self.entered.acquire(timeout=LONG_S)
+
+
+class Connection:
+    """domstats.connection.Connection without libvirt."""
+
+    hypervisor: Hypervisor
+
+    def __init__(self, uri):
+        self.opened = 1
+        self.closed = threading.Event()
+        self.hypervisor.connections.append(self)
+        self.hypervisor.threads[id(self)] = set()
+
+    @property
+    def has_monitors(self):
+        return self.hypervisor.has_monitors
+
+    def _called(self, name):
+        self.hypervisor.calls[name] += 1
+        self.hypervisor.threads[id(self)].add(threading.current_thread().name)
+
+    def close(self):
+        self.closed.set()
+
+    def node_cpus(self):
+        return 4
+
+    def list_domains(self, inactive):
+        self._called("list")
+        self.hypervisor.list_gate.wait(LONG_S)
+        if self.hypervisor.list_errors:
+            raise self.hypervisor.list_errors.pop(0)
+        return [Listed(uuid, f"name of {uuid}", 1) for uuid in self.hypervisor.domains]
+
+    def stats(self, uuids, groups):
+        self._called("stats")
+        records = []
+        for uuid in uuids:
+            error = self.hypervisor.errors.get(uuid)
+            if error is not None:
+                raise error
+            event = self.hypervisor.hung.get(uuid)
+            if event is not None:
+                self.hypervisor.busy_since.setdefault(uuid, time.monotonic())
+                self.hypervisor.entered.release()
+                event.wait(LONG_S)
+                self.hypervisor.busy_since.pop(uuid, None)
+            stats = {"state.state": 1, "cpu.time": 1, "balloon.rss": 1, "block.count": 0}
+            records.append(Record(uuid, f"name of {uuid}", stats))
+        return records
+
+    def stats_without_monitor(self, uuids, groups, placement):
+        self._called("free")
+        return [Record(uuid, f"name of {uuid}", {"state.state": 1}) for uuid in uuids]
+
+    def add_placement(self, records, with_cpu):
+        for record in records:
+            record.stats["vcpu.0.affinity"] = "0,1"
+
+    def control(self, uuids):
+        self._called("control")
+        if self.hypervisor.control_error is not None:
+            raise self.hypervisor.control_error
+        now = time.monotonic()
+        busy = dict(self.hypervisor.busy_since)
+        return {
+            uuid: Control(2, now - busy[uuid]) if uuid in busy else Control(0, 0.0)
+            for uuid in uuids
+        }
+
+    def xml(self, uuid):
+        self._called("xml")
+        return "<domain/>"
+
+
+@pytest.fixture
+def hypervisor(monkeypatch):
+    made = Hypervisor()
+    monkeypatch.setattr(module, "Connection", type("Fake", (Connection,), {"hypervisor": made}))
+    yield made
+    made.heal()
+
+
+@pytest.fixture
+def new_sampler(hypervisor):
+    """Makes samplers that are closed in the end; ``log`` has what they told."""
+    made = []
+
+    def new(**settings):
+        log = []
+        chosen = {"deadline": 5.0, "soft_deadline": 0.03, **settings}
+        sampler = Sampler(
+            Settings(uri="test:///fake", **chosen), lambda level, text: log.append((level, text))
+        )
+        sampler.log = log
+        made.append(sampler)
+        return sampler
+
+    yield new
+    hypervisor.heal()
+    for sampler in made:
+        sampler.close()
+
+
+def threads():
+    return {thread for thread in threading.enumerate() if thread.name.startswith("domstats-")}
+
+
+def statuses(sample):
+    return Counter(domain.status for domain in sample.domains)
+
+
+# --- threads
+
+
+def test_no_thread_exists_before_the_first_query(new_sampler):
+    before = threads()
+    sampler = new_sampler()
+    assert threads() == before
+    sampler.sample()
+    assert threads() > before
+
+
+def test_a_round_gives_every_domain_and_a_host_with_nothing_wrong_few_threads(new_sampler):
+    before = threads()
+    sample = new_sampler().sample()
+    assert statuses(sample) == {Status.FRESH: 8}
+    assert sample.node_cpus == 4
+    assert len(threads() - before) <= 4 + 3  # lanes, engine, control, XML
+
+
+def test_all_threads_are_daemons_so_that_no_process_waits_for_a_stuck_call(
+    new_sampler, hypervisor
+):
+    hypervisor.hang("u1")
+    new_sampler().sample()
+    assert all(thread.daemon for thread in threads())
+
+
+def test_threads_are_bounded_whatever_hangs_and_used_again_after_stuck_calls_return(
+    new_sampler, hypervisor
+):
+    before = threads()
+    sampler = new_sampler(chunk_size=1)
+    most = 6 + 4  # budget, engine, control, without monitor, XML
+    for _ in range(3):
+        hypervisor.hang(*hypervisor.domains)
+        for _ in range(2):
+            sampler.sample(deadline=0.5)
+            assert len(threads() - before) <= most
+        hypervisor.heal()
+        while sampler.sample().round.stuck_calls:
+            pass
+    first = threads()
+    for _ in range(3):
+        sampler.sample()
+    assert threads() == first
+
+
+def test_each_thread_has_a_connection_of_its_own(new_sampler, hypervisor):
+    sampler = new_sampler()
+    hypervisor.hang("u1", "u5")
+    for _ in range(3):
+        sampler.sample()
+    assert all(len(names) <= 1 for names in hypervisor.threads.values())
+
+
+# --- samples
+
+
+def test_one_hung_domain_costs_nobody_else_a_sample(new_sampler, hypervisor):
+    sampler = new_sampler()
+    hypervisor.hang("u3")
+    for _ in range(3):
+        sample = sampler.sample()
+        assert statuses(sample) == {Status.FRESH: 7, Status.UNRESPONSIVE: 1}
+    assert sample.domains[3].stats == {"state.state": 1}
+    assert [text for _, text in sampler.log] == [
+        "test:///fake: domain name of u3 does not answer: its monitor does not answer"
+    ]
+
+
+def test_the_answer_of_a_call_that_was_stuck_is_dropped_and_counted(new_sampler, hypervisor):
+    sampler = new_sampler()
+    hypervisor.hang("u3")
+    sampler.sample()
+    hypervisor.heal()
+    sample = sampler.sample()
+    while sample.round.stuck_calls:
+        sample = sampler.sample()
+    assert sample.round.late_results == 1
+    assert statuses(sampler.sample()) == {Status.FRESH: 8}
+
+
+def test_a_sample_carries_the_time_of_before_its_first_call(new_sampler, hypervisor):
+    before = time.time_ns()
+    hypervisor.list_gate.clear()
+    sampler = new_sampler()
+    threading.Timer(0.05, hypervisor.list_gate.set).start()
+    sample = sampler.sample()
+    assert before <= sample.time_ns < time.time_ns() - 40_000_000
+
+
+def test_some_domains_can_be_sampled_by_name(new_sampler):
+    sample = new_sampler().sample(domains=["name of u2"])
+    assert [domain.uuid for domain in sample.domains] == ["u2"]
+
+
+def test_where_vcpus_may_run_is_added_if_it_is_wanted(new_sampler):
+    sample = new_sampler(vcpu_mapping=True).sample()
+    assert sample.domains[0].stats["vcpu.0.affinity"] == "0,1"
+
+
+def test_many_callers_at_once_each_get_their_sample(new_sampler):
+    sampler = new_sampler()
+    samples = []
+    callers = [
+        threading.Thread(target=lambda: samples.append(sampler.sample())) for _ in range(10)
+    ]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join(LONG_S)
+    assert [statuses(sample)[Status.FRESH] for sample in samples] == [8] * 10
+
+
+def test_a_callback_gets_its_sample_once(new_sampler):
+    done, samples = threading.Event(), []
+
+    def callback(sample):
+        samples.append(sample)
+        done.set()
+
+    sampler = new_sampler()
+    sampler.submit(callback)
+    assert done.wait(LONG_S)
+    sampler.sample()
+    assert len(samples) == 1
+
+
+# --- nothing is raised, and nothing outlives its deadline
+
+
+def test_a_list_that_never_comes_ends_the_sample_at_its_deadline(new_sampler, hypervisor):
+    hypervisor.list_gate.clear()
+    began = time.monotonic()
+    sample = new_sampler().sample(deadline=0.1)
+    assert 0.1 <= time.monotonic() - began < 0.5
+    assert not sample.round.connected
+    assert "did not answer within 0.1 s" in sample.round.error
+
+
+def test_the_deadline_is_nine_tenths_of_the_interval_unless_it_is_set(new_sampler, hypervisor):
+    hypervisor.list_gate.clear()
+    sample = new_sampler(deadline=None, interval=0.1).sample()
+    assert sample.round.duration_s == pytest.approx(0.09, abs=0.05)
+
+
+def test_a_sample_comes_in_time_even_if_somebodys_callback_never_ends(
+    new_sampler, monkeypatch
+):
+    monkeypatch.setattr(module, "_MARGIN_S", 0.05)
+    gate, entered = threading.Event(), threading.Event()
+
+    def callback(sample):
+        entered.set()
+        gate.wait(LONG_S)
+
+    sampler = new_sampler()
+    sampler.submit(callback)
+    assert entered.wait(LONG_S)
+    sample = sampler.sample(deadline=0.05)
+    gate.set()
+    assert not sample.round.connected
+    assert "gave no answer within 0.05 s" in sample.round.error
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (HypervisorError("test:///fake: no daemon"), "test:///fake: no daemon"),
+        (ValueError("what?"), "test:///fake: unexpected: ValueError('what?')"),
+    ],
+)
+def test_a_hypervisor_that_cannot_be_asked_is_a_sample_that_says_why(
+    new_sampler, hypervisor, error, told
+):
+    hypervisor.list_errors = [error] * 4
+    sampler = new_sampler()
+    samples = [sampler.sample(), sampler.sample()]
+    assert [sample.round.error for sample in samples] == [told, told]
+    assert sampler.log == [("error", told)]
+    hypervisor.list_errors = []
+    assert statuses(sampler.sample()) == {Status.FRESH: 8}
+    assert sampler.log[1:] == [("info", "test:///fake: the hypervisor answers again")]
+
+
+def test_a_connection_that_was_lost_between_two_rounds_costs_no_round(new_sampler, hypervisor):
+    sampler = new_sampler()
+    sampler.sample()
+    hypervisor.list_errors = [HypervisorError("the connection is lost")]
+    assert statuses(sampler.sample()) == {Status.FRESH: 8}
+    assert sampler.log == []
+
+
+@pytest.mark.parametrize("error", [CallError("broken"), ValueError("broken")])
+def test_whatever_a_call_raises_for_one_domain_the_others_are_fresh(
+    new_sampler, hypervisor, error
+):
+    hypervisor.errors["u2"] = error
+    sample = new_sampler().sample()
+    assert statuses(sample) == {Status.FRESH: 7, Status.PARTIAL: 1}
+    assert "broken" in sample.domains[2].reason
+
+
+@pytest.mark.parametrize("error", [UnsupportedError("no"), CallError("no"), ValueError("no")])
+def test_without_controlinfo_a_hung_domain_still_costs_nobody_else_a_sample(
+    new_sampler, hypervisor, error
+):
+    hypervisor.control_error = error
+    hypervisor.hang("u3")
+    sampler = new_sampler(chunk_size=1, deadline=0.4)
+    sampler.sample()
+    assert statuses(sampler.sample())[Status.FRESH] == 7
+
+
+def test_a_callback_that_raises_harms_nobody_and_is_told(new_sampler):
+    sampler = new_sampler()
+
+    def callback(sample):
+        raise ZeroDivisionError("oh")
+
+    sampler.submit(callback)
+    assert statuses(sampler.sample()) == {Status.FRESH: 8}
+    assert sampler.log == [("error", "a callback failed: ZeroDivisionError('oh')")]
+
+
+def test_a_log_that_raises_harms_nobody(hypervisor):
+    def log(level, text):
+        raise OSError("disk full")
+
+    hypervisor.list_errors = [HypervisorError("away")] * 2
+    with Sampler(Settings(uri="test:///fake", deadline=5.0), log) as sampler:
+        assert not sampler.sample().round.connected
+        assert statuses(sampler.sample()) == {Status.FRESH: 8}
+
+
+def test_a_machine_without_room_for_threads_gives_samples_that_say_so(new_sampler, monkeypatch):
+    start = threading.Thread.start
+
+    def refuse(thread):
+        if thread.name.startswith("domstats-lane"):
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    sampler = new_sampler()
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        sample = sampler.sample()
+    assert statuses(sample) == {Status.PARTIAL: 8}
+    assert "can't start new thread" in sample.domains[0].reason
+    assert statuses(sampler.sample()) == {Status.FRESH: 8}
+
+
+# --- a fault of the engine itself
+
+
+class Faulty:
+    """Makes one of the engine's events fail as often as a test says."""
+
+    def __init__(self, monkeypatch, event):
+        self.times = 0
+        method = getattr(Engine, event)
+
+        def failing(engine, *arguments, **options):
+            if self.times:
+                self.times -= 1
+                raise KeyError("a bug of ours")
+            return method(engine, *arguments, **options)
+
+        monkeypatch.setattr(Engine, event, failing)
+
+
+@pytest.mark.parametrize("event", ["query", "listed", "answered", "_finish", "due"])
+def test_a_fault_of_the_engine_is_a_sample_that_says_so_one_line_and_a_fresh_engine(
+    new_sampler, monkeypatch, event
+):
+    faulty = Faulty(monkeypatch, event)
+    sampler = new_sampler()
+    assert statuses(sampler.sample()) == {Status.FRESH: 8}
+    for _ in range(3):
+        faulty.times = 1
+        sample = sampler.sample()
+        if event != "due":  # it may fail after the answer
+            assert "a fault in domstats" in sample.round.error
+            assert not sample.round.connected
+        faulty.times = 0
+        assert statuses(sampler.sample(deadline=2.0)) == {Status.FRESH: 8}
+    assert len(sampler.log) == 1
+    assert "please report it: KeyError('a bug of ours')" in sampler.log[0][1]
+
+
+def test_a_fault_does_not_let_stuck_calls_exceed_the_budget(
+    new_sampler, hypervisor, monkeypatch
+):
+    faulty = Faulty(monkeypatch, "listed")
+    sampler = new_sampler(chunk_size=1)
+    hypervisor.hang(*hypervisor.domains)
+    sampler.sample(deadline=0.3)
+    stuck = len(hypervisor.busy_since)
+    for _ in range(5):
+        faulty.times = 1
+        sampler.sample(deadline=0.3)
+        sample = sampler.sample(deadline=0.3)
+        assert len(hypervisor.busy_since) <= 6
+        assert sample.round.stuck_calls >= stuck
+    hypervisor.heal()
+    while sampler.sample().round.stuck_calls:
+        pass
+    assert statuses(sampler.sample()) == {Status.FRESH: 8}
+
+
+# --- closing
+
+
+def test_closing_with_stuck_calls_is_prompt(new_sampler, hypervisor):
+    sampler = new_sampler()
+    hypervisor.hang("u1", "u2")
+    sampler.sample(deadline=0.5)
+    began = time.monotonic()
+    sampler.close()
+    assert time.monotonic() - began < 0.3
+
+
+def test_closing_ends_the_idle_threads_and_the_stuck_ones_when_their_calls_return(
+    new_sampler, hypervisor
+):
+    before = threads()
+    sampler = new_sampler()
+    hypervisor.hang("u1")
+    sampler.sample()
+    sampler.close()
+    hypervisor.heal()
+    for thread in threads() - before:
+        thread.join(LONG_S)
+    assert threads() <= before
+    assert all(made.closed.wait(LONG_S) for made in hypervisor.connections)
+
+
+def test_who_waits_for_a_sample_is_told_at_once_when_the_sampler_is_closed(
+    new_sampler, hypervisor
+):
+    hypervisor.list_gate.clear()
+    sampler = new_sampler()
+    done, samples = threading.Event(), []
+
+    def callback(sample):
+        samples.append(sample)
+        done.set()
+
+    sampler.submit(callback)
+    sampler.close()
+    assert done.wait(LONG_S)
+    assert samples[0].round.error == "test:///fake: the sampler was closed"
+    assert not samples[0].round.connected
+
+
+def test_a_closed_sampler_takes_no_queries_and_can_be_closed_again(new_sampler):
+    sampler = new_sampler()
+    sampler.close()
+    sampler.close()
+    with pytest.raises(DomstatsError, match="closed"):
+        sampler.sample()
+
+
+def test_nobody_is_asked_anything_after_the_close(new_sampler, hypervisor):
+    sampler = new_sampler()
+    hypervisor.hang("u1")
+    sampler.sample(deadline=0.5)
+    before = threads()
+    sampler.close()
+    calls = dict(hypervisor.calls)
+    hypervisor.heal()
+    for thread in before:
+        if thread.name.startswith("domstats-lane"):
+            thread.join(LONG_S)
+    assert hypervisor.calls == calls
+
+
+# --- which hypervisor is here
+
+
+@pytest.mark.parametrize(
+    ("uri", "local"),
+    [
+        ("qemu:///system", True),
+        ("qemu+unix:///system?socket=/run/x", True),
+        ("qemu+ssh://root@host/system", False),
+        ("qemu+tcp://127.0.0.1/system", False),
+        ("qemu://host/system", False),
+        ("test:///default", False),
+    ],
+)
+def test_a_hypervisor_of_this_host_is_known_by_its_uri(uri, local):
+    assert is_local(uri) is local
