@@ -1,23 +1,25 @@
 """What a hung guest and hung storage cost, beside collectd's virt and Telegraf's inputs.libvirt.
 
-    .venv/bin/python -m bench.resilience [--interval 2] [--seconds 28]
+    .venv/bin/python -m bench resilience [--interval 2] [--seconds 28]
 
-Each of the four agents samples the same twelve real guests, six of them on storage of its own.
+Each agent samples the same twelve real guests, six of them on storage of its own.
 Then that storage hangs, or one guest beside it does, and is healed again. Printed is what was
 lost meanwhile, and how many guests the agent's questions froze: QEMU's main loop then waits for
 the storage itself. docs/resilience.md has the result.
 """
 
 import argparse
+import contextlib
+import os
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Callable, NamedTuple
 
+from bench import proc, report
 from tests.system.agents import Collectd, Telegraf
 from tests.system.bed import Bed, Guest, Shape
 from tests.system.delivered import collectd_plugin, telegraf_execd
@@ -26,6 +28,8 @@ from tests.system.waiting import wait_for
 GUESTS = 6  # on the storage, and as many beside it
 BEFORE, AFTER = 5, 4  # intervals
 LOOK_S = 0.25
+DESCRIPTION = "What a hung guest and hung storage cost, beside collectd's virt and Telegraf's."
+PREFIX = "domstats-resilience-"
 
 #: When a guest had a sample, by "cpu" or "disk" and its name.
 Times = dict[tuple[str, str], list[float]]
@@ -42,17 +46,21 @@ class Outcome(NamedTuple):
     frozen: int
 
 
-# --- the four agents ----------------------------------------------------------------------------
+# --- the agents ---------------------------------------------------------------------------------
 
 
-def _collectd_virt(folder: Path, uri: str) -> str:
+def _collectd_virt(folder: Path, uri: str, more: str = "") -> str:
     return f"""\
 LoadPlugin virt
 <Plugin virt>
   Connection "{uri}"
-  ExtraStats "cpu_util disk domain_state memory pcpu vcpu"
+  ExtraStats "cpu_util disk domain_state memory pcpu vcpu {more}"
 </Plugin>
 """
+
+
+def _collectd_virt_with_sizes(folder: Path, uri: str) -> str:
+    return _collectd_virt(folder, uri, "disk_allocation disk_capacity disk_physical")
 
 
 def _inputs_libvirt(folder: Path, uri: str) -> str:
@@ -64,6 +72,7 @@ def _inputs_libvirt(folder: Path, uri: str) -> str:
 
 AGENTS: dict[str, tuple[Callable[..., Any], Callable[[Path, str], str]]] = {
     "collectd, virt": (Collectd, _collectd_virt),
+    "collectd, virt, disks' sizes": (Collectd, _collectd_virt_with_sizes),
     "Telegraf, inputs.libvirt": (Telegraf, _inputs_libvirt),
     "collectd, domstats": (Collectd, collectd_plugin),
     "Telegraf, domstats": (Telegraf, telegraf_execd),
@@ -91,7 +100,7 @@ def _times(agent: Any) -> Times:
 # --- the two scenarios --------------------------------------------------------------------------
 
 
-@contextmanager
+@contextlib.contextmanager
 def _storage_hangs(storage: Any, guests: list[Guest]) -> Iterator[None]:
     storage.freeze()
     try:
@@ -100,7 +109,7 @@ def _storage_hangs(storage: Any, guests: list[Guest]) -> Iterator[None]:
         storage.heal()
 
 
-@contextmanager
+@contextlib.contextmanager
 def _guest_hangs(storage: Any, guests: list[Guest]) -> Iterator[None]:
     guests[0].hang()
     try:
@@ -171,8 +180,9 @@ def _live_through(
     hangs, of_affected = SCENARIOS[scenario]
     affected = of_affected(bed.guests)
     others = [guest for guest in bed.guests if guest not in affected]
-    folder = Path(tempfile.mkdtemp(prefix="domstats-resilience-"))
-    with program(folder, plugins(folder, bed.uri), interval) as agent:
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix=PREFIX)))
+        agent = stack.enter_context(program(folder, plugins(folder, bed.uri), interval))
         wait_for("first samples", lambda: len(_times(agent)) == 2 * len(bed.guests), 60)
         time.sleep(BEFORE * interval)
         with hangs(storage, bed.guests), _Frozen(bed.guests) as frozen:
@@ -193,22 +203,31 @@ def _live_through(
     )
 
 
-def _print(outcomes: list[Outcome]) -> None:
-    print(
-        "| what hangs | agent | samples lost by the others | their disks' | lost by those it is"
-        " about | guests frozen by asking |"
+def _table(outcomes: list[Outcome]) -> str:
+    titles = (
+        "what hangs, agent",
+        "lost by the others",
+        "their disks",
+        "lost by those on it",
+        "frozen by asking",
     )
-    print("| --- | --- | --- | --- | --- | --- |")
+    rows = []
     for each in outcomes:
         lost = [f"{lost} of {all_}" for lost, all_ in each[2:5]]
-        print(f"| {each.scenario} | {each.agent} | {' | '.join(lost)} | {each.frozen} |")
+        rows.append([f"{each.scenario}: {each.agent}", *lost, each.frozen])
+    return report.table(titles, rows)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+def _machine() -> str:
+    machine = proc.machine()
+    return f"{machine['cpus']} CPUs ({machine['cpu']}), load {os.getloadavg()[0]:.1f}"
+
+
+def main(arguments: Sequence[str]) -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench resilience", description=DESCRIPTION)
     parser.add_argument("--interval", type=float, default=2.0, help="seconds between samples")
     parser.add_argument("--seconds", type=float, default=28.0, help="for how long it hangs")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     outcomes = []
     with Bed() as bed:
         storage = bed.storage("share")
@@ -223,9 +242,6 @@ def main() -> None:
                     _live_through(name, scenario, bed, storage, options.interval, options.seconds)
                 )
         kind = "KVM" if bed.accelerated else "TCG"
-    print(f"hung for {options.seconds:g} s, sampled every {options.interval:g} s, {kind}\n")
-    _print(outcomes)
-
-
-if __name__ == "__main__":
-    main()
+    print(f"hung for {options.seconds:g} s, sampled every {options.interval:g} s")
+    print(f"{time.strftime('%Y-%m-%d')}: guests with {kind}, {_machine()}\n")
+    print(_table(outcomes))

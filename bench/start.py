@@ -1,4 +1,4 @@
-"""How soon ``domstats telegraf`` has its first line out, and what it holds: ``python -m bench start``.
+"""How soon `domstats telegraf` has its first line out, and what it holds: `python -m bench start`.
 
 The first line is of libvirt's test driver, which answers at once: what is measured is the start of
 Python, the imports and the first round. Memory is measured with a simulated host.

@@ -201,16 +201,11 @@ class Engine:
         What is under way comes with it, so that stuck calls keep to the budget, and the counts,
         and what the user was told last; nothing else, as it may be wrong.
         """
-        pending = failed._actions
-        unbegun = {action.id for action in pending if isinstance(action, Call)}
+        unbegun = {action.id for action in failed._actions if isinstance(action, Call)}
         for call in failed._calls.values():
             if call.id not in unbegun:
                 call.over, call.culprit, call.suspect = True, None, None
                 self._calls[call.id] = call
-        if failed._listing and not any(isinstance(action, ListDomains) for action in pending):
-            self._listing.append(failed._listing[0])
-        if failed._judging is not None and not any(isinstance(a, AskControl) for a in pending):
-            self._judging = ()
         self._call_ids = failed._call_ids
         self._errors = failed._errors + 1
         self._late_results, self._reconnects = failed._late_results, failed._reconnects
@@ -963,11 +958,13 @@ class Engine:
     def _why_not_listed(self, round_: RoundBook) -> str:
         return (
             f"{self._settings.uri}: the hypervisor did not answer within "
-            f"{round_.query.deadline_s:g} s: is libvirtd hung, or the host overloaded?"
+            f"{round(round_.query.deadline_s, 2):g} s: is libvirtd hung, or the host overloaded?"
         )
 
     def _next_listing(self) -> Optional[RoundBook]:
         """The round whose list has come; the next one's is asked for."""
+        if not self._listing:
+            return None  # a list that was asked for by an engine that failed
         round_ = self._rounds.get(self._listing.popleft())
         while self._listing and self._listing[0] not in self._rounds:
             self._listing.popleft()

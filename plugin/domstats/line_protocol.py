@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import math
 import re
+import struct
 from collections.abc import Iterable, Iterator, Mapping
 from operator import itemgetter
 from typing import (
@@ -133,12 +134,12 @@ RENDER: dict[schema.Wire, Render] = {
     schema.Wire.ANY: _any,
 }
 
-#: The suffix of an integer from 0 to 2**63-1, for the wire types that write it as digits.
+#: The suffix of an integer from 0 to 2**63-1, for the wire types that write it, and a bool, as
+#: digits.
 _SUFFIX: dict[schema.Wire, str] = {
     schema.Wire.UNSIGNED: "u",
     schema.Wire.SIGNED: "i",
     schema.Wire.NATURAL: "i",
-    schema.Wire.ANY: "u",
 }
 
 _Values = tuple[Any, ...]
@@ -166,6 +167,7 @@ class _Shape(NamedTuple):
     :param keys: the stats' keys, in order.
     :param texts: picks the values that are texts: they belong to the domain's written texts.
     :param numbers: picks the integers, which are filled in as they are.
+    :param fits: raises struct.error unless these are integers (or bools) of 64 bits.
     :param live: position and wire type of the values that are written anew each time.
     :param template: all lines, with a ``%s`` for each text and a ``%d`` for each integer.
     :param slots: picks what the template takes from (time, written texts, live texts, values).
@@ -174,6 +176,7 @@ class _Shape(NamedTuple):
     keys: tuple[str, ...]
     texts: _Pick
     numbers: _Pick
+    fits: Callable[..., bytes]
     live: tuple[tuple[int, schema.Wire], ...]
     template: str
     slots: _Pick
@@ -354,15 +357,17 @@ class LineProtocol:
 def _fill_in(compiled: _Compiled, values: _Values, time: str) -> Optional[str]:
     """A domain's lines with the values of this sample; None if a value has an unusual form."""
     shape = compiled.shape
-    numbers = shape.numbers(values)
-    if numbers and (
-        set(map(type, numbers)) != {int} or min(numbers) < 0 or max(numbers) > INT64_MAX
-    ):
+    try:
+        shape.fits(*shape.numbers(values))
+    except struct.error:
         return None
     live = [RENDER[wire](values[at]) for at, wire in shape.live]
     if None in live:
         return None
-    return shape.template % shape.slots((time, *compiled.written, *live, *values))
+    filled = shape.template % shape.slots((time, *compiled.written, *live, *values))
+    # A negative number among those filled in has to be left out; a search is the cheapest way to
+    # notice one. A text that looks like one costs time only.
+    return None if "=-" in filled and min(shape.numbers(values), default=0) < 0 else filled
 
 
 def _shape(keys: tuple[str, ...], lines: list[_Line], values: _Values, written: int) -> _Shape:
@@ -402,6 +407,7 @@ def _shape(keys: tuple[str, ...], lines: list[_Line], values: _Values, written: 
         keys=keys,
         texts=_picker(texts),
         numbers=_picker(numbers),
+        fits=struct.Struct(f"{len(numbers)}q").pack,
         live=tuple(live),
         template="".join(parts),
         slots=_picker([begins[source] + at for source, at in slots]),

@@ -16,6 +16,10 @@ _NEVER = float("-inf")
 SUSPICIOUS_CULPRITS = 2
 
 
+#: Seconds between stuck calls after which they count as different outbreaks.
+OUTBREAK_GAP_S = 15.0
+
+
 class Standing(enum.Enum):
     """What the roster thinks of a domain's monitor."""
 
@@ -211,13 +215,18 @@ class Roster:
         return culprit
 
     @property
-    def stuck_calls(self) -> int:
-        return len(self._stuck)
-
-    @property
     def alert_since(self) -> Optional[float]:
-        """When the oldest stuck call was made; None when no call is stuck."""
-        return min((made for made, _ in self._stuck.values()), default=None)
+        """When the latest outbreak began: its first call that is stuck; None when none is.
+
+        A hang that has lasted for long says nothing of who hangs now, so calls that were made
+        long after it begin an outbreak of their own.
+        """
+        since: Optional[float] = None
+        for made in sorted((made for made, _ in self._stuck.values()), reverse=True):
+            if since is not None and since - made > OUTBREAK_GAP_S:
+                break
+            since = made
+        return since
 
     def is_trusted(self, uuid: str) -> bool:
         """Whether a domain may be asked in a chunk with others: it is not in question."""

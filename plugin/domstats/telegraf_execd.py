@@ -26,7 +26,7 @@ from .settings import Settings
 from .shown import one_line
 
 #: Seconds that rounds under way have after the end of input; ending takes under one second.
-GRACE_S = 0.7
+GRACE_S = 0.6
 #: The same after a signal: enough to finish writing, too little to begin anything.
 GRACE_AFTER_SIGNAL_S = 0.3
 #: Characters of a line on stderr. Telegraf stops reading at one of 64 KiB.

@@ -1,9 +1,9 @@
 """A Sample as collectd's value lists, under the names of collectd's plugin virt.
 
-A function of samples but for two small memories: each domain's last CPU time, since a percentage
-needs two, and its identifier, since that costs more to make than to look up. Both forget a domain
-with the sample that does not have it. This module must not know collectd's Python module,
-configuration files or libvirt.
+A function of samples but for small memories: each domain's last CPU time, since a percentage needs
+two, and what was worked out of its names, which is used again while its keys and texts are as in
+its last sample, so that then only numbers are read. All forget a domain with the sample that does
+not have it. This module must not know collectd's Python module, configuration files or libvirt.
 
 Every part of an identifier is valid: ``/`` is replaced as collectd itself does (a leading one is
 dropped, others become ``_``), and control characters become ``_``. Beyond 127 bytes of UTF-8,
@@ -23,13 +23,14 @@ from typing import (
     Callable,
     NamedTuple,
     Optional,
+    cast,
 )
 
 import msgspec
 
 from . import schema
 from .errors import ConfigError
-from .model import STATE_RUNNING, DomainSample, Sample, Stats, Status, Value
+from .model import STATE_RUNNING, Devices, DomainSample, Sample, Stats, Status, Value
 from .schema import Per, Rule, ValueListRow
 
 PLUGIN = "virt"
@@ -152,12 +153,14 @@ class _Entry(NamedTuple):
     :param keys: the keys of its values, without indexes.
     :param fallback: the key for a value of 0, or an empty text.
     :param family: the keys of which one must be above zero.
+    :param is_plain: its values are counters that are passed on as they are.
     """
 
     row: ValueListRow
     keys: tuple[str, ...]
     fallback: str
     family: tuple[str, ...]
+    is_plain: bool
 
 
 class _Device(NamedTuple):
@@ -172,11 +175,44 @@ class _Device(NamedTuple):
     entries: tuple[_Entry, ...]
 
 
-#: All that a domain with certain keys can send, worked out once for all domains that have them.
-_Plan = dict[Per, tuple[_Device, ...]]
+class _Plan(NamedTuple):
+    """All that a domain with certain keys can send, worked out once for all domains with them.
 
-#: A row, its type instance, and its values.
-_Found = tuple[ValueListRow, str, tuple[float, ...]]
+    :param texts: the keys of the texts on which names depend.
+    """
+
+    keys: tuple[str, ...]
+    devices: dict[Per, tuple[_Device, ...]]
+    texts: tuple[str, ...]
+
+
+class _Part(NamedTuple):
+    """A value list of a domain but for its values.
+
+    :param fixed: the values, where they do not change while the domain's texts do not.
+    """
+
+    type: str
+    instance: str
+    entry: _Entry
+    fixed: Optional[tuple[float, ...]] = None
+
+
+class _Known(NamedTuple):
+    """What was worked out for a domain, and from what.
+
+    :param parts: what is sent while it runs.
+    :param always: what is sent while it does not.
+    """
+
+    plan: _Plan
+    name: str
+    devices: Devices
+    texts: tuple[Optional[Value], ...]
+    node_cpus: int
+    parts: tuple[_Part, ...]
+    always: tuple[_Part, ...]
+
 
 #: Physical CPUs of which an affinity is told at most; a bound for a server's text.
 MOST_CPUS = 8192
@@ -225,9 +261,12 @@ class ValueLists:
             and (options.report_block_devices or row.per is not Per.DISK)
             and (options.report_network_interfaces or row.per is not Per.NIC)
         ]
-        # Both hold what the last sample had, no more.
+        # All hold what the last sample had, no more.
         self._plans: dict[tuple[str, ...], _Plan] = {}
+        self._known: dict[str, _Known] = {}
         self._cpu: dict[str, tuple[int, int]] = {}
+        self._names: list[tuple[str, str, str]] = []
+        self._identities: dict[str, _Identity] = {}
 
     def translate(self, sample: Sample, interval_s: float) -> Iterator[ValueList]:
         """All value lists of a sample. Exhaust it: a percentage needs the sample before.
@@ -235,33 +274,40 @@ class ValueLists:
         :param interval_s: the agent's interval, the time between two samples where their
             timestamps do not tell it.
         """
-        identities = self._identities(sample.domains)
+        identities = self._identify(sample.domains)
         time_s = sample.time_ns / 1e9
-        plans: dict[tuple[str, ...], _Plan] = {}
+        all_known: dict[str, _Known] = {}
         cpu: dict[str, tuple[int, int]] = {}
         for domain in sample.domains:
-            keys = tuple(domain.stats)
-            plan = plans.get(keys) or self._plans.get(keys)
-            if plan is None:
-                plan = _plan(keys, self._rows)
-            plans[keys] = plan
+            stats = domain.stats
+            known = self._recall(domain, sample.node_cpus)
+            all_known[domain.uuid] = known
             host, plugin_instance = identities[domain.uuid]
-            for row, instance, values in self._domain(domain, plan, sample, interval_s):
-                yield ValueList(
-                    host, PLUGIN, plugin_instance, row.type, valid_part(instance), values, time_s
-                )
-            spent = domain.stats.get("cpu.time")
+            runs = domain.active and stats.get("state.state", STATE_RUNNING) == STATE_RUNNING
+            for type_, instance, entry, fixed in known.parts if runs else known.always:
+                if entry.is_plain:
+                    values = _values_as_they_are(entry, stats)
+                elif entry.row.rule is Rule.PERCENT:
+                    values = self._percent(domain, sample, interval_s)
+                else:
+                    values = fixed or _values(entry, stats)
+                if values is not None:
+                    yield ValueList(
+                        host, PLUGIN, plugin_instance, type_, instance, values, time_s
+                    )
+            spent = stats.get("cpu.time")
             if isinstance(spent, int):
                 cpu[domain.uuid] = (spent, sample.time_ns)
             elif domain.uuid in self._cpu:
                 cpu[domain.uuid] = self._cpu[domain.uuid]
-        self._plans, self._cpu = plans, cpu
+        self._plans = {known.plan.keys: known.plan for known in all_known.values()}
+        self._known, self._cpu = all_known, cpu
         if self._options.report_round:
             yield from self._own(sample, identities, time_s)
 
     def notifications(self, sample: Sample) -> list[Notification]:
         """A failure for each domain that began to hang, an okay for each that is back."""
-        identities = self._identities(sample.domains)
+        identities = self._identify(sample.domains) if sample.changes else {}
         found = []
         for change in sample.changes:
             host, plugin_instance = identities.get(change.uuid) or self._identity(
@@ -285,17 +331,24 @@ class ValueLists:
 
     # -- who it is
 
-    def _identities(self, domains: Iterable[DomainSample]) -> dict[str, _Identity]:
+    def _identify(self, domains: Sequence[DomainSample]) -> dict[str, _Identity]:
         """Each domain's host and plugin instance, by uuid, no two the same by accident."""
         label = self._options.metadata_label
+        names = [(each.uuid, each.name, each.labels.get(label, "")) for each in domains]
+        if names != self._names:
+            self._names, self._identities = names, self._told_apart(names)
+        return self._identities
+
+    def _told_apart(self, names: Iterable[tuple[str, str, str]]) -> dict[str, _Identity]:
+        """The identities of domains, from uuid, name and metadata of each."""
         texts: dict[str, tuple[str, str]] = {}
         found: dict[str, _Identity] = {}
         first: dict[_Identity, tuple[str, str]] = {}
         clashes: set[_Identity] = set()
-        for domain in domains:
-            text = self._texts(domain.name, domain.uuid, domain.labels.get(label, ""))
+        for uuid, name, metadata in names:
+            text = self._texts(name, uuid, metadata)
             identity = _Identity(_valid_host(text[0]), valid_part(text[1]))
-            texts[domain.uuid], found[domain.uuid] = text, identity
+            texts[uuid], found[uuid] = text, identity
             if first.setdefault(identity, text) != text:
                 clashes.add(identity)
         if clashes:
@@ -327,32 +380,49 @@ class ValueLists:
 
     # -- what it has
 
-    def _domain(
-        self, domain: DomainSample, plan: _Plan, sample: Sample, interval_s: float
-    ) -> Iterator[_Found]:
-        runs = domain.active and domain.stats.get("state.state", STATE_RUNNING) == STATE_RUNNING
-        for whole in plan[Per.DOMAIN]:
+    def _recall(self, domain: DomainSample, node_cpus: int) -> _Known:
+        """What is known of a domain, worked out anew if anything that it rests on is another."""
+        keys = tuple(domain.stats)
+        known = self._known.get(domain.uuid)
+        plan = known.plan if known is not None and known.plan.keys == keys else self._plan(keys)
+        texts = tuple(map(domain.stats.get, plan.texts))
+        if (
+            known is None
+            or known.plan is not plan
+            or known.texts != texts
+            or known.name != domain.name
+            or known.node_cpus != node_cpus
+            or (known.devices is not domain.devices and known.devices != domain.devices)
+        ):
+            parts = tuple(self._parts(domain, plan, node_cpus))
+            always = tuple(part for part in parts if part.entry.row.always)
+            known = _Known(plan, domain.name, domain.devices, texts, node_cpus, parts, always)
+        return known
+
+    def _plan(self, keys: tuple[str, ...]) -> _Plan:
+        """The plan for these keys, the same for all domains that have them."""
+        plan = self._plans.get(keys)
+        if plan is None:
+            plan = self._plans[keys] = _plan(keys, self._rows)
+        return plan
+
+    def _parts(self, domain: DomainSample, plan: _Plan, node_cpus: int) -> Iterator[_Part]:
+        """All value lists that a domain can send."""
+        devices = plan.devices
+        for whole in devices[Per.DOMAIN]:
             for entry in whole.entries:
-                if runs or entry.row.always:
-                    if entry.row.rule is Rule.PERCENT:
-                        values = self._percent(domain, sample, interval_s)
-                    else:
-                        values = _values(entry, domain.stats)
-                    if values is not None:
-                        yield entry.row, entry.row.instance, values
-        if not runs:
-            return
-        for vcpu in plan[Per.VCPU]:
-            yield from _vcpu(vcpu, domain.stats, sample.node_cpus)
-        for event in plan[Per.EVENT]:
-            yield from _entries(event, domain.stats, "event", event.id)
-        for disk, name in _once_each(domain, "block", plan[Per.DISK], self._disk_name):
+                yield _Part(entry.row.type, valid_part(entry.row.instance), entry)
+        for vcpu in devices[Per.VCPU]:
+            yield from _vcpu(vcpu, domain.stats, node_cpus)
+        for event in devices[Per.EVENT]:
+            yield from _named_parts(event, "event", event.id)
+        for disk, name in _once_each(domain, "block", devices[Per.DISK], self._disk_name):
             has_source = bool(_source(domain, disk))
-            for found in _entries(disk, domain.stats, "device", name):
-                if has_source or not found[0].needs_source:
-                    yield found
-        for nic, name in _once_each(domain, "net", plan[Per.NIC], self._nic_name):
-            yield from _entries(nic, domain.stats, "device", name)
+            for part in _named_parts(disk, "device", name):
+                if has_source or not part.entry.row.needs_source:
+                    yield part
+        for nic, name in _once_each(domain, "net", devices[Per.NIC], self._nic_name):
+            yield from _named_parts(nic, "device", name)
 
     def _percent(
         self, domain: DomainSample, sample: Sample, interval_s: float
@@ -492,23 +562,31 @@ def _source(domain: DomainSample, disk: _Device) -> str:
 # -- values
 
 
-def _entries(device: _Device, stats: Stats, word: str, name: str) -> Iterator[_Found]:
+def _named_parts(device: _Device, word: str, name: str) -> Iterator[_Part]:
     """The value lists of a device, under its name."""
     for entry in device.entries:
-        values = _values(entry, stats)
-        if values is not None:
-            yield entry.row, entry.row.instance.format(**{word: name}), values
+        instance = valid_part(entry.row.instance.format(**{word: name}))
+        yield _Part(entry.row.type, instance, entry)
 
 
-def _vcpu(vcpu: _Device, stats: Stats, node_cpus: int) -> Iterator[_Found]:
+def _vcpu(vcpu: _Device, stats: Stats, node_cpus: int) -> Iterator[_Part]:
     for entry in vcpu.entries:
-        if entry.row.rule is Rule.AFFINITY:
+        row = entry.row
+        if row.rule is Rule.AFFINITY:
             for cpu, allowed in _affinity(stats[entry.keys[0]], node_cpus):
-                yield entry.row, entry.row.instance.format(index=vcpu.id, cpu=cpu), (allowed,)
+                instance = valid_part(row.instance.format(index=vcpu.id, cpu=cpu))
+                yield _Part(row.type, instance, entry, (allowed,))
         else:
-            values = _values(entry, stats)
-            if values is not None:
-                yield entry.row, vcpu.id, values
+            yield _Part(row.type, valid_part(vcpu.id), entry)
+
+
+def _values_as_they_are(entry: _Entry, stats: Stats) -> Optional[tuple[float, ...]]:
+    """The values of a plain entry; None if one is missing, or is none that collectd can hold."""
+    values = tuple(map(stats.get, entry.keys))
+    for value in values:
+        if type(value) is not int or not 0 <= value <= DERIVE_MAX:
+            return None
+    return cast("tuple[int, ...]", values)
 
 
 def _values(entry: _Entry, stats: Stats) -> Optional[tuple[float, ...]]:
@@ -563,19 +641,31 @@ def _plan(keys: Sequence[str], rows: Sequence[ValueListRow]) -> _Plan:
             found.setdefault(known.pattern, {})["".join(indexes)] = key
         if key.startswith(_EVENT_KEY):
             found.setdefault(_EVENT_PATTERN, {})[key[len(_EVENT_KEY) :]] = key
-    plan: _Plan = {}
+    devices: dict[Per, tuple[_Device, ...]] = {}
+    texts: list[str] = []
     for per in Per:
         entries: dict[str, list[_Entry]] = {}
         for row in rows:
             if row.per is per:
                 for index, entry in _row_entries(row, rows, found):
                     entries.setdefault(index, []).append(entry)
+                    if row.rule is Rule.AFFINITY:
+                        texts.append(entry.keys[0])
         indexes_by_number = sorted(entries, key=lambda index: (len(index), index))
-        plan[per] = tuple(
+        devices[per] = tuple(
             _Device(index, number, tuple(entries[index]))
             for number, index in enumerate(indexes_by_number, start=1)
         )
-    return plan
+        for pattern in _NAMED_BY.get(per, ()):
+            texts += [pattern.format(index) for index in indexes_by_number]
+    return _Plan(tuple(keys), devices, tuple(texts))
+
+
+#: The keys of the texts by which devices are named.
+_NAMED_BY: dict[Per, tuple[str, ...]] = {
+    Per.DISK: ("block.{}.name", "block.{}.path"),
+    Per.NIC: ("net.{}.name",),
+}
 
 
 def _row_entries(
@@ -594,4 +684,6 @@ def _row_entries(
         elif row.rule is Rule.FAMILY_POSITIVE:
             members = [other.keys[0] for other in rows if other.type == row.type]
             family = tuple(found[member][index] for member in members if member in found)
-        yield index, _Entry(row, tuple(concrete), fallback, family)
+        is_scaled = row.multiply != row.divide
+        is_plain = row.counter and row.rule is Rule.PLAIN and not is_scaled and not fallback
+        yield index, _Entry(row, tuple(concrete), fallback, family, is_plain)

@@ -41,7 +41,9 @@ def execd(settings: Path, *options: str) -> str:
 
 def python_plugin(*blocks: str) -> str:
     """Ours in collectd, with a ``<Module>`` block for each of ``blocks``."""
-    modules = "\n".join(f'<Module "domstats.collectd_plugin">\n{each}\n</Module>' for each in blocks)
+    modules = "\n".join(
+        f'<Module "domstats.collectd_plugin">\n{each}\n</Module>' for each in blocks
+    )
     return f"""\
 LoadPlugin python
 <Plugin python>

@@ -211,7 +211,7 @@ _REPORTS = {
     "count-stuck_calls": "stuck_calls",
     "bool-connected": "connected",
 }
-_EXTRA = "cpu_util disk domain_state memory pcpu vcpu"
+_EXTRA = "cpu_util disk disk_capacity disk_physical domain_state memory pcpu vcpu"
 
 #: A second module of collectd's Python plugin, which writes down what collectd is notified of.
 _LISTENER = """\

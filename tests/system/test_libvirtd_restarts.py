@@ -26,7 +26,7 @@ def test_telegraf_has_samples_again_after_libvirtd_and_two_lines_about_it(
             point.time
             for point in telegraf.points()
             if point.measurement == "domstats_round"
-            and point.fields["connected"].value is connected
+            and bool(point.fields["connected"].value) is connected
             and point.time > since * 1e9
         ]
 

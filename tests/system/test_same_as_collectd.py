@@ -39,7 +39,7 @@ HOSTILE = (
     'say "hello" \\ bye',
     "100% %s%n $(id) `id`",
     "größe-日本-🐧",
-    "..hidden",
+    "hid..den",
     "dots.and:colons*?[x]",
 )
 
@@ -51,11 +51,12 @@ COMBINATIONS = {
         "",
     ),
     "name and uuid, NICs by address": (
-        'HostnameFormat "name uuid"\nPluginInstanceFormat "uuid name"\nInterfaceFormat "address"',
+        'HostnameFormat "name" "uuid"\nPluginInstanceFormat "uuid" "name"\n'
+        'InterfaceFormat "address"',
         "",
     ),
     "our host and the name": (
-        'HostnameFormat "hostname name"\nPluginInstanceFormat "name hostname"',
+        'HostnameFormat "hostname" "name"\nPluginInstanceFormat "none" "name"',
         'Hostname "collectd"',
     ),
     "some domains, NICs by number": (
@@ -108,6 +109,7 @@ def slack_of(name: str) -> float:
 def test_identifiers_and_values_are_those_of_the_plugin_virt(
     bed: Any, start: Callable[..., Any]
 ) -> None:
+    bed.add(Shape("off"))[0].destroy()
     options = f'Connection "{bed.uri}"\nExtraStats "{EXTRA_STATS}"\n'
     ours = python_plugin(options + OURS + "\nReportRound false")
     collectd = start(Collectd, virt_plugin(options) + ours)

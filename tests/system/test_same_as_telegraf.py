@@ -12,6 +12,7 @@ import pytest
 from tests.system.agents import Telegraf
 from tests.system.agents.lines import Point
 from tests.system.agreement import At, differences
+from tests.system.bed import Shape
 from tests.system.configurations import GROUPS, execd, libvirt_table
 from tests.system.waiting import wait_for
 
@@ -30,6 +31,7 @@ def told(bed: Any, start: Callable[..., Any], tmp_path: Path) -> Callable[..., A
     """``told(option, …)``: what inputs.libvirt told, and domstats with those options."""
 
     def run(*options: str) -> tuple[list[Point], list[Point]]:
+        bed.add(Shape("off"))[0].destroy()
         settings = tmp_path / "domstats.toml"
         settings.write_text(libvirt_table(bed.uri, *ALL, *options))
         theirs = libvirt_table(bed.uri, *ALL, "[inputs.libvirt.tags]", '  source = "theirs"')
@@ -56,9 +58,8 @@ def told(bed: Any, start: Callable[..., Any], tmp_path: Path) -> Callable[..., A
                 for points in by_source().values()
             ),
         )
-        telegraf.stop()
-        found = by_source()
         assert "E! " not in telegraf.log
+        found = by_source()
         return found["theirs"], found["ours"]
 
     return run

@@ -96,9 +96,7 @@ def test_a_domain_that_does_not_run_is_asked_for_nothing_more(stub):
 
 
 def test_a_group_that_the_driver_does_not_have_stays_missing_and_the_others_come(stub):
-    domain = StubDomain(
-        "u1", "web", XMLDesc=XML, memoryStats=stub.error("VIR_ERR_NO_SUPPORT")
-    )
+    domain = StubDomain("u1", "web", XMLDesc=XML, memoryStats=stub.error("VIR_ERR_NO_SUPPORT"))
     stats = completed(domain)
     assert "balloon.rss" not in stats
     assert {"cpu.time", "vcpu.0.time", "net.0.rx.bytes", "block.0.rd.bytes"} <= stats.keys()

@@ -768,13 +768,13 @@ def test_a_busy_monitor_is_asked_again_at_once_though_many_wait_to_be_sampled_wi
 
 
 def test_thousands_of_domains_cost_a_few_looks_each():
-    world = World(4000, storage=lambda n: "/mnt", watches=["storage"], lanes=8, stuck_budget=10)
+    world = World(3000, storage=lambda n: "/mnt", watches=["storage"], lanes=8, stuck_budget=10)
     for guest in world.guests.values():
         guest.slow = 0.05
     world.round()
     sample = world.round()
-    assert complete(sample) == 4000
-    assert world.hints.questions < 5 * 4000
+    assert complete(sample) == 3000
+    assert world.hints.questions < 5 * 3000
 
 
 def test_a_round_that_has_not_the_time_for_all_serves_others_in_the_next_one():
@@ -820,7 +820,7 @@ def schedule(world, operation, number):
 
 
 @settings(
-    max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=40, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
 )
 @given(rounds=ROUNDS, lanes=st.integers(1, 4), spare=st.integers(0, 3), control=st.booleans())
 def test_whatever_happens_each_query_is_answered_in_time_and_all_recover(
@@ -842,7 +842,7 @@ def test_whatever_happens_each_query_is_answered_in_time_and_all_recover(
 
 
 @settings(
-    max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=40, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
 )
 @given(rounds=ROUNDS)
 def test_a_domain_that_is_well_has_a_complete_sample_in_every_round_while_few_others_hang(rounds):
@@ -857,7 +857,5 @@ def test_a_domain_that_is_well_has_a_complete_sample_in_every_round_while_few_ot
         well = [domain for domain in sample.domains if int(domain.name[2:]) not in touched]
         assert all(is_complete(domain) for domain in well)
         assert all(
-            has_free_groups(domain)
-            for domain in sample.domains
-            if domain.status is not Status.GONE
+            has_free_groups(domain) for domain in sample.domains if domain.status is not Status.GONE
         )

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from domstats.model import DomainSample, Round, Sample, Stats, Status
 from domstats.table import NAME_LIMIT, STATES, print_rows, print_samples
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 UUID = "11111111-2222-4333-8444-555555555555"
@@ -131,6 +131,7 @@ def test_a_long_name_is_cut_and_a_pipe_gets_whole_rows() -> None:
     assert len([line for line in text.split("\n") if "running" in line]) == 2
 
 
+@settings(deadline=None)
 @given(
     st.text(max_size=300),
     st.dictionaries(

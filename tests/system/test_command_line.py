@@ -1,0 +1,304 @@
+"""The command line against real guests, and what it says when something is wrong."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Callable
+
+import msgspec
+import pytest
+from domstats.line_protocol import LineProtocol
+from domstats.model import Sample
+
+from tests.system.agents.lines import parse
+from tests.system.configurations import DOMSTATS, ROOT, libvirt_table
+from tests.system.waiting import wait_for
+
+TEST = "test:///default"
+#: Seconds after the end of input at which Telegraf sends SIGTERM, and later SIGKILL.
+PATIENCE = 5
+
+
+def domstats(
+    *arguments: str, prefix: tuple[str, ...] = (), **environment: str
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*prefix, *DOMSTATS, *arguments],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        cwd="/",
+        env={**os.environ, "PYTHONPATH": str(ROOT / "plugin"), "COLUMNS": "200", **environment},
+    )
+
+
+def complaint(ended: subprocess.CompletedProcess[str], status: int) -> str:
+    """The one line on stderr of a command that failed."""
+    assert (ended.returncode, ended.stdout) == (status, "")
+    assert "Traceback" not in ended.stderr
+    [line] = ended.stderr.splitlines()
+    return line
+
+
+# --- Samples --------------------------------------------------------------------------------------
+
+
+def test_a_table_shows_every_guest(bed: Any) -> None:
+    ended = domstats("sample", "--connect", bed.uri)
+
+    assert (ended.returncode, ended.stderr) == (0, "")
+    for guest in bed.guests:
+        assert guest.name in ended.stdout
+    assert "paused" in ended.stdout
+
+
+def test_json_has_what_libvirt_says_for_each_round(bed: Any) -> None:
+    ended = domstats(
+        "sample", "--connect", bed.uri, "--format", "json", "--rounds", "2", "--interval", "0.2"
+    )
+
+    first, second = (json.loads(line) for line in ended.stdout.splitlines())
+    assert first["time_ns"] < second["time_ns"]
+    stats = {domain["name"]: domain["stats"] for domain in second["domains"]}
+    assert set(stats) == {guest.name for guest in bed.guests}
+    with bed.connection() as connection:
+        path = connection.lookupByName("web-1").XMLDesc()
+    assert stats["web-1"]["block.0.path"] in path
+    assert stats["web-1"]["net.0.name"] == bed.guests[0].nics[0]
+
+
+def test_influx_lines_have_every_guest_with_cpu_disk_and_network(bed: Any) -> None:
+    ended = domstats("sample", "--connect", bed.uri, "--format", "influx")
+
+    points = parse(ended.stdout)
+    for measurement in ("libvirt_cpu", "libvirt_state", "libvirt_balloon"):
+        assert {
+            point.tags["domain_name"] for point in points if point.measurement == measurement
+        } == {guest.name for guest in bed.guests}
+    assert {"libvirt_block", "libvirt_net"} <= {point.measurement for point in points}
+    assert len({point.time for point in points}) == 1
+
+
+def test_influx_lines_are_byte_for_byte_what_telegraf_gets(tmp_path: Path) -> None:
+    """But for the numbers, which go on."""
+    settings = tmp_path / "domstats.toml"
+    settings.write_text(libvirt_table(TEST))
+    child = subprocess.run(
+        [*DOMSTATS, "telegraf", "--config", str(settings)],
+        input=b"\n",
+        capture_output=True,
+        check=False,
+        timeout=60,
+    )
+    sampled = domstats("sample", "--connect", TEST, "--format", "influx").stdout.encode()
+
+    def without_numbers(lines: bytes) -> bytes:
+        return re.sub(rb"(?<==)[0-9.e-]+(?=[iu, ])| [0-9]+$", b"N", lines, flags=re.MULTILINE)
+
+    assert b"libvirt_net" in child.stdout
+    assert without_numbers(sampled) == without_numbers(child.stdout)
+
+
+def test_influx_lines_are_those_of_the_same_sample_as_json(bed: Any) -> None:
+    """What the hypervisor said, written by the Telegraf adapter's writer."""
+    ended = domstats("sample", "--connect", bed.uri, "--format", "json")
+    sample = msgspec.json.decode(ended.stdout, type=Sample)
+    lines = LineProtocol().encode(sample).decode()
+    printed = domstats("sample", "--connect", bed.uri, "--format", "influx").stdout
+
+    def shape(text: str) -> list[Any]:
+        return sorted(
+            (
+                point.measurement,
+                sorted(point.tags.items()),
+                [(name, field.kind) for name, field in point.fields.items()],
+            )
+            for point in parse(text)
+        )
+
+    assert shape(lines) == shape(printed)
+
+
+def test_several_hypervisors_are_sampled_together(bed: Any) -> None:
+    ended = domstats("sample", "--connect", bed.uri, "--connect", TEST, "--format", "influx")
+
+    assert ended.returncode == 0
+    rounds = [point for point in parse(ended.stdout) if point.measurement == "domstats_round"]
+    assert {value for point in rounds for value in point.tags.values()} == {bed.uri, TEST}
+
+
+def test_without_a_local_hypervisor_the_test_driver_is_shown_and_said(tmp_path: Path) -> None:
+    """As ``make run`` with libvirtd down."""
+    hidden = ("unshare", "--mount", "sh", "-c", 'mount -t tmpfs none /run && exec "$@"', "sh")
+    ended = domstats("sample", prefix=hidden)
+
+    assert ended.returncode == 0
+    assert "running" in ended.stdout
+    [line] = ended.stderr.splitlines()
+    assert "test:///default" in line
+    assert "libvirtd" in line
+
+
+def test_one_of_two_hypervisors_that_is_away_is_told_of_and_costs_nothing_else(
+    tmp_path: Path,
+) -> None:
+    away = f"qemu+unix:///system?socket={tmp_path}/none"
+    ended = domstats("sample", "--connect", away, "--connect", TEST)
+
+    assert ended.returncode == 0
+    assert "running" in ended.stdout
+    [line] = ended.stderr.splitlines()
+    assert away in line
+
+
+# --- Mistakes -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        (["sample", "--rouns", "3"], "--rounds"),
+        (["sampel"], "sample"),
+        (["sample", "--format", "inflx"], "influx"),
+        (["sample", "--interval", "soon"], "--interval"),
+        (["sample", "--connect", "nonsense"], "qemu:///system"),
+        (["telegraf"], "--config"),
+    ],
+)
+def test_a_mistake_in_usage_is_one_line_with_the_way_out(arguments: list[str], hint: str) -> None:
+    assert hint in complaint(domstats(*arguments), 2)
+
+
+@pytest.mark.parametrize(
+    ("line", "hints"),
+    [
+        ("statistic_groups = []", ["statistic_groups", "statistics_groups"]),
+        ('statistics_groups = ["cpu_totl"]', ["cpu_totl", "cpu_total"]),
+        ('additional_statistics = ["vcpu_maping"]', ["vcpu_maping", "vcpu_mapping"]),
+        ('series = "ful"', ["series", "full"]),
+        ('lanes = "four"', ["lanes", "1 to 10"]),
+        ('libvirt_uri = "nonsense"', ["libvirt_uri", "nonsense"]),
+        ("lanes = = 4", ["line"]),
+    ],
+)
+def test_a_mistake_in_the_settings_is_one_line_with_file_option_value_and_way_out(
+    tmp_path: Path, line: str, hints: list[str]
+) -> None:
+    settings = tmp_path / "domstats.toml"
+    settings.write_text(f"[[inputs.libvirt]]\n{line}\n")
+
+    said = complaint(domstats("telegraf", "--config", str(settings)), 2)
+
+    assert said.startswith("E! ")
+    for hint in [str(settings), *hints]:
+        assert hint in said
+
+
+def test_settings_that_cannot_be_read_are_named(tmp_path: Path) -> None:
+    secret = tmp_path / "domstats.toml"
+    secret.write_text(libvirt_table(TEST))
+    secret.chmod(0)
+    said = complaint(domstats("telegraf", "--config", str(secret), prefix=as_nobody()), 2)
+    assert str(secret) in said
+    assert "ermission" in said
+    absent = tmp_path / "absent.toml"
+    assert str(absent) in complaint(domstats("telegraf", "--config", str(absent)), 2)
+
+
+def as_nobody() -> tuple[str, ...]:
+    return ("setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "--")
+
+
+def test_no_libvirtd_is_told_with_what_to_do(tmp_path: Path) -> None:
+    away = f"qemu+unix:///system?socket={tmp_path}/none"
+    said = complaint(domstats("sample", "--connect", away), 1)
+    assert away in said
+    assert "systemctl start libvirtd" in said
+
+
+def test_no_permission_is_told_with_what_to_do(bed: Any, tmp_path: Path) -> None:
+    ended = domstats("sample", "--connect", bed.uri, prefix=as_nobody())
+    said = complaint(ended, 1)
+    assert bed.uri in said
+    assert "group" in said
+
+
+def test_a_missing_python_binding_is_told_with_what_to_install(tmp_path: Path) -> None:
+    (tmp_path / "libvirt.py").write_text("raise ImportError('not here')\n")
+    path = f"{tmp_path}:{ROOT / 'plugin'}"
+    ended = domstats("sample", "--connect", TEST, PYTHONPATH=path)
+    assert "python3-libvirt" in complaint(ended, 1)
+
+
+# --- The end of a child of Telegraf ---------------------------------------------------------------
+
+
+@pytest.fixture
+def child(bed: Any, tmp_path: Path) -> Iterator[Callable[..., Any]]:
+    """Starts a child as Telegraf does, and waits for a round."""
+    settings = tmp_path / "domstats.toml"
+    running = []
+
+    def begin(*options: str) -> subprocess.Popen[bytes]:
+        settings.write_text(libvirt_table(bed.uri, *options))
+        process = subprocess.Popen(
+            [*DOMSTATS, "telegraf", "--config", str(settings)],
+            stdin=subprocess.PIPE,
+            stdout=(tmp_path / "stdout").open("wb"),
+            stderr=(tmp_path / "stderr").open("wb"),
+        )
+        running.append(process)
+        tick(process)
+        wait_for("a round", lambda: b"domstats_round" in (tmp_path / "stdout").read_bytes())
+        return process
+
+    yield begin
+    for process in running:
+        process.kill()
+        process.wait()
+
+
+def tick(process: Any) -> None:
+    process.stdin.write(b"\n")
+    process.stdin.flush()
+
+
+def hung_guest(bed: Any) -> None:
+    bed.guests[5].hang()
+
+
+def frozen_libvirtd(bed: Any) -> None:
+    bed.libvirtd.freeze()
+
+
+def nothing(bed: Any) -> None:
+    pass
+
+
+@pytest.mark.parametrize("trouble", [nothing, hung_guest, frozen_libvirtd])
+@pytest.mark.parametrize("how", ["end of input", "SIGTERM", "SIGINT"])
+def test_a_child_ends_when_telegraf_wants_it_whatever_hangs(
+    bed: Any, child: Callable[..., Any], tmp_path: Path, trouble: Callable[[Any], None], how: str
+) -> None:
+    process = child("process_watch = false")
+    trouble(bed)
+    tick(process)
+    began = time.monotonic()
+    if how == "end of input":
+        process.stdin.close()
+    else:
+        process.send_signal(signal.Signals[how])
+    status = process.wait(PATIENCE)
+    print(f"ended after {time.monotonic() - began:.2f} s")
+    assert status == 0
+    said = (tmp_path / "stderr").read_text()
+    assert said.count("\n") <= 1
+    assert "Traceback" not in said
+    assert (tmp_path / "stdout").read_bytes().endswith(b"\n")
