@@ -57,6 +57,8 @@ MOST_DESCRIBE_CALLS = 2
 RESERVE = 1
 #: The share of its soft deadline after which a call is judged together with one that is overdue.
 NEARLY = 0.7
+#: Seconds for which a round waits for a hypervisor that gave the last one no answer.
+HUNG_S = 0.5
 #: Seconds between attempts to connect to a hypervisor that is not local, at most.
 MOST_DELAY_S = 60.0
 #: Domains named in one log line.
@@ -231,6 +233,9 @@ class Engine:
         if now < self._connect_at:
             self._finish(round_, now, self._trouble)
             return
+        if self._trouble and self._listing:
+            # It has been hanging for a round at least: no need to make the agent wait as long.
+            round_.deadline = min(round_.deadline, now + HUNG_S)
         self._hints.begin(now)
         self._listing.append(query.id)
         if len(self._listing) == 1:

@@ -134,12 +134,12 @@ RENDER: dict[schema.Wire, Render] = {
     schema.Wire.ANY: _any,
 }
 
-#: The suffix of an integer from 0 to 2**63-1, for the wire types that write it, and a bool, as
-#: digits.
+#: The suffix of an integer from 0 to 2**63-1, for the wire types that write it as digits.
 _SUFFIX: dict[schema.Wire, str] = {
     schema.Wire.UNSIGNED: "u",
     schema.Wire.SIGNED: "i",
     schema.Wire.NATURAL: "i",
+    schema.Wire.ANY: "u",
 }
 
 _Values = tuple[Any, ...]
@@ -168,6 +168,7 @@ class _Shape(NamedTuple):
     :param texts: picks the values that are texts: they belong to the domain's written texts.
     :param numbers: picks the integers, which are filled in as they are.
     :param fits: raises struct.error unless these are integers (or bools) of 64 bits.
+    :param untyped: picks those of them that must not be bools, which would be written as such.
     :param live: position and wire type of the values that are written anew each time.
     :param template: all lines, with a ``%s`` for each text and a ``%d`` for each integer.
     :param slots: picks what the template takes from (time, written texts, live texts, values).
@@ -177,6 +178,7 @@ class _Shape(NamedTuple):
     texts: _Pick
     numbers: _Pick
     fits: Callable[..., bytes]
+    untyped: _Pick
     live: tuple[tuple[int, schema.Wire], ...]
     template: str
     slots: _Pick
@@ -361,6 +363,8 @@ def _fill_in(compiled: _Compiled, values: _Values, time: str) -> Optional[str]:
         shape.fits(*shape.numbers(values))
     except struct.error:
         return None
+    if bool in map(type, shape.untyped(values)):
+        return None
     live = [RENDER[wire](values[at]) for at, wire in shape.live]
     if None in live:
         return None
@@ -377,6 +381,7 @@ def _shape(keys: tuple[str, ...], lines: list[_Line], values: _Values, written: 
     """
     texts: list[int] = []
     numbers: list[int] = []
+    untyped: list[int] = []
     live: list[tuple[int, schema.Wire]] = []
     parts: list[str] = []
     # A slot is a pair: 0 the time, 1 a written text, 2 a live text, 3 a value; and which.
@@ -394,6 +399,8 @@ def _shape(keys: tuple[str, ...], lines: list[_Line], values: _Values, written: 
                 fields.append(f"{name}=%s")
             elif type(values[at]) is int and wire in _SUFFIX:
                 numbers.append(at)
+                if wire is schema.Wire.ANY:
+                    untyped.append(at)
                 slots.append((3, at))
                 fields.append(f"{name}=%d{_SUFFIX[wire]}")
             else:
@@ -407,6 +414,7 @@ def _shape(keys: tuple[str, ...], lines: list[_Line], values: _Values, written: 
         keys=keys,
         texts=_picker(texts),
         numbers=_picker(numbers),
+        untyped=_picker(untyped),
         fits=struct.Struct(f"{len(numbers)}q").pack,
         live=tuple(live),
         template="".join(parts),
