@@ -122,9 +122,9 @@ def _settings(given: argparse.Namespace) -> Any:
 
 
 def _told(sample: Any) -> dict[str, Any]:
-    if not sample.round.connected or sample.round.fresh < sample.round.domains:
-        print(f"not a complete round: {sample.round}", file=sys.stderr)
-    return {"domains": sample.round.domains, "calls": sample.round.calls}
+    made = sample.round
+    is_complete = made.connected and made.fresh == made.domains > 0
+    return {"domains": made.domains, "calls": made.calls, "complete": is_complete}
 
 
 def _sampler(given: argparse.Namespace) -> Round:
@@ -213,10 +213,13 @@ def _lists(given: argparse.Namespace) -> Round:
     collectd.callbacks["config"](_ConfigNode("Module", ("domstats",), tuple(options)))
     collectd.callbacks["init"]()
 
+    found = {"value_lists": 0}
+
     def make_round() -> dict[str, Any]:
-        before = collectd.dispatched
+        before, previous = collectd.dispatched, found["value_lists"]
         collectd.callbacks["domstats-1"]()
-        return {"value_lists": collectd.dispatched - before}
+        found["value_lists"] = collectd.dispatched - before
+        return {**found, "complete": found["value_lists"] == previous}
 
     return make_round
 

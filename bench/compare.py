@@ -35,6 +35,9 @@ EXTRA, EXTRA_OWN = "collectd with domstats, ExtraStats", "collectd with virt, Ex
 #: Clients that are asked round by round.
 CLIENTS = {OURS: ("sampler",), CHILD: ("lines",), BARE: ("bare",), BULK: ("bulk",)}
 
+#: They, and virsh, make so many times more rounds in a turn than the agents: it takes less time.
+MORE = 3
+
 AGENTS: dict[str, Callable[[Bench, str, int], Turn]] = {
     COMMAND: agents.domstats_sample,
     TELEGRAF: partial(agents.telegraf, plugin=agents.telegraf_ours),
@@ -120,7 +123,7 @@ def measure(bench: Bench, passes: int, rounds: int) -> tuple[dict[str, list[Turn
         for number in range(passes):
             tell(f"pass {number + 1} of {passes}")
             before = _others()
-            for _ in range(rounds):
+            for _ in range(rounds * MORE):
                 for name, client in running.items():
                     turns[name].append(_client_turn(bench, client))
                 turns[VIRSH].append(agents.command(bench, agents.virsh(bench)))
@@ -184,13 +187,30 @@ def text(figures: dict[str, dict[str, Any]]) -> str:
     parts = [report.table(titles, rows)]
     rows = []
     for target in TARGETS:
-        reached = _target(figures, target)["ratio"]
-        rows.append([FIGURES[target.figure], target.ours, target.theirs, f"{reached:.2f}",
-                     f"{target.most:.2f}"])  # fmt: skip
-    parts.append(report.table(("figure", "ours", "over", "ratio", "at most"), rows))
+        reached = _target(figures, target)
+        least = reached["least_ratio"]
+        rows.append(
+            [
+                f"{FIGURES[target.figure]}: {target.ours}",
+                target.theirs,
+                f"{reached['ratio']:.2f}",
+                None if least is None else f"{least:.2f}",
+                f"{target.most:.2f}",
+            ]
+        )
+    titles = ("figure: ours", "over", "ratio", "of the least", "at most")
+    parts.append(report.table(titles, rows))
     return "\n\n".join(parts)
 
 
 def _target(figures: dict[str, dict[str, Any]], target: Target) -> dict[str, Any]:
-    ratio = figures[target.ours][target.figure] / figures[target.theirs][target.figure]
-    return {**target._asdict(), "ratio": ratio}
+    """What is reached of a target: of the medians, and of both sides' shortest rounds.
+
+    The latter is what a busy machine disturbs the least.
+    """
+    ours, theirs = figures[target.ours], figures[target.theirs]
+    least = None
+    if target.figure == "wall_s":
+        least = ours["walls_s"][0] / theirs["walls_s"][0]
+    ratio = ours[target.figure] / theirs[target.figure]
+    return {**target._asdict(), "ratio": ratio, "least_ratio": least}

@@ -22,7 +22,7 @@ from typing import Any, Callable, NamedTuple
 from bench import proc, report
 from tests.system.agents import Collectd, Telegraf
 from tests.system.bed import Bed, Guest, Shape
-from tests.system.delivered import collectd_plugin, telegraf_execd
+from tests.system.delivered import collectd_plugin, prefer, telegraf_execd
 from tests.system.waiting import wait_for
 
 GUESTS = 6  # on the storage, and as many beside it
@@ -43,6 +43,7 @@ class Outcome(NamedTuple):
     others: tuple[int, int]
     others_disks: tuple[int, int]
     affected: tuple[int, int]
+    affected_disks: tuple[int, int]
     frozen: int
 
 
@@ -132,17 +133,20 @@ SCENARIOS = {
 
 
 class _Frozen(threading.Thread):
-    """Looks, until the end of ``with``, which guests wait for storage."""
+    """Looks, until the end of ``with``, which guests wait for storage, and go on waiting."""
 
     def __init__(self, guests: list[Guest]) -> None:
         super().__init__(daemon=True)
-        self._pids = [guest.pid for guest in guests]
+        self._waits = {guest.pid: 0 for guest in guests}
         self._ended = threading.Event()
         self.met: set[int] = set()
 
     def run(self) -> None:
         while not self._ended.wait(LOOK_S):
-            self.met |= {pid for pid in self._pids if _waits_for_storage(pid)}
+            for pid, waits in self._waits.items():
+                self._waits[pid] = waits + 1 if _waits_for_storage(pid) else 0
+                if waits * LOOK_S >= 1:
+                    self.met.add(pid)
 
     def __enter__(self) -> "_Frozen":
         self.start()
@@ -199,6 +203,7 @@ def _live_through(
         _lost(times, "cpu", others, *window),
         _lost(times, "disk", others, *window),
         _lost(times, "cpu", affected, *window),
+        _lost(times, "disk", affected, *window),
         len(frozen.met),
     )
 
@@ -208,12 +213,13 @@ def _table(outcomes: list[Outcome]) -> str:
         "what hangs, agent",
         "lost by the others",
         "their disks",
-        "lost by those on it",
+        "by those it is about",
+        "their disks",
         "frozen by asking",
     )
     rows = []
     for each in outcomes:
-        lost = [f"{lost} of {all_}" for lost, all_ in each[2:5]]
+        lost = [f"{lost} of {all_}" for lost, all_ in each[2:6]]
         rows.append([f"{each.scenario}: {each.agent}", *lost, each.frozen])
     return report.table(titles, rows)
 
@@ -227,20 +233,27 @@ def main(arguments: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m bench resilience", description=DESCRIPTION)
     parser.add_argument("--interval", type=float, default=2.0, help="seconds between samples")
     parser.add_argument("--seconds", type=float, default=28.0, help="for how long it hangs")
+    parser.add_argument("--only", default="", help="part of the row's name: what hangs, agent")
     options = parser.parse_args(arguments)
+    rows = [
+        (scenario, name)
+        for scenario in SCENARIOS
+        for name in AGENTS
+        if options.only in f"{scenario}: {name}"
+    ]
     outcomes = []
     with Bed() as bed:
+        prefer(bed)
         storage = bed.storage("share")
         bed.add(
             *(Shape(f"beside-{number}") for number in range(GUESTS)),
             *(Shape(f"on-it-{number}", folder=storage.path) for number in range(GUESTS)),
         )
-        for scenario in SCENARIOS:
-            for name in AGENTS:
-                print(f"{scenario}: {name} ...", file=sys.stderr, flush=True)
-                outcomes.append(
-                    _live_through(name, scenario, bed, storage, options.interval, options.seconds)
-                )
+        for scenario, name in rows:
+            print(f"{scenario}: {name} ...", file=sys.stderr, flush=True)
+            outcomes.append(
+                _live_through(name, scenario, bed, storage, options.interval, options.seconds)
+            )
         kind = "KVM" if bed.accelerated else "TCG"
     print(f"hung for {options.seconds:g} s, sampled every {options.interval:g} s")
     print(f"{time.strftime('%Y-%m-%d')}: guests with {kind}, {_machine()}\n")

@@ -19,10 +19,14 @@ class Description(NamedTuple):
 
 
 class DiskTarget(NamedTuple):
-    """A disk's target (``vda``) and the file or device behind it; empty for an empty drive."""
+    """A disk's target (``vda``) and the file or device behind it; empty for an empty drive.
+
+    :param is_image: it is a file in a format of its own, as qcow2.
+    """
 
     name: str
     source: str
+    is_image: bool = False
 
 
 def describe(xml: str) -> Description:
@@ -34,6 +38,7 @@ def describe(xml: str) -> Description:
         addresses={name: address for name, address in interfaces if address},
         sources={disk.name: disk.source for disk in disks if disk.source},
         targets=tuple(disk.name for disk in disks),
+        images=frozenset(disk.name for disk in disks if disk.is_image),
     )
     return Description(sources.paths, sources.remote, devices)
 
@@ -52,7 +57,11 @@ def _devices(
         target, source = disk.find("target"), disk.find("source")
         if target is not None and target.get("dev"):
             path = "" if source is None else source.get("dev") or source.get("file") or ""
-            disks.append(DiskTarget(target.get("dev", ""), path))
+            # Without a type libvirt takes an image for a raw one.
+            format_ = disk.find("driver[@type]")
+            is_raw = format_ is None or format_.get("type") == "raw"
+            is_image = disk.get("type") == "file" and bool(path) and not is_raw
+            disks.append(DiskTarget(target.get("dev", ""), path, is_image))
     interfaces = []
     for interface in domain.iterfind("devices/interface"):
         target, mac = interface.find("target"), interface.find("mac")

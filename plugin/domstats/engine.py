@@ -939,7 +939,7 @@ class Engine:
             if entry.uuid in self._hints.withheld():
                 return f"storage does not answer: {', '.join(sorted(round_.silent))}"
             return "it is not known yet where its disks lie"
-        if self.roster.is_suspected(entry.uuid):
+        if entry.missing == {BLOCK} and self.roster.is_suspected(entry.uuid):
             return "other domains hang on its storage"
         if self.roster.alert_since is not None:
             return "too many calls are stuck to ask its monitor"

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import math
 import re
-import struct
 from collections.abc import Iterable, Iterator, Mapping
 from operator import itemgetter
 from typing import (
@@ -167,8 +166,6 @@ class _Shape(NamedTuple):
     :param keys: the stats' keys, in order.
     :param texts: picks the values that are texts: they belong to the domain's written texts.
     :param numbers: picks the integers, which are filled in as they are.
-    :param fits: raises struct.error unless these are integers (or bools) of 64 bits.
-    :param untyped: picks those of them that must not be bools, which would be written as such.
     :param live: position and wire type of the values that are written anew each time.
     :param template: all lines, with a ``%s`` for each text and a ``%d`` for each integer.
     :param slots: picks what the template takes from (time, written texts, live texts, values).
@@ -177,8 +174,6 @@ class _Shape(NamedTuple):
     keys: tuple[str, ...]
     texts: _Pick
     numbers: _Pick
-    fits: Callable[..., bytes]
-    untyped: _Pick
     live: tuple[tuple[int, schema.Wire], ...]
     template: str
     slots: _Pick
@@ -359,19 +354,15 @@ class LineProtocol:
 def _fill_in(compiled: _Compiled, values: _Values, time: str) -> Optional[str]:
     """A domain's lines with the values of this sample; None if a value has an unusual form."""
     shape = compiled.shape
-    try:
-        shape.fits(*shape.numbers(values))
-    except struct.error:
-        return None
-    if bool in map(type, shape.untyped(values)):
+    numbers = shape.numbers(values)
+    if numbers and (
+        set(map(type, numbers)) != {int} or min(numbers) < 0 or max(numbers) > INT64_MAX
+    ):
         return None
     live = [RENDER[wire](values[at]) for at, wire in shape.live]
     if None in live:
         return None
-    filled = shape.template % shape.slots((time, *compiled.written, *live, *values))
-    # A negative number among those filled in has to be left out; a search is the cheapest way to
-    # notice one. A text that looks like one costs time only.
-    return None if "=-" in filled and min(shape.numbers(values), default=0) < 0 else filled
+    return shape.template % shape.slots((time, *compiled.written, *live, *values))
 
 
 def _shape(keys: tuple[str, ...], lines: list[_Line], values: _Values, written: int) -> _Shape:
@@ -381,7 +372,6 @@ def _shape(keys: tuple[str, ...], lines: list[_Line], values: _Values, written: 
     """
     texts: list[int] = []
     numbers: list[int] = []
-    untyped: list[int] = []
     live: list[tuple[int, schema.Wire]] = []
     parts: list[str] = []
     # A slot is a pair: 0 the time, 1 a written text, 2 a live text, 3 a value; and which.
@@ -399,8 +389,6 @@ def _shape(keys: tuple[str, ...], lines: list[_Line], values: _Values, written: 
                 fields.append(f"{name}=%s")
             elif type(values[at]) is int and wire in _SUFFIX:
                 numbers.append(at)
-                if wire is schema.Wire.ANY:
-                    untyped.append(at)
                 slots.append((3, at))
                 fields.append(f"{name}=%d{_SUFFIX[wire]}")
             else:
@@ -414,8 +402,6 @@ def _shape(keys: tuple[str, ...], lines: list[_Line], values: _Values, written: 
         keys=keys,
         texts=_picker(texts),
         numbers=_picker(numbers),
-        untyped=_picker(untyped),
-        fits=struct.Struct(f"{len(numbers)}q").pack,
         live=tuple(live),
         template="".join(parts),
         slots=_picker([begins[source] + at for source, at in slots]),

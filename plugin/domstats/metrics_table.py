@@ -158,8 +158,10 @@ become `_`. A domain that does not run has `domain_state` only.
 - `percent` takes the time between the two samples, not the interval, so a round that was missed
   does not double it. virt needs the same two samples.
 - virt sends the bits of a floating point number as `swap_io` and `ps_pagefaults`; here they are
-  the numbers. It asks for each disk's size in a call of its own, which looks at the file and
-  tells sparse files better than the bulk answer: `disk_allocation` and `disk_physical` can differ.
+  the numbers. It asks for each disk's size in a call of its own, which looks at the file. What
+  the bulk answer does not tell so well: of a disk that was not written to since the domain's start,
+  `disk_physical` (of a file) and `disk_allocation` (of a block device, or a file without content),
+  and `disk_physical` of a qcow2 file that was allocated in advance.
 """
 
 _OWN_TEXT = """\

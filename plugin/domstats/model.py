@@ -62,11 +62,14 @@ class Devices(msgspec.Struct, frozen=True):
     :param addresses: MAC address of each NIC by its target device (``vnet0``).
     :param sources: file or device behind each disk by its target (``vda``), without empty drives.
     :param targets: the target of each disk, empty drives included.
+    :param images: the targets of disks that are files in a format of their own, as qcow2: what a
+        guest writes, and how large the file is, are two things there.
     """
 
     addresses: dict[str, str] = msgspec.field(default_factory=dict)
     sources: dict[str, str] = msgspec.field(default_factory=dict)
     targets: tuple[str, ...] = ()
+    images: frozenset[str] = frozenset()
 
 
 NO_DEVICES = Devices()

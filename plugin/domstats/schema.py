@@ -14,7 +14,7 @@ from __future__ import annotations
 import enum
 import re
 from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, Optional
 
 import msgspec
 
@@ -607,6 +607,9 @@ class ValueListRow(msgspec.Struct, frozen=True):
     :param divide: divisor of the values, without remainder for counters.
     :param fallback: the pattern that is used where the key's value is 0 or missing.
     :param always: also sent of a domain that does not run.
+    :param needs_source: not sent of an empty drive.
+    :param of_images: sent of a disk that is a file in a format of its own (qcow2) if True, of any
+        other if False, of every disk if None.
     """
 
     type: str
@@ -623,6 +626,7 @@ class ValueListRow(msgspec.Struct, frozen=True):
     fallback: str = ""
     always: bool = False
     needs_source: bool = False
+    of_images: Optional[bool] = None
 
 
 def _memory(instance: str, word: str, text: str) -> ValueListRow:
@@ -637,10 +641,13 @@ def _nic(kind: str, word: str, unit: str, text: str) -> ValueListRow:
     return ValueListRow(f"if_{kind}", "{device}", keys, Per.NIC, unit, text)
 
 
-def _disk_size(word: str, text: str, fallback: str = "") -> ValueListRow:
+def _disk_size(
+    word: str, key: str, text: str, fallback: str = "", of_images: Optional[bool] = None
+) -> ValueListRow:
     return ValueListRow(
-        f"disk_{word}", "{device}", (f"block.{INDEX}.{word}",), Per.DISK, "bytes", text,
-        selector=f"disk_{word}", counter=False, fallback=fallback, needs_source=True,
+        f"disk_{word}", "{device}", (f"block.{INDEX}.{key}",), Per.DISK, "bytes", text,
+        selector=f"disk_{word}", counter=False, fallback=fallback and f"block.{INDEX}.{fallback}",
+        needs_source=True, of_images=of_images,
     )  # fmt: skip
 
 
@@ -693,10 +700,14 @@ VALUE_LISTS: tuple[ValueListRow, ...] = (
     ValueListRow("total_time_in_ms", "flush-{device}", (f"block.{INDEX}.fl.times",), Per.DISK,
                  "µs", "time spent on flushes; virt, too, divides nanoseconds by 1,000 only",
                  selector="disk", divide=1000),
-    _disk_size("allocation", "how far the disk is written; else its size on the host",
-               fallback=f"block.{INDEX}.physical"),
-    _disk_size("capacity", "size that the guest sees"),
-    _disk_size("physical", "size on the host"),
+    _disk_size("allocation", "allocation", "how far the disk is written; else its size on the host",
+               "physical", of_images=False),
+    _disk_size("allocation", "physical", "of a qcow2 file and its like: what it uses on the host",
+               of_images=True),
+    _disk_size("capacity", "capacity", "size that the guest sees"),
+    _disk_size("physical", "physical", "size on the host", of_images=False),
+    _disk_size("physical", "allocation", "of a qcow2 file and its like: the file's length",
+               "physical", of_images=True),
     _nic("octets", "bytes", "bytes", "received and sent"),
     _nic("packets", "pkts", "1", "packets received and sent"),
     _nic("errors", "errs", "1", "errors of receiving and of sending"),

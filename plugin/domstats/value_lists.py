@@ -418,8 +418,10 @@ class ValueLists:
             yield from _named_parts(event, "event", event.id)
         for disk, name in _once_each(domain, "block", devices[Per.DISK], self._disk_name):
             has_source = bool(_source(domain, disk))
+            is_image = _text(domain.stats, f"block.{disk.id}.name") in domain.devices.images
             for part in _named_parts(disk, "device", name):
-                if has_source or not part.entry.row.needs_source:
+                row = part.entry.row
+                if (has_source or not row.needs_source) and row.of_images in (None, is_image):
                     yield part
         for nic, name in _once_each(domain, "net", devices[Per.NIC], self._nic_name):
             yield from _named_parts(nic, "device", name)

@@ -26,6 +26,8 @@ from tests.simhost import SimHost, keys
 
 #: Domains whose every counter is compared with the truth, in each round.
 CHECKED = 40
+#: How often something is done to a guest, or to all connections.
+ACTS_PER_S = 5.0
 #: Seconds by which this process's two clocks may disagree.
 CLOCKS = 0.05
 
@@ -48,7 +50,7 @@ class Unrest(threading.Thread):
 
     def run(self) -> None:
         try:
-            while not self._over.wait(self._random.expovariate(20)):
+            while not self._over.wait(self._random.expovariate(ACTS_PER_S)):
                 with self.lock:
                     self._act()
         except BaseException as error:  # told by the main thread
@@ -73,7 +75,7 @@ class Unrest(threading.Thread):
 
     def _act(self) -> None:
         what = self._random.choices(
-            ("hang", "heal", "add", "remove", "rename", "drop"), (40, 40, 8, 8, 8, 1)
+            ("hang", "heal", "add", "remove", "rename", "drop"), (90, 80, 10, 10, 10, 1)
         )[0]
         if what == "hang" and len(self.hung) >= self._most_hung:
             what = "heal"

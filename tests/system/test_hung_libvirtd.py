@@ -11,7 +11,7 @@ import pytest
 
 from tests.system.bed import processes
 from tests.system.bed.shape import Shape
-from tests.system.delivered import BOTH, FULL, Seen, going_back, lacking, watching, within
+from tests.system.delivered import BOTH, FULL, Seen, going_back, lacking, prefer, watching, within
 from tests.system.waiting import wait_for
 
 #: The story is told before the first test, and takes two minutes.
@@ -21,6 +21,9 @@ LONG_FREEZE_S = 40.0
 FREEZE_S = 1.3
 INTERVAL_S = 1.0
 EVENTS = 20
+#: Workers are made when they are needed first, each with a connection, and kept: on a busy machine
+#: a few come later. What leaked at each event would be five times as many.
+MADE_LATER = 4
 
 
 class Cost(NamedTuple):
@@ -88,6 +91,7 @@ STORY = ["frozen for long", *("killed", "frozen", "restarted") * 7][:EVENTS]
 def story(new_bed: Any, tmp_path_factory: Any, missing: Any) -> Story:
     with contextlib.ExitStack() as stack:
         bed = stack.enter_context(new_bed())
+        prefer(bed)
         bed.add(*(Shape(f"guest-{number}", busy=number == 0) for number in range(6)))
         story = Story([guest.name for guest in bed.guests])
         agents = {
@@ -152,8 +156,8 @@ def test_rounds_go_on_and_say_that_libvirtd_is_away(story: Story, agent: str) ->
 @pytest.mark.parametrize("agent", BOTH)
 def test_no_thread_and_no_descriptor_more_after_twenty_outages(story: Story, agent: str) -> None:
     first, last = story.costs[agent][0], story.costs[agent][-1]
-    assert last.threads <= first.threads
-    assert last.descriptors <= first.descriptors
+    assert last.threads <= first.threads + MADE_LATER
+    assert last.descriptors <= first.descriptors + MADE_LATER
 
 
 @pytest.mark.parametrize("agent", BOTH)

@@ -9,12 +9,12 @@ XML = """<domain type='kvm' id='3'>
   <name>web &amp; more</name>
   <devices>
     <disk type='file' device='disk'>
-      <source file='/srv/web.qcow2'/>
+      <driver name='qemu' type='qcow2'/><source file='/srv/web.qcow2'/>
       <backingStore type='file'><source file='/base/debian.qcow2'/></backingStore>
       <target dev='vda' bus='virtio'/>
     </disk>
     <disk type='block' device='disk'>
-      <source dev='/dev/vg/web'/><target dev='vdb' bus='virtio'/>
+      <driver name='qemu' type='qcow2'/><source dev='/dev/vg/web'/><target dev='vdb' bus='virtio'/>
     </disk>
     <disk type='network' device='disk'>
       <source protocol='rbd' name='pool/web'><host name='mon1' port='6789'/></source>
@@ -35,6 +35,13 @@ def test_the_targets_of_disks_and_what_is_behind_them_are_known_empty_drives_inc
     assert devices.sources == {"vda": "/srv/web.qcow2", "vdb": "/dev/vg/web"}
 
 
+def test_files_in_a_format_of_their_own_are_told_from_raw_ones_and_block_devices():
+    assert describe(XML).devices.images == {"vda"}
+    raw = XML.replace("type='qcow2'", "type='raw'")
+    assert describe(raw).devices.images == frozenset()
+    assert describe(XML.replace("<driver name='qemu' type='qcow2'/>", "")).devices.images == set()
+
+
 def test_the_addresses_of_nics_are_known_by_their_targets():
     assert describe(XML).devices.addresses == {"vnet0": "52:54:00:00:00:01"}
 
@@ -53,7 +60,7 @@ def test_all_files_that_a_question_about_disks_may_touch_are_known_backing_files
 def test_classic_calls_get_disks_and_nics_in_the_order_of_the_xml():
     disks, interfaces = device_names(XML)
     assert disks == (
-        DiskTarget("vda", "/srv/web.qcow2"),
+        DiskTarget("vda", "/srv/web.qcow2", is_image=True),
         DiskTarget("vdb", "/dev/vg/web"),
         DiskTarget("vdc", ""),
         DiskTarget("sda", ""),

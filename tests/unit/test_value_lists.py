@@ -225,6 +225,30 @@ DISKS: Stats = {
 }  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("images", "written", "expected"),
+    [
+        ({"vda"}, 393216, {"disk_allocation-vda": (331776,), "disk_physical-vda": (393216,)}),
+        ({"vda"}, 0, {"disk_allocation-vda": (331776,), "disk_physical-vda": (331776,)}),
+        (set(), 393216, {"disk_allocation-vda": (393216,), "disk_physical-vda": (331776,)}),
+        (set(), 0, {"disk_allocation-vda": (331776,), "disk_physical-vda": (331776,)}),
+    ],
+    ids=["qcow2, written to", "qcow2, untouched", "raw, written to", "raw, untouched"],
+)
+def test_the_sizes_of_disks_are_those_of_virt(images, written, expected):
+    stats: Stats = {
+        "block.0.name": "vda",
+        "block.0.path": "/images/a",
+        "block.0.allocation": written,
+        "block.0.physical": 331776,
+    }
+    found = lists(
+        options("disk_allocation", "disk_physical"),
+        domain(stats, devices=Devices(images=frozenset(images))),
+    )
+    assert named(found) == expected
+
+
 def test_a_nic_is_named_by_its_place_among_those_there_are() -> None:
     found = named(lists(options(interface_format="number"), domain(NICS)))
     assert found == {"if_octets-interface-1": (1, 2), "if_octets-interface-2": (3, 4)}
