@@ -292,6 +292,8 @@ class Engine:
                     continue  # nobody asked for it, or it has answered already
                 ended.discard(uuid)
                 entry = round_.entries[uuid]
+                if call.stuck and not entry.missing:
+                    continue  # another call for it was quicker, and is newer
                 entry.name = name
                 if call.kind is Kind.FREE:
                     entry.take_partial(stats, call.groups)
@@ -311,7 +313,7 @@ class Engine:
         if failure == "too large":
             self._chunk_limit = max(1, min(self._chunk_limit, len(call.uuids) // 2))
         round_ = self._returned(call, now)
-        if round_ is not None:
+        if round_ is not None and not call.stuck:
             ask_again = self._ask_again if call.kind is Kind.MONITOR else self._ask_free_again
             ask_again(round_, call, failure, error)
         self.pump(now)
@@ -647,10 +649,10 @@ class Engine:
             culprit = self.roster.call_returned(call.id)
             if culprit is not None:
                 self.roster.release(culprit)
-        if call.late:
+        round_ = self._rounds.get(call.query)
+        if call.over or round_ is None:
             self._late_results += 1
             return None
-        round_ = self._rounds[call.query]
         round_.out.discard(call.id)
         return round_
 

@@ -370,11 +370,14 @@ def test_without_controlinfo_a_hung_domain_still_costs_nobody_else_a_sample(
 
 def test_a_callback_that_raises_harms_nobody_and_is_told(new_sampler):
     sampler = new_sampler()
+    called = threading.Event()
 
     def callback(sample):
+        called.set()
         raise ZeroDivisionError("oh")
 
     sampler.submit(callback)
+    assert called.wait(10)
     assert statuses(sampler.sample()) == {Status.FRESH: 8}
     assert sampler.log == [("error", "a callback failed: ZeroDivisionError('oh')")]
 
