@@ -1,1 +1,54 @@
-"""domstats: statistics of every domain of a libvirt hypervisor, for collectd and Telegraf."""
+"""domstats: statistics of every domain of a libvirt hypervisor, for collectd and Telegraf.
+
+As a library, these names are the package's public interface (docs/library.md): ``Hypervisor`` and
+``AsyncHypervisor`` ask, ``Sample`` and what it consists of is the answer. They are imported when
+they are used first, so that the agents' adapters import no more than they need.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .errors import (
+        ConfigError,
+        DomstatsError,
+        HypervisorError,
+        NoSuchDomainError,
+        QueryCancelledError,
+    )
+    from .library import AsyncHypervisor, DomainsUnresponsiveError, Hypervisor, Query
+    from .model import Change, Devices, DomainEvent, DomainSample, Round, Sample, Status
+
+__all__ = [
+    "AsyncHypervisor",
+    "Change",
+    "ConfigError",
+    "Devices",
+    "DomainEvent",
+    "DomainSample",
+    "DomainsUnresponsiveError",
+    "DomstatsError",
+    "Hypervisor",
+    "HypervisorError",
+    "NoSuchDomainError",
+    "Query",
+    "QueryCancelledError",
+    "Round",
+    "Sample",
+    "Status",
+]
+
+_MODULES = {
+    "library": ("AsyncHypervisor", "DomainsUnresponsiveError", "Hypervisor", "Query"),
+    "model": ("Change", "Devices", "DomainEvent", "DomainSample", "Round", "Sample", "Status"),
+}
+
+
+def __getattr__(name: str) -> object:
+    from importlib import import_module
+
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = next((module for module, names in _MODULES.items() if name in names), "errors")
+    return getattr(import_module(f".{module}", __name__), name)

@@ -20,6 +20,7 @@ import msgspec
 from .adapter import LogFunction, SamplerLike, Unexpected, sampler
 from .errors import ConfigError, DomstatsError
 from .model import Sample
+from .schema import RESERVED_TAGS
 from .settings import Settings, for_uri, read_telegraf, seconds, share_budget
 from .shown import one_line
 from .telegraf_execd import run as answer_ticks
@@ -113,7 +114,7 @@ def telegraf(path: str, interval: Optional[float]) -> int:
     """Run as a child of Telegraf's inputs.execd."""
     log = stderr_log(sys.stderr.fileno())
     try:
-        parsed = read_telegraf(path)
+        parsed = read_telegraf(path, RESERVED_TAGS)
     except ConfigError as error:
         log("error", f"domstats: {error}")
         return USAGE

@@ -171,8 +171,10 @@ class _Reader:
             self._notify(notification)
 
     def _notify(self, notification: Notification) -> None:
-        okay = notification.severity == "okay"
-        severity = self._collectd.NOTIF_OKAY if okay else self._collectd.NOTIF_FAILURE
+        severity = {
+            "okay": self._collectd.NOTIF_OKAY,
+            "warning": self._collectd.NOTIF_WARNING,
+        }.get(notification.severity, self._collectd.NOTIF_FAILURE)
         self._collectd.Notification(
             type=notification.type,
             message=notification.message,

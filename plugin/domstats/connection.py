@@ -9,9 +9,10 @@ It must not know rounds, domains that hang, or settings.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from typing import NamedTuple, Optional
+from typing import Any, Callable, NamedTuple, Optional
 
 from . import classic
 from .errors import (
@@ -22,6 +23,7 @@ from .errors import (
     TooLargeError,
     UnsupportedError,
 )
+from .events import News
 from .model import Stats
 
 try:
@@ -73,6 +75,22 @@ class Control(NamedTuple):
     busy_s: float
 
 
+class Watch(NamedTuple):
+    """Which of the hypervisor's events are wanted, and who is told.
+
+    :param sources: numbers of virDomainEventID.
+    :param begin: is called before a new connection brings its first event; those of the
+        connection before have ended then.
+    :param tell: is called in libvirt's thread, and must not block.
+    :param unsupported: is called with a source that the hypervisor does not have.
+    """
+
+    sources: Sequence[int]
+    begin: Callable[[], None]
+    tell: Callable[[News], None]
+    unsupported: Callable[[int], None]
+
+
 class Connection:
     """A read-only connection to one hypervisor, opened by the first call that needs it.
 
@@ -81,11 +99,14 @@ class Connection:
     TooLargeError) when the connection lives and the call failed.
 
     :param uri: libvirt's connection URI.
+    :param watch: the events that are wanted; they come for as long as the connection is open.
     :ivar opened: how many times it has been opened.
     """
 
-    def __init__(self, uri: str) -> None:
+    def __init__(self, uri: str, watch: Optional[Watch] = None) -> None:
         self.uri = uri
+        self._watch = watch
+        self._subscription: Optional[_Subscription] = None
         self.opened = 0
         self._conn: Optional[libvirt.virConnect] = None
         self._domains: dict[str, libvirt.virDomain] = {}
@@ -118,12 +139,22 @@ class Connection:
         self.opened += 1
         try:
             self._driver = conn.getType().upper()
+            if self._watch is not None:
+                self._watch.begin()
+                self._subscription = _Subscription(conn, self._watch)
+                self._subscription.begin()
         except libvirt.libvirtError as error:
             raise self._translated(error) from None
 
     def close(self) -> None:
-        """Close it; errors of a connection that is broken anyway do not matter."""
+        """Close it; errors of a connection that is broken anyway do not matter.
+
+        No event is told any more once this returns.
+        """
         conn, self._conn, self._domains = self._conn, None, {}
+        subscription, self._subscription = self._subscription, None
+        if subscription is not None:
+            subscription.end()
         if conn is not None:
             with suppress(libvirt.libvirtError):
                 conn.close()
@@ -231,11 +262,17 @@ class Connection:
         return controls
 
     def xml(self, uuid: str) -> str:
-        """A domain's live XML (virDomainGetXMLDesc); it may wait behind a job of the domain."""
+        """A domain's live XML (virDomainGetXMLDesc); it may wait behind a job of the domain.
+
+        Raises TooLargeError if it has more than the 4 MiB that libvirt sends: with metadata of
+        several namespaces it may.
+        """
         try:
             for domain in self._handles([uuid]):
                 return str(domain.XMLDesc(0))
         except libvirt.libvirtError as error:
+            if "nable to decode" in str(error) and self._is_alive():
+                raise TooLargeError(f"{self.uri}: {_one_line(error)}") from None
             raise self._translated(error) from None
         raise DomainGoneError(f"the domain {uuid} has ended")
 
@@ -309,6 +346,52 @@ class Connection:
             return self._conn is not None and bool(self._conn.isAlive())
         except libvirt.libvirtError:
             return False
+
+
+class _Subscription:
+    """The callbacks of one connection, which libvirt calls in the thread of its event loop.
+
+    libvirt keeps a connection alive for as long as it has callbacks, and they keep this object;
+    so it must not know the ``Connection``, and has to be ended.
+    """
+
+    def __init__(self, conn: libvirt.virConnect, watch: Watch) -> None:
+        self._conn = conn
+        self._sources = watch.sources
+        self._unsupported = watch.unsupported
+        self._tell: Optional[Callable[[News], None]] = watch.tell
+        self._telling = threading.Lock()
+        self._callbacks: list[int] = []
+
+    def begin(self) -> None:
+        """Register (virConnectDomainEventRegisterAny). Raises libvirtError if the connection is
+        lost meanwhile."""
+        for source in self._sources:
+            try:
+                number = self._conn.domainEventRegisterAny(None, source, self._called, source)
+            except libvirt.libvirtError:
+                if not self._conn.isAlive():
+                    raise
+                self._unsupported(source)
+            else:
+                self._callbacks.append(number)
+
+    def end(self) -> None:
+        """Tell nothing any more, and deregister."""
+        with self._telling:
+            self._tell = None
+        for number in self._callbacks:
+            with suppress(libvirt.libvirtError):
+                self._conn.domainEventDeregisterAny(number)
+        self._callbacks = []
+
+    def _called(self, _conn: libvirt.virConnect, domain: libvirt.virDomain, *rest: Any) -> None:
+        """libvirt's callback: arguments of the event, and last the source."""
+        *arguments, source = rest
+        with suppress(libvirt.libvirtError), self._telling:  # nobody is there to be told
+            if self._tell is not None:
+                uuid, name, number = domain.UUIDString(), domain.name(), domain.ID()
+                self._tell(News(source, uuid, name, number, tuple(arguments), time.time_ns()))
 
 
 #: How a client or a server says that a message is beyond the protocol's limit.

@@ -7,6 +7,7 @@ business. The XML is not to be trusted: tenants choose names and metadata in it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -59,15 +60,21 @@ def disk_paths(domain: etree._Element) -> DiskSources:
 def parse_domain(xml: str) -> etree._Element:
     """A domain's XML, parsed; nothing in it can make the parser fetch or unfold anything.
 
-    Raises ValueError, with a text for the log, if it is no XML of a domain, is larger than
-    XML_MOST, or has a document type (libvirt never writes one): then nothing is known.
+    If it is larger than XML_MOST, it is parsed without its metadata, which are a tenant's and may
+    be of any size. Raises ValueError, with a text for the log, if it is no XML of a domain, is
+    larger all the same, or has a document type (libvirt never writes one): then nothing is known.
     """
     try:
         text = xml.encode()
     except UnicodeEncodeError:
         raise ValueError("the domain's XML holds characters that are none") from None
     if len(text) > XML_MOST:
+        text = _without_metadata(text)
+    if len(text) > XML_MOST:
         raise ValueError(f"the domain's XML has {len(text)} bytes, more than {XML_MOST}")
+    first = _FIRST_TAG.search(text)
+    if first is not None and first.group(1) == b"!DOCTYPE":  # before anything of it is unfolded
+        raise ValueError(_HAS_TYPE)
     # A parser of its own for each document: one that is shared must not be used by two threads.
     parser = etree.XMLParser(
         encoding="utf-8",  # whatever its head says: it came as text
@@ -83,10 +90,30 @@ def parse_domain(xml: str) -> etree._Element:
     except etree.XMLSyntaxError as error:
         raise ValueError(f"the domain's XML cannot be read: {error}") from None
     if root.getroottree().docinfo.internalDTD is not None:
-        raise ValueError("the domain's XML has a document type, which libvirt never writes")
+        raise ValueError(_HAS_TYPE)
     if root.tag != "domain":
         raise ValueError("the XML is not that of a domain")
     return root
+
+
+_HAS_TYPE = "the domain's XML has a document type, which libvirt never writes"
+_FIRST_TAG = re.compile(rb"<(!DOCTYPE|[A-Za-z_])")
+_METADATA = re.compile(rb"<metadata[\s>]")
+_METADATA_END = b"</metadata>"
+
+
+def _without_metadata(xml: bytes) -> bytes:
+    """A domain's XML without its metadata, by text alone, in one pass.
+
+    In what libvirt writes, the first such tag is the domain's own, since in the texts before it
+    every ``<`` is escaped, and so is the last, since all that follows is libvirt's own. What is
+    cut out that way of an XML that is otherwise does not parse.
+    """
+    begin = _METADATA.search(xml)
+    end = xml.rfind(_METADATA_END)
+    if begin is None or end < begin.start():
+        return xml
+    return xml[: begin.start()] + xml[end + len(_METADATA_END) :]
 
 
 def _sources(domain: etree._Element) -> Iterator[etree._Element]:

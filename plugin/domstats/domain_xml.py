@@ -7,15 +7,19 @@ from typing import NamedTuple
 from lxml import etree
 
 from .disk_paths import disk_paths, parse_domain
+from .labels import Labels
 from .model import Devices
+
+_NO_LABELS = Labels(())
 
 
 class Description(NamedTuple):
-    """Where a domain's disks lie (see ``disk_paths.DiskSources``), and its devices."""
+    """Where a domain's disks lie (see ``disk_paths.DiskSources``), its devices, its labels."""
 
     paths: tuple[str, ...]
     remote: tuple[str, ...]
     devices: Devices
+    labels: dict[str, str]
 
 
 class DiskTarget(NamedTuple):
@@ -29,7 +33,7 @@ class DiskTarget(NamedTuple):
     is_image: bool = False
 
 
-def describe(xml: str) -> Description:
+def describe(xml: str, labels: Labels = _NO_LABELS) -> Description:
     """All that is wanted of a domain's XML. Raises ValueError if it cannot be read."""
     domain = parse_domain(xml)
     sources = disk_paths(domain)
@@ -40,7 +44,7 @@ def describe(xml: str) -> Description:
         targets=tuple(disk.name for disk in disks),
         images=frozenset(disk.name for disk in disks if disk.is_image),
     )
-    return Description(sources.paths, sources.remote, devices)
+    return Description(sources.paths, sources.remote, devices, labels.take(domain))
 
 
 def device_names(xml: str) -> tuple[tuple[DiskTarget, ...], tuple[str, ...]]:

@@ -12,7 +12,8 @@ again in the same round. docs/design.md tells why each step is as it is.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from itertools import islice
 from math import ceil
 from typing import (
     Callable,
@@ -23,11 +24,13 @@ from typing import (
 
 import msgspec
 
+from .events import CHANGES_OF_XML, EventBook, Meaning, meanings
 from .model import (
     MONITOR_FREE_GROUPS,
     NO_DEVICES,
     Change,
     Devices,
+    DomainEvent,
     DomainSample,
     Round,
     Sample,
@@ -61,14 +64,25 @@ NEARLY = 0.7
 HUNG_S = 0.5
 #: Seconds between attempts to connect to a hypervisor that is not local, at most.
 MOST_DELAY_S = 60.0
+#: A migration of which nothing was heard for so many seconds is taken for over.
+MOVE_S = 60.0
+#: Changes that wait at most for a sample of all domains.
+MOST_CHANGES = 1000
 #: Domains named in one log line.
 NAMED = 3
 
 #: What controlInfo says: whether the monitor is occupied, and for how many seconds.
 Controls = dict[str, tuple[bool, float]]
 
-#: What a domain's XML says: uuid, paths of its disks, names of remote storages, devices.
-Description = tuple[str, Sequence[str], Sequence[str], Devices]
+
+class Description(NamedTuple):
+    """What a domain's XML says: see ``domain_xml.Description``. Nothing, if it cannot be read."""
+
+    uuid: str
+    paths: Sequence[str] = ()
+    remote: Sequence[str] = ()
+    devices: Devices = NO_DEVICES
+    labels: Mapping[str, str] = {}
 
 
 class ListDomains(NamedTuple):
@@ -90,6 +104,20 @@ class Answer(NamedTuple):
     sample: Sample
 
 
+class Opened(NamedTuple):
+    """An action, for a query that tells: its domains are known, names by uuid."""
+
+    query: int
+    domains: dict[str, str]
+
+
+class Complete(NamedTuple):
+    """An action, for a query that tells: there is nothing more to learn of these domains."""
+
+    query: int
+    uuids: tuple[str, ...]
+
+
 class Log(NamedTuple):
     """An action: tell the user. ``level`` is error, warning or info."""
 
@@ -98,7 +126,7 @@ class Log(NamedTuple):
 
 
 #: A call is an action too: to be made.
-Action = Union[Call, ListDomains, AskControl, Answer, Log]
+Action = Union[Call, ListDomains, AskControl, Answer, Opened, Complete, Log]
 
 
 class Hints:
@@ -141,6 +169,8 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What of the settings the engine needs; ``settings`` says what each means.
 
     :param wants_xml: whether anybody needs what the domains' XML says.
+    :param xml_lasts_s: seconds after which the XML is read again, None if no matter how old it is.
+    :param events: the kinds of events to tell, of ``model.EVENT_KINDS``.
     :param reconnect_delay_s: seconds before a second attempt to connect; doubled from then on.
     """
 
@@ -152,6 +182,8 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
     quarantine_groups: frozenset[str] = MONITOR_FREE_GROUPS
     occupancy_watch: bool = True
     wants_xml: bool = True
+    xml_lasts_s: Optional[float] = None
+    events: tuple[str, ...] = ()
     reconnect_delay_s: float = 0.0
     wants_domain: Callable[[str], bool] = lambda name: True
 
@@ -176,9 +208,24 @@ class Engine:
         self._has_monitors = True
         self._chunk_limit = settings.chunk_size
         self._looked_at = float("-inf")
+        self._events = EventBook(settings.events)
+        #: By uuid: until when a domain counts as being migrated, and whether it is asked.
+        self._moves: dict[str, tuple[float, bool]] = {}
+        #: The last query's time, by both clocks.
+        self._clock = (0.0, 0)
+        #: Domains that changed while their XML was being read.
+        self._outdated: set[str] = set()
         self._to_describe: deque[str] = deque()
         self._wanted_xml: set[str] = set()
         self._devices: dict[str, Devices] = {}
+        self._labels: dict[str, dict[str, str]] = {}
+        #: By uuid: when the XML was asked for that is known, the oldest first.
+        self._xml_from: dict[str, float] = {}
+        #: Since when events tell of every change of the XML; None if they do not.
+        self._changes_heard_from: Optional[float] = None
+        #: When XML that has become old was looked for, and for how many domains there is time.
+        self._renewed_at = float("inf")
+        self._renewals = 0.0
         self._device_names: dict[str, dict[str, tuple[object, ...]]] = {}
         self._node_cpus = 0
         self._trouble = ""
@@ -208,12 +255,14 @@ class Engine:
             if call.id not in unbegun:
                 call.over, call.culprit, call.suspect = True, None, None
                 self._calls[call.id] = call
+        self._events.take_over(failed._events)
         self._call_ids = failed._call_ids
         self._errors = failed._errors + 1
         self._late_results, self._reconnects = failed._late_results, failed._reconnects
         self._connect_at, self._delay_s = failed._connect_at, failed._delay_s
         self._trouble, self._silent = failed._trouble, failed._silent
         self._can_control, self._chunk_limit = failed._can_control, failed._chunk_limit
+        self._changes_heard_from = failed._changes_heard_from
 
     def due(self) -> Optional[float]:
         """When ``pump`` is to be called even though nothing happens; None if never."""
@@ -228,6 +277,7 @@ class Engine:
 
     def query(self, query: Query, now: float, time_ns: int) -> None:
         """A query comes in; ``time_ns`` becomes its sample's timestamp."""
+        self._clock = now, time_ns
         round_ = RoundBook(query, now, time_ns)
         self._rounds[query.id] = round_
         if now < self._connect_at:
@@ -250,8 +300,12 @@ class Engine:
         node_cpus: int,
         reconnects: int,
         has_monitors: bool,
+        ids: Optional[dict[str, int]] = None,
     ) -> None:
-        """The list of domains has come: uuid, name and whether it is active of each."""
+        """The list of domains has come: uuid, name and whether it is active of each.
+
+        :param ids: libvirt's numbers of those that are; a new one tells of a new start.
+        """
         round_ = self._next_listing()
         self._node_cpus, self._reconnects = node_cpus, reconnects
         self._has_monitors = has_monitors
@@ -260,9 +314,14 @@ class Engine:
             self._log("info", "the hypervisor answers again")
             self._trouble = ""
         wanted = [domain for domain in domains if self._settings.wants_domain(domain[1])]
+        if self._settings.events:
+            numbers = ids or {}
+            places = [(uuid, name, numbers.get(uuid, active - 1)) for uuid, name, active in wanted]
+            self._events.listed(places, now, self._time_ns(now))
         self._notice_starts(wanted)
         self.roster.listed(wanted)
         self._retain({uuid for uuid, _, _ in wanted})
+        self._renew_xml(now)
         if round_ is not None:
             self._open(round_, wanted, now)
         self.pump(now)
@@ -270,6 +329,7 @@ class Engine:
     def list_failed(self, error: str, now: float) -> None:
         """The hypervisor cannot be asked at all."""
         round_ = self._next_listing()
+        self._changes_heard_from = None
         self._errors += 1
         self._delay_s = min(self._delay_s * 2 or self._settings.reconnect_delay_s, MOST_DELAY_S)
         self._connect_at = now + self._delay_s
@@ -304,6 +364,8 @@ class Engine:
                     round_.retry.append(uuid)
             for uuid in ended:
                 round_.entries[uuid].gone = True
+            if round_.query.tells:
+                self._tell_complete(round_, call.uuids)
         self.pump(now)
 
     def call_failed(self, call_id: int, failure: str, error: str, now: float) -> None:
@@ -320,12 +382,16 @@ class Engine:
 
     def described(self, call_id: int, descriptions: Iterable[Description], now: float) -> None:
         """The XML of domains has been read; those that are left out could not be."""
-        self._returned(self._calls.pop(call_id), now)
+        call = self._calls.pop(call_id)
+        self._returned(call, now)
         known = []
-        for uuid, paths, remote, devices in descriptions:
+        for uuid, paths, remote, devices, labels in descriptions:
             if uuid in self.roster.members:
                 known.append(uuid)
                 self._devices[uuid] = devices
+                self._labels[uuid] = dict(labels)
+                self._xml_from.pop(uuid, None)  # the newest stand at the end
+                self._xml_from[uuid] = call.made
                 self._hints.learn(uuid, paths)
                 unseen = () if self._hints.guards_storage else _folders(paths)
                 self.roster.describe(uuid, (*remote, *unseen))
@@ -356,6 +422,35 @@ class Engine:
                 round_.awaits_control = False
                 self._retry_partial(round_, controls, now)
         self.pump(now)
+
+    def subscribed(self, now: float) -> None:
+        """Events come from a new connection from now on."""
+        self._changes_heard_from = now
+        self._events.subscribed()
+
+    def events_unsupported(self, kind: str, now: float) -> None:
+        """The hypervisor has no events of this kind."""
+        if kind in CHANGES_OF_XML:
+            self._changes_heard_from = None
+        self._events.unsupported(kind)
+
+    def domain_event(self, event: DomainEvent, now: float) -> None:
+        """Something has happened to a domain; it is told with the next sample of all domains."""
+        if not self._settings.wants_domain(event.name):
+            return
+        self._events.take_in(event, now)
+        for meaning in meanings(event):
+            _ON_EVENT[meaning](self, event.uuid, now)
+        self.pump(now)
+
+    def domain_changed(self, uuid: str, now: float) -> None:
+        """What a domain's XML says has changed: have it read again."""
+        if not self._settings.wants_xml or uuid not in self.roster.members:
+            return
+        if any(uuid in call.uuids for call in self._calls.values() if call.kind is Kind.DESCRIBE):
+            self._outdated.add(uuid)
+        self._want_xml(uuid)
+        self._hand_out_describe(now)
 
     def control_unsupported(self, now: float) -> None:
         """The driver has no controlInfo: culprits are found by asking one by one."""
@@ -391,7 +486,8 @@ class Engine:
             if self._is_done(round_):
                 self._finish(round_, now)
             elif now >= round_.deadline:
-                self._finish(round_, now, "" if round_.listed else self._why_not_listed(round_))
+                error = "" if round_.listed else self._why_not_listed(round_)
+                self._finish(round_, now, error)
                 leaves_calls = leaves_calls or bool(round_.out)
         return leaves_calls
 
@@ -405,6 +501,9 @@ class Engine:
             if query.domains is None or uuid in query.domains or name in query.domains:
                 round_.entries[uuid] = Entry(uuid, name, active, query.groups)
         round_.listed = True
+        if query.tells:
+            names = {uuid: entry.name for uuid, entry in round_.entries.items()}
+            self._actions.append(Opened(query.id, names))
         round_.news_at = now
         round_.chunk_size = max(1, ceil(len(round_.entries) / (2 * self._settings.lanes)))
         self._heed_processes(now)
@@ -443,7 +542,9 @@ class Engine:
 
     def _may_be_asked(self, uuid: str) -> bool:
         member = self.roster.members.get(uuid)
-        return member is not None and member.standing is not Standing.QUARANTINED
+        if member is None or member.standing is Standing.QUARANTINED:
+            return False
+        return self._moves.get(uuid, (0.0, True))[1]
 
     def _queue(self, round_: RoundBook, uuid: str, groups: frozenset[str]) -> None:
         """A domain is to be asked: in a chunk with others, or alone if it is in question."""
@@ -562,6 +663,8 @@ class Engine:
             self._quarantine_processes(self._hints.relook(uuids, now), now)
         askable = []
         for uuid in uuids:
+            if round_.entries[uuid].gone:
+                continue
             if self._may_be_asked(uuid):
                 askable.append(uuid)
             else:
@@ -644,11 +747,16 @@ class Engine:
         """
         if call.kind is Kind.DESCRIBE:
             self._wanted_xml.difference_update(call.uuids)
+            for uuid in self._outdated.intersection(call.uuids):
+                self._outdated.discard(uuid)
+                self._want_xml(uuid)
             return None
         if call.kind is Kind.MONITOR:
             culprit = self.roster.call_returned(call.id)
             if culprit is not None:
                 self.roster.release(culprit)
+                if culprit in self._moves:
+                    self._moves[culprit] = (self._moves[culprit][0], True)
         round_ = self._rounds.get(call.query)
         if call.over or round_ is None:
             self._late_results += 1
@@ -725,6 +833,8 @@ class Engine:
         for uuid in round_.retry:
             occupied, busy_s = controls.get(uuid, (False, 0.0))
             if not self._may_be_asked(uuid):
+                continue
+            if uuid in self._moves:
                 continue
             if occupied and busy_s >= OCCUPIED_S and self._settings.occupancy_watch:
                 reason = f"its monitor is busy with another client's command for {busy_s:.0f} s"
@@ -804,7 +914,9 @@ class Engine:
     def _blame(self, call: Call, culprit: Optional[str], now: float) -> None:
         call.stuck, call.culprit = True, culprit
         self.roster.call_stuck(call.id, call.made, culprit)
-        if culprit is not None:
+        if culprit in self._moves:
+            self._moves[culprit] = (now + MOVE_S, False)
+        elif culprit is not None:
             self.roster.quarantine(culprit, now, Cause.CALL, "its monitor does not answer")
 
     def _give_up(self, call: Call, culprit: Optional[str], now: float) -> None:
@@ -818,6 +930,56 @@ class Engine:
             else:
                 round_.free.append(uuid)
 
+    # --- what happens to domains
+
+    def _ended(self, uuid: str, now: float) -> None:
+        """A domain has been stopped: nobody need ask it, or wait for it, any more."""
+        self.roster.stopped(uuid)
+        for call in self._calls.values():
+            if call.culprit == uuid:
+                call.culprit = None
+        for round_ in self._rounds.values():
+            entry = round_.entries.get(uuid)
+            if entry is None or not entry.active:
+                continue
+            entry.gone = True
+            round_.held.pop(uuid, None)
+            round_.owed.pop(uuid, None)
+            round_.retry = [waiting for waiting in round_.retry if waiting != uuid]
+            if round_.query.tells:
+                self._tell_complete(round_, (uuid,))
+
+    def _moving(self, uuid: str, now: float) -> None:
+        """A migration goes on: a monitor that is busy with it does not hang."""
+        is_asked = self._moves.get(uuid, (0.0, True))[1]
+        self._moves[uuid] = (now + MOVE_S, is_asked)
+
+    def _handed_over(self, uuid: str, now: float) -> None:
+        """The domain stands still for its migration: it is sampled without its monitor."""
+        self._moves[uuid] = (now + MOVE_S, False)
+
+    def _settled(self, uuid: str, now: float) -> None:
+        self._moves.pop(uuid, None)
+
+    def _end_moves(self, now: float) -> None:
+        """Forget migrations of which nothing has been heard for long."""
+        for uuid in [uuid for uuid, (until, _) in self._moves.items() if now >= until]:
+            del self._moves[uuid]
+
+    def _hand_out_events(self, round_: RoundBook, now: float) -> tuple[DomainEvent, ...]:
+        """The events that wait, for a sample of all domains."""
+        self._end_moves(now)
+        if round_.query.domains is not None:
+            return ()
+        events = self._events.hand_out(now)
+        for text in self._events.take_log():
+            self._log("warning", text)
+        return events
+
+    def _time_ns(self, now: float) -> int:
+        """The time of day, by the last query's."""
+        return self._clock[1] + int((now - self._clock[0]) * 1e9)
+
     # --- XML
 
     def _retain(self, known: set[str]) -> None:
@@ -825,12 +987,33 @@ class Engine:
         if not self._settings.wants_xml:
             return
         self._hints.retain(known)
-        for kept in (self._devices, self._device_names):
+        for kept in (self._devices, self._device_names, self._labels, self._xml_from):
             for uuid in kept.keys() - known:
                 del kept[uuid]
         for uuid in known:
             if uuid not in self._devices:
                 self._want_xml(uuid)
+
+    def _renew_xml(self, now: float) -> None:
+        """Have XML read again that may have changed unheard, spread over as long as XML lasts."""
+        lasts_s = self._settings.xml_lasts_s
+        if lasts_s is None:
+            return
+        elapsed = max(0.0, now - self._renewed_at)
+        self._renewed_at = now
+        self._renewals += len(self._xml_from) * min(1.0, elapsed / lasts_s)
+        heard = self._changes_heard_from
+        old = now - lasts_s if heard is None else heard
+        chosen = [
+            uuid
+            for uuid, since in islice(self._xml_from.items(), int(self._renewals))
+            if since < old
+        ]
+        for uuid in chosen:
+            del self._xml_from[uuid]
+            self._xml_from[uuid] = now  # should it fail, others come first the next time
+            self._want_xml(uuid)
+        self._renewals %= 1.0
 
     def _want_xml(self, uuid: str) -> None:
         if uuid not in self._wanted_xml:
@@ -855,6 +1038,28 @@ class Engine:
                 self._want_xml(uuid)
 
     # --- a round ends
+
+    def _tell_complete(self, round_: RoundBook, uuids: Iterable[str]) -> None:
+        complete = tuple(
+            uuid
+            for uuid in uuids
+            if round_.entries[uuid].gone or not round_.entries[uuid].missing
+        )
+        if complete:
+            self._actions.append(Complete(round_.query.id, complete))
+
+    def snapshot(
+        self, query_id: int, uuids: Optional[Collection[str]], now: float
+    ) -> Optional[Sample]:
+        """What is known so far of some, or all, domains of a round; None if it has ended."""
+        round_ = self._rounds.get(query_id)
+        if round_ is None:
+            return None
+        chosen = round_.entries if uuids is None else uuids
+        domains = tuple(self._domain_sample(round_, round_.entries[uuid]) for uuid in chosen)
+        error = "" if round_.listed else self._why_not_listed(round_)
+        report = self._report(round_, domains, now, error)
+        return Sample(self._settings.uri, round_.time_ns, domains, report, self._node_cpus)
 
     def _is_quiet(self, round_: RoundBook) -> bool:
         """Whether nothing of a round is under way or can be handed out, but for retries."""
@@ -882,28 +1087,29 @@ class Engine:
         self._trouble = error or self._trouble
         self._tell_turns(round_, now)
         self._tell_storage(round_)
+        events = self._hand_out_events(round_, now)
         domains = tuple(self._domain_sample(round_, entry) for entry in round_.entries.values())
-        changes, self._changes = tuple(self._changes), []
+        changes = self._hand_out_changes(round_)
         report = self._report(round_, domains, now, error)
         uri = self._settings.uri
-        sample = Sample(uri, round_.time_ns, domains, report, self._node_cpus, changes)
+        sample = Sample(uri, round_.time_ns, domains, report, self._node_cpus, changes, events)
         self._actions.append(Answer(round_.query.id, sample))
+
+    def _hand_out_changes(self, round_: RoundBook) -> tuple[Change, ...]:
+        """The changes that wait, the newest if there are many, for a sample of all domains."""
+        self._changes = self._changes[-MOST_CHANGES:]
+        if round_.query.domains is not None:
+            return ()
+        changes, self._changes = tuple(self._changes), []
+        return changes
 
     def _report(
         self, round_: RoundBook, domains: Sequence[DomainSample], now: float, error: str
     ) -> Round:
-        counts = dict.fromkeys(Status, 0)
-        for domain in domains:
-            counts[domain.status] += 1
-        return Round(
+        report = Round(
             duration_s=now - round_.made,
             lanes=self._settings.lanes,
             calls=round_.calls,
-            domains=len(domains),
-            fresh=counts[Status.FRESH],
-            partial=counts[Status.PARTIAL],
-            unresponsive=counts[Status.UNRESPONSIVE],
-            gone=counts[Status.GONE],
             stuck_calls=self._late_calls(),
             late_results=self._late_results,
             errors=self._errors,
@@ -911,6 +1117,7 @@ class Engine:
             connected=not error,
             error=error,
         )
+        return msgspec.structs.replace(report, **counts(domains))
 
     def _domain_sample(self, round_: RoundBook, entry: Entry) -> DomainSample:
         sample = DomainSample(
@@ -920,6 +1127,7 @@ class Engine:
             stats=entry.stats,
             active=entry.active,
             devices=self._devices.get(entry.uuid, NO_DEVICES),
+            labels=self._labels.get(entry.uuid, {}),
         )
         member = self.roster.members.get(entry.uuid)
         if entry.gone:
@@ -935,6 +1143,8 @@ class Engine:
         return sample
 
     def _why_partial(self, round_: RoundBook, entry: Entry) -> str:
+        if entry.uuid in self._moves:
+            return "it is being migrated"
         if entry.failure:
             return entry.failure
         if entry.missing == {BLOCK} and entry.uuid in round_.owed:
@@ -1010,11 +1220,27 @@ class Engine:
         self._silent -= back
 
 
+_ON_EVENT: dict[Meaning, Callable[[Engine, str, float], None]] = {
+    Meaning.ENDED: Engine._ended,
+    Meaning.CHANGED: Engine.domain_changed,
+    Meaning.MOVING: Engine._moving,
+    Meaning.HANDED_OVER: Engine._handed_over,
+    Meaning.SETTLED: Engine._settled,
+}
+
 _TOLD = (
     (Event.HUNG, "warning", ("does not answer", "do not answer")),
     (Event.BACK, "info", ("answers again", "answer again")),
     (Event.ENDED, "info", ("did not answer and has ended", "did not answer and have ended")),
 )
+
+
+def counts(domains: Sequence[DomainSample]) -> dict[str, int]:
+    """How many domains there are, and of each status: fields of model.Round."""
+    found = dict.fromkeys(Status, 0)
+    for domain in domains:
+        found[domain.status] += 1
+    return {"domains": len(domains), **{status.value: n for status, n in found.items()}}
 
 
 def _folders(paths: Iterable[str]) -> list[str]:

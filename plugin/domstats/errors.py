@@ -25,6 +25,14 @@ class LibvirtMissingError(HypervisorError):
     """libvirt-python is not installed."""
 
 
+class NoSuchDomainError(DomstatsError):
+    """None of the domains that a query chose exists."""
+
+
+class QueryCancelledError(DomstatsError):
+    """The query was cancelled, or the hypervisor closed, before it had an answer."""
+
+
 class CallError(DomstatsError):
     """One call failed while the connection lives."""
 

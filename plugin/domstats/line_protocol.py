@@ -28,7 +28,7 @@ from typing import (
 
 from . import schema
 from .errors import ConfigError
-from .model import GROUPS, DomainSample, Sample, Status, Value
+from .model import GROUPS, DomainEvent, DomainSample, Sample, Status, Value
 
 SERIES = ("full", "telegraf")
 
@@ -348,7 +348,29 @@ class LineProtocol:
                 head = schema.DOMAIN_MEASUREMENT + _written_tags(self._domain_tags(domain))
                 values = _domain_values(domain, sample.time_ns)
                 lines.append(_own_line(head, schema.DOMAIN_FIELDS, values, time))
+        lines += self._event_lines(sample)
         return "".join(lines)
+
+    def _event_lines(self, sample: Sample) -> Iterator[str]:
+        """Each event at its own time; no two of one series at the same, or one would be lost."""
+        if not sample.events:
+            return
+        tags_of = {domain.uuid: self._domain_tags(domain) for domain in sample.domains}
+        used: set[tuple[str, int]] = set()
+        for event in sample.events:
+            tags = dict(tags_of.get(event.uuid, ())) if event.uuid else {}
+            tags.update(zip(schema.EVENT_TAGS, (event.kind, event.event)))
+            if event.uuid:
+                tags.update(domain_name=event.name, uuid=event.uuid)
+            else:
+                tags[schema.ROUND_TAG] = sample.uri
+            head, time_ns = schema.EVENT_MEASUREMENT + _written_tags(tags), event.time_ns
+            while (head, time_ns) in used:
+                time_ns += 1
+            used.add((head, time_ns))
+            values = _event_values(event)
+            rows = [row for row in schema.EVENT_FIELDS if row.field in values]
+            yield _own_line(head, rows, values, str(time_ns))
 
 
 def _fill_in(compiled: _Compiled, values: _Values, time: str) -> Optional[str]:
@@ -430,6 +452,19 @@ def _own_line(
         if text is not None:
             fields.append(f"{row.field}={text}")
     return f"{head} {','.join(sorted(fields))} {time}\n"
+
+
+def _event_values(event: DomainEvent) -> dict[str, Any]:
+    values: dict[str, Any] = {
+        "severity": event.severity,
+        "detail": event.detail,
+        "inferred": event.inferred,
+        **event.numbers,
+    }
+    values.update((name, text) for name, text in (
+        ("device", event.device), ("path", event.path)
+    ) if text)  # fmt: skip
+    return values
 
 
 def _domain_values(domain: DomainSample, time_ns: int) -> dict[str, Any]:

@@ -53,6 +53,7 @@ def metrics() -> Iterator[Metric]:
     for measurement, fields in (
         (schema.ROUND_MEASUREMENT, schema.ROUND_FIELDS),
         (schema.DOMAIN_MEASUREMENT, schema.DOMAIN_FIELDS),
+        (schema.EVENT_MEASUREMENT, schema.EVENT_FIELDS),
     ):
         for own in fields:
             yield Metric(
@@ -140,6 +141,30 @@ A line for each domain that is not wholly there in this round, and one when it i
 good news. For alerts: `responsive` below 1, `unresponsive_s` above what one tolerates.
 """
 
+_EVENT_TEXT = """\
+A line for each event of the kinds that `events` asks for, with the time at which we heard of it;
+it comes with the next round. The tags are the domain's, `kind`, and `event`:
+
+| kind | event | detail |
+| --- | --- | --- |
+| lifecycle | defined, undefined, started, suspended, resumed, stopped, shutdown, pmsuspended, \
+crashed, rebooted | libvirt's detail: booted, migrated, restored, destroyed, crashed, io_error, … |
+| io_error | ignored, paused, reported: what became of the guest | the reason, as enospc |
+| watchdog | expired | what it did: reset, poweroff, pause, … |
+| block_threshold | exceeded | |
+| balloon | changed | |
+| agent | connected, disconnected | domain_started, channel, unknown |
+| device | added, removed, removal_failed | |
+| metadata | changed | title, description, or the namespace of the element |
+| any of these | dropped: beyond 20 at once, and one each 5 s, a domain's events of a kind are \
+only counted | too many |
+| stream | gap: the connection was lost, and what happened meanwhile is not known, but for starts \
+and stops, which are inferred (`inferred`=1) | reconnected |
+| stream | dropped: more than 10,000 events in one round | too many |
+
+Kind `stream` has the tag `hypervisor` instead of a domain's.
+"""
+
 _COLLECTD_TEXT = """\
 ## collectd: value lists
 
@@ -169,7 +194,10 @@ _OWN_TEXT = """\
 
 About the rounds, of collectd's own host; `bool-responsive` and `duration-unresponsive` under the
 domain's host. A notification (`bool-responsive`, failure and okay) tells when a domain begins to
-hang and when it is back.
+hang and when it is back. With `Events`, one of `total_events-<kind>` tells of each event, with the
+time at which we heard of it: failure for crashes and I/O errors, warning for a domain that was
+suspended, a watchdog, a threshold, and for events that may be missing (`total_events-stream`, of
+collectd's own host), okay for all else. The tables of `domstats_event` above say what there is.
 """
 
 
@@ -200,6 +228,7 @@ def _telegraf_part() -> Iterator[str]:
     for measurement, text, fields in (
         (schema.ROUND_MEASUREMENT, _ROUND_TEXT, schema.ROUND_FIELDS),
         (schema.DOMAIN_MEASUREMENT, _DOMAIN_TEXT, schema.DOMAIN_FIELDS),
+        (schema.EVENT_MEASUREMENT, _EVENT_TEXT, schema.EVENT_FIELDS),
     ):
         yield f"### {measurement}+\n"
         yield text

@@ -39,6 +39,18 @@ GROUPS: tuple[str, ...] = (
 #: The groups for which libvirt never asks the domain's monitor: they answer of a hung domain too.
 MONITOR_FREE_GROUPS: frozenset[str] = frozenset({"state", "interface", "perf", "memory"})
 
+#: The kinds of events that can be told; ``events`` says what each is.
+EVENT_KINDS: tuple[str, ...] = (
+    "lifecycle",
+    "io_error",
+    "watchdog",
+    "block_threshold",
+    "balloon",
+    "agent",
+    "device",
+    "metadata",
+)
+
 #: virDomainState, as ``state.state`` carries it.
 STATE_RUNNING = 1
 
@@ -87,7 +99,8 @@ class DomainSample(msgspec.Struct):
     :param since_ns: since when it does not answer, nanoseconds since the epoch.
     :param reason: why groups are missing, for people ("process stopped", "storage /mnt silent").
     :param devices: facts of its XML; empty until they are known.
-    :param labels: metadata labels, by tag name.
+    :param labels: metadata labels by name, those that were asked for: an empty text for one that
+        the domain does not have; none at all while its XML is not known.
     """
 
     uuid: str
@@ -114,6 +127,37 @@ class Change(msgspec.Struct, frozen=True):
     responsive: bool
     since_ns: int
     reason: str = ""
+
+
+class DomainEvent(msgspec.Struct, frozen=True):
+    """Something happened to a domain; told in the sample of the round in which it came.
+
+    :param time_ns: when we heard of it, nanoseconds since the epoch.
+    :param uuid: empty for what is told of all events (kind ``stream``), as is ``name``.
+    :param name: the domain's name when it happened; a tenant's text.
+    :param kind: of ``EVENT_KINDS``; ``stream`` for what may be missing among all of them.
+    :param event: what happened: ``started``, ``stopped``, ``error``, ``gap``, …
+    :param detail: why or how: ``booted``, ``enospc``, …; empty if there is nothing to say.
+    :param severity: ``okay``, ``warning`` or ``failure``.
+    :param device: the disk or device that it is about, by its alias or target.
+    :param path: the file or device behind that disk.
+    :param numbers: what was counted or measured, under the names of ``schema.EVENT_FIELDS``.
+    :param inferred: libvirt did not tell; the lists before and after a gap say so.
+    :param id: the domain's number while it runs; -1 if it does not.
+    """
+
+    time_ns: int
+    uuid: str
+    name: str
+    kind: str
+    event: str
+    detail: str = ""
+    severity: str = "okay"
+    device: str = ""
+    path: str = ""
+    numbers: dict[str, int] = msgspec.field(default_factory=dict)
+    inferred: bool = False
+    id: int = -1
 
 
 class Round(msgspec.Struct):
@@ -157,6 +201,7 @@ class Sample(msgspec.Struct):
     :param domains: in the order in which libvirt lists them.
     :param node_cpus: physical CPUs of the host (virNodeInfo.cpus), 0 while unknown.
     :param changes: domains that began to hang or came back.
+    :param events: what happened to domains since the last sample of all domains, in order.
     """
 
     uri: str
@@ -165,3 +210,4 @@ class Sample(msgspec.Struct):
     round: Round
     node_cpus: int = 0
     changes: tuple[Change, ...] = ()
+    events: tuple[DomainEvent, ...] = ()

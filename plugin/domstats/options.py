@@ -11,7 +11,8 @@ from typing import Any
 
 import msgspec
 
-from .model import GROUPS, MONITOR_FREE_GROUPS
+from .labels import LABELS, METADATA_NAMESPACE, METADATA_XPATH, NAMESPACES
+from .model import EVENT_KINDS, GROUPS, MONITOR_FREE_GROUPS
 
 #: The groups that Telegraf's ``statistics_groups`` knows.
 TELEGRAF_GROUPS: tuple[str, ...] = tuple(group for group in GROUPS if group != "vm")
@@ -32,6 +33,7 @@ class Kind(enum.Enum):
     WORDS = "any of"
     ENTRIES = "names"
     TEXT = "text"
+    TABLE = "names and texts"
 
 
 class Option(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,6 +76,8 @@ class Option(msgspec.Struct, frozen=True, kw_only=True):
             return "a libvirt connection URI as qemu:///system or qemu+ssh://root@host/system"
         if self.kind is Kind.ENTRIES:
             return "a name or a /regular expression/" if self.collectd else "names"
+        if self.kind is Kind.TABLE:
+            return "a table of names and texts"
         return "a text" if self.kind is Kind.TEXT else "true or false"
 
 
@@ -100,9 +104,6 @@ EXTRA_STATS_LATER: tuple[str, ...] = (
     "job_stats_background",
     "job_stats_completed",
 )
-
-#: Options of virt that this version cannot honour: refused, so that nobody's hosts are renamed.
-COLLECTD_LATER: tuple[str, ...] = ("HostnameMetadataNS", "HostnameMetadataXPath")
 
 OPTIONS: tuple[Option, ...] = (
     Option(
@@ -190,6 +191,50 @@ OPTIONS: tuple[Option, ...] = (
         ours=True,
     ),
     Option(
+        key="label_names",
+        kind=Kind.WORDS,
+        telegraf="labels",
+        allowed=tuple(LABELS),
+        default="none",
+        example=("nova_name", "nova_project", "nova_project_uuid"),
+        text="Tags from the domains' metadata: what OpenStack (nova), oVirt, KubeVirt and libosinfo"
+        " (os_id) leave there, and the domain's title. They are read when a domain appears and"
+        " when they change, never in a round.",
+        ours=True,
+    ),
+    Option(
+        key="label_xpath",
+        kind=Kind.TABLE,
+        telegraf="label_xpath",
+        default="none",
+        example={"machine": "/domain/os/type/@machine"},
+        text="Tags of your own, each an XPath 1.0 in the domain's XML (virsh dumpxml), as an inline"
+        " table or below [inputs.libvirt.label_xpath]. Of several nodes the first counts. The"
+        " prefixes " + ", ".join(NAMESPACES) + " are known, as in"
+        " /domain/metadata/nova:instance/nova:package/@version.",
+        ours=True,
+    ),
+    Option(
+        key="label_namespaces",
+        kind=Kind.TABLE,
+        telegraf="label_namespaces",
+        default="none",
+        example={"app": "https://example.org/app"},
+        text="More prefixes for label_xpath, and the namespaces that they stand for.",
+        ours=True,
+    ),
+    Option(
+        key="label_refresh",
+        kind=Kind.SECONDS,
+        collectd="MetadataRefresh",
+        telegraf="label_refresh",
+        least=10,
+        most=86400,
+        text="Seconds after which a domain's metadata are read again where the hypervisor sends no"
+        " events that tell of changes. Not all domains' at once, but spread over as long again.",
+        ours=True,
+    ),
+    Option(
         key="kvm_statistics",
         kind=Kind.FLAG,
         telegraf="kvm_statistics",
@@ -206,24 +251,54 @@ OPTIONS: tuple[Option, ...] = (
         ours=True,
     ),
     Option(
+        key="events",
+        kind=Kind.WORDS,
+        collectd="Events",
+        telegraf="events",
+        allowed=EVENT_KINDS,
+        example=EVENT_KINDS,
+        text="The kinds of events to tell (collectd: notifications; Telegraf: domstats_event),"
+        " each with the round in which it came: starts, stops and the like (lifecycle), I/O errors,"
+        " watchdogs that expired, disks that were written beyond their threshold, memory balloons"
+        " that changed, guest agents that came and went, devices plugged and unplugged, metadata"
+        " changes. A domain that sends very many of a kind is cut short, and that is told too.",
+        ours=True,
+    ),
+    Option(
         key="hostname_format",
         kind=Kind.WORDS,
         collectd="HostnameFormat",
-        allowed=("name", "uuid", "hostname"),
+        allowed=("name", "uuid", "hostname", "metadata"),
         text="What the host part of a domain's values is: the domain's name, its uuid, collectd's"
-        " own Hostname, or several of them, joined by a colon. (virt's metadata comes with a"
-        " later version.)",
+        " own Hostname, a text of its metadata, or several of them, joined by a colon. With"
+        " metadata alone, a domain that has none goes by its name.",
     ),
     Option(
         key="plugin_instance_format",
         kind=Kind.WORDS,
         collectd="PluginInstanceFormat",
-        allowed=("none", "name", "uuid", "hostname"),
+        allowed=("none", "name", "uuid", "hostname", "metadata"),
         default="none",
         example=("none",),
         text="What the plugin instance of a domain's values is: none, the domain's name, its uuid,"
-        " collectd's own Hostname, or several of them, joined by a colon. (virt's metadata comes"
-        " with a later version.)",
+        " collectd's own Hostname, a text of its metadata, or several of them, joined by a"
+        " colon.",
+    ),
+    Option(
+        key="metadata_namespace",
+        kind=Kind.TEXT,
+        collectd="HostnameMetadataNS",
+        default=METADATA_NAMESPACE,
+        text="In which of a domain's metadata elements HostnameFormat and PluginInstanceFormat"
+        " metadata looks, by its XML namespace. OpenStack has written nova/1.1 since 2020.",
+    ),
+    Option(
+        key="metadata_xpath",
+        kind=Kind.TEXT,
+        collectd="HostnameMetadataXPath",
+        default=METADATA_XPATH,
+        text="The XPath of the text or attribute in that element which is the metadata. The element"
+        " stands alone and has lost its namespace, so the XPath has no prefixes.",
     ),
     Option(
         key="hostname",
@@ -305,9 +380,9 @@ OPTIONS: tuple[Option, ...] = (
         kind=Kind.FLAG,
         collectd="PersistentNotification",
         default="false",
-        text="Accepted for virt's sake and without effect: this version sends notifications when a"
-        " domain begins to hang and when it is back, and none about its lifecycle. ExtraStats"
-        " domain_state reports the state as a value.",
+        text="Accepted for virt's sake and without effect: notifications are sent when a domain"
+        " begins to hang and when it is back, and of its lifecycle with Events lifecycle."
+        " ExtraStats domain_state reports the state as a value.",
     ),
     Option(
         key="instances",
@@ -443,8 +518,8 @@ TELEGRAF_GENERIC: frozenset[str] = frozenset(
         "alias", "always_include_global_tags", "always_include_local_tags", "buffer_directory",
         "buffer_disk_sync", "buffer_strategy", "collection_jitter", "collection_offset",
         "data_format", "data_type", "delay", "drop", "drop_original", "fielddrop", "fieldexclude",
-        "fieldinclude", "fieldpass", "flush_interval", "flush_jitter", "grace", "id", "labels",
-        "log_level", "metric_batch_size", "metric_buffer_limit", "metricpass", "name_override",
+        "fieldinclude", "fieldpass", "flush_interval", "flush_jitter", "grace", "id", "log_level",
+        "metric_batch_size", "metric_buffer_limit", "metricpass", "name_override",
         "name_prefix", "name_suffix", "namedrop", "namedrop_separator", "namepass",
         "namepass_separator", "order", "pass", "period", "precision", "startup_error_behavior",
         "tagdrop", "tagexclude", "taginclude", "tagpass", "tags", "time_source",

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from .options import COLLECTD_LATER, OPTIONS, Option
+from .options import OPTIONS, Option
 from .settings import Settings
 
 #: Where Telegraf's part expects the settings.
@@ -59,6 +59,8 @@ def _toml(value: Any) -> str:
         return "true" if value else "false"
     if isinstance(value, tuple):
         return "[" + ", ".join(_toml(each) for each in value) + "]"
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{key} = {_toml(each)}" for key, each in value.items()) + " }"
     return (
         f"{value:g}"
         if isinstance(value, float)
@@ -217,11 +219,7 @@ one text. Of an option that is given twice the last counts, but for `Domain`, `B
 
 """
 
-_LATER_PART = """
-Not in this version: {later}, and `metadata` in
-`HostnameFormat` and `PluginInstanceFormat`. They are refused, for without them hosts would get
-other names.
-
+_LAST_PART = """
 ### Regular expressions
 
 An entry between slashes is a regular expression of Python's, and matches anywhere in the name
@@ -240,7 +238,7 @@ def options_page() -> str:
             _table((o for o in OPTIONS if o.telegraf), lambda option: option.telegraf),
             _COLLECTD_PART,
             _table((o for o in OPTIONS if o.collectd), lambda option: option.collectd),
-            _LATER_PART.format(later=" and ".join(f"`{name}`" for name in COLLECTD_LATER)),
+            _LAST_PART,
         )
     )
 

@@ -136,6 +136,22 @@ class Roster:
                     self._tell(Event.ENDED, member)
         self.members = members
 
+    def stopped(self, uuid: str) -> None:
+        """A domain has ended: nothing that was held against it counts any more.
+
+        Calls that hang in it come back by themselves, as its monitor is gone.
+        """
+        member = self.members.get(uuid)
+        if member is None:
+            return
+        self._stuck = {call: made for call, made in self._stuck.items() if made[1] != uuid}
+        self._exonerate(member)
+        if member.standing is not Standing.RESPONSIVE:
+            self._tell(Event.ENDED, member)
+        fresh = Member(uuid, member.name, active=False)
+        fresh.storages = member.storages
+        self.members[uuid] = fresh
+
     def describe(self, uuid: str, storages: tuple[str, ...]) -> None:
         """Remember on which storages, invisible to the storage watch, a domain's disks lie."""
         member = self.members.get(uuid)

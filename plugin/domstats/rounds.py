@@ -40,12 +40,14 @@ class Query(NamedTuple):
     :param deadline_s: seconds after which it ends with what it has.
     :param groups: stats groups to ask for.
     :param domains: uuids or names; None for all that the settings select.
+    :param tells: whether to tell which domains it has, and when each of them is complete.
     """
 
     id: int
     deadline_s: float
     groups: frozenset[str]
     domains: Optional[frozenset[str]] = None
+    tells: bool = False
 
 
 class Kind(enum.Enum):
@@ -124,9 +126,12 @@ class Entry:
     def take_partial(self, stats: Stats, groups: frozenset[str]) -> None:
         """An answer without the monitor; it goes behind what there is."""
         asked = self.asked
-        for key, value in stats.items():
-            if GROUP_OF_WORD.get(key.split(".", 1)[0]) in asked:
-                self.stats.setdefault(key, value)
+        told = {
+            key: value
+            for key, value in stats.items()
+            if key not in self.stats and GROUP_OF_WORD.get(key.split(".", 1)[0]) in asked
+        }
+        self.stats = {**self.stats, **told}  # a new one: a snapshot may have the other
         self.got |= groups & MONITOR_FREE_GROUPS
 
 

@@ -17,11 +17,16 @@ from contextlib import suppress
 from typing import Callable, NamedTuple, Optional, Union
 from urllib.parse import urlsplit
 
-from .connection import CONTROL_OCCUPIED, Connection
+import msgspec
+
+from .connection import CONTROL_OCCUPIED, Connection, Watch
+from .desk import Begin, Desk, Reply, Wanted
 from .domain_xml import describe
 from .engine import (
+    Action,
     Answer,
     AskControl,
+    Complete,
     Controls,
     Description,
     Engine,
@@ -29,6 +34,8 @@ from .engine import (
     Hints,
     ListDomains,
     Log,
+    Opened,
+    counts,
 )
 from .errors import (
     DomainGoneError,
@@ -37,7 +44,10 @@ from .errors import (
     TooLargeError,
     UnsupportedError,
 )
-from .model import NO_DEVICES, Round, Sample
+from .events import SOURCES, News, wanted_sources
+from .events import read as read_event
+from .labels import Labels
+from .model import DomainSample, Round, Sample
 from .rounds import BLOCK, Call, Kind, Query
 from .settings import Settings
 from .watch_process import ProcessWatch
@@ -47,6 +57,8 @@ from .watch_storage import StorageWatch
 _MARGIN_S = 1.0
 #: Seconds for which ``close`` waits for idle threads to end.
 _CLOSE_S = 0.5
+#: How much of it is for deregistering events: libvirt must not call an interpreter that has ended.
+_DEREGISTER_S = 0.2
 #: Seconds before the second attempt to reach a hypervisor that is not on this host.
 _REMOTE_DELAY_S = 1.0
 
@@ -106,8 +118,7 @@ class Sampler:
         is closed.
         """
         with self._lock:
-            if self._closed:
-                raise DomstatsError("the sampler is closed")
+            thread, time_ns = self._running(), time.time_ns()
             self._query_ids += 1
             query = Query(
                 self._query_ids,
@@ -115,16 +126,57 @@ class Sampler:
                 self._settings.groups,
                 None if domains is None else frozenset(domains),
             )
-            if self._thread is None:
-                self._thread = _EngineThread(self._settings, self._events, self._log)
-                self._thread.start()
-            thread, time_ns = self._thread, time.time_ns()
 
             def begin(engine: Engine, now: float) -> None:
                 thread.open[query.id] = _Open(callback, time_ns)
                 engine.query(query, now, time_ns)
 
             self._events.put(begin)
+
+    def ask(
+        self,
+        callback: Callable[[Sample], None],
+        *,
+        deadline: Optional[float] = None,
+        domains: Optional[Collection[str]] = None,
+        groups: Optional[Collection[str]] = None,
+    ) -> int:
+        """Like ``submit``, for many small queries: those that wait together share their calls.
+
+        :param groups: stats groups to ask for; the settings' else.
+        :returns: a number for ``cancel``.
+        """
+        seconds = self._deadline() if deadline is None else deadline
+        wanted_groups = self._settings.groups if groups is None else frozenset(groups)
+        chosen = None if domains is None else frozenset(domains)
+        with self._lock:
+            thread, time_ns = self._running(), time.time_ns()
+            self._query_ids += 1
+            number = self._query_ids
+
+            def begin(engine: Engine, now: float) -> None:
+                thread.open[number] = _Open(callback, time_ns)
+                thread.desk.ask(Wanted(number, wanted_groups, chosen, now + seconds))
+
+            self._events.put(begin)
+        return number
+
+    def cancel(self, number: int) -> None:
+        """Nobody wants the answer of a query any more: its callback is not called."""
+        with self._lock:
+            if self._thread is not None:
+                thread = self._thread
+                self._events.put(lambda engine, now: thread.forget(number))
+
+    def _running(self) -> _EngineThread:
+        """The engine's thread, started if need be; the lock is held."""
+        if self._closed:
+            raise DomstatsError("the sampler is closed")
+        if self._thread is None:
+            thread = _EngineThread(self._settings, self._events, self._log)
+            thread.start()
+            self._thread = thread  # not if it could not be started
+        return self._thread
 
     def close(self) -> None:
         """End the threads; those whose calls are stuck are left to end by themselves."""
@@ -133,7 +185,8 @@ class Sampler:
             thread, self._thread = self._thread, None
         if thread is not None:
             self._events.put(None)
-            thread.join(_CLOSE_S)
+            if thread is not threading.current_thread():  # as it is if ``log`` closes
+                thread.join(_CLOSE_S)
 
     def __enter__(self) -> Sampler:
         return self
@@ -164,6 +217,8 @@ class _EngineThread(threading.Thread):
     ) -> None:
         super().__init__(name="domstats-engine", daemon=True)
         self.open: dict[int, _Open] = {}
+        self.desk = Desk()
+        self._desk_rounds = 0
         self._settings = settings
         self._events = events
         self._log = log
@@ -188,11 +243,12 @@ class _EngineThread(threading.Thread):
             self._answer_all(f"{self._settings.uri}: the sampler was closed")
             for worker in (*self._workers, self._control):
                 worker.stop()
+            self._control.wait(_DEREGISTER_S)
             if isinstance(hints, _Watches):
                 hints.close()
 
     def _step(self, engine: Engine) -> bool:
-        due = engine.due()
+        due = min(filter(None, (engine.due(), self.desk.due())), default=None)
         timeout = None if due is None else max(0.0, due - time.monotonic())
         try:
             event = self._events.get(timeout=timeout)
@@ -202,14 +258,51 @@ class _EngineThread(threading.Thread):
             if event is None:
                 return False
             event(engine, time.monotonic())
-        for action in engine.take_actions():
+        ended: dict[int, Sample] = {}
+        while self._carry_out(engine.take_actions(), ended) or self._deal(engine, ended):
+            pass
+        return True
+
+    def _carry_out(self, actions: Sequence[Action], ended: dict[int, Sample]) -> bool:
+        """:param ended: gets the samples of the desk's rounds. :returns: if there was any."""
+        for action in actions:
             if isinstance(action, Answer):
-                self._answer(self.open.pop(action.query), action.sample)
+                if action.query < 0:
+                    ended[action.query] = action.sample
+                    self.desk.ended(action.query)
+                else:
+                    self._answer(self.open.pop(action.query), action.sample)
+            elif isinstance(action, Opened):
+                self.desk.opened(action.query, action.domains)
+            elif isinstance(action, Complete):
+                self.desk.complete(action.query, action.uuids)
             elif isinstance(action, Log):
                 self._tell(action)
             else:
                 self._begin(action)
-        return True
+        return bool(actions)
+
+    def _deal(self, engine: Engine, ended: dict[int, Sample]) -> bool:
+        """Begin the rounds that the desk gathered, and answer its queries."""
+        now = time.monotonic()
+        self.desk.expire(now)
+        while self.desk.gather(-self._desk_rounds - 1, now):
+            self._desk_rounds += 1
+        todo = self.desk.take()
+        cut = _Cut(self._settings.uri, engine, ended, now)
+        for item in todo:
+            if isinstance(item, Begin):
+                engine.query(item.query, now, time.time_ns())
+            else:
+                sample = cut.sample(item, self.open[item.wanted[0]].time_ns)
+                for number in item.wanted:
+                    self._answer(self.open.pop(number), sample)
+        return bool(todo)
+
+    def forget(self, number: int) -> None:
+        """A query is cancelled."""
+        if self.desk.cancel(number):
+            del self.open[number]
 
     def _begin(self, action: Union[Call, ListDomains, AskControl]) -> None:
         try:
@@ -252,7 +345,7 @@ class _EngineThread(threading.Thread):
 
     def _answer_all(self, error: str) -> None:
         """End all queries without an answer."""
-        waiting, self.open = self.open, {}
+        waiting, self.open, self.desk = self.open, {}, Desk()
         for query in waiting.values():
             report = Round(connected=False, error=error)
             self._answer(query, Sample(self._settings.uri, query.time_ns, (), report))
@@ -274,6 +367,35 @@ class _EngineThread(threading.Thread):
             self._log(log.level, log.text)
 
 
+class _Cut:
+    """Cuts the samples of single queries out of those of the rounds that they share."""
+
+    def __init__(self, uri: str, engine: Engine, ended: dict[int, Sample], now: float) -> None:
+        self._uri = uri
+        self._engine = engine
+        self._ended = ended
+        self._now = now
+        self._by_uuid: dict[int, dict[str, DomainSample]] = {}
+
+    def sample(self, reply: Reply, time_ns: int) -> Sample:
+        whole = self._ended.get(reply.round)
+        if whole is None:
+            snapshot = self._engine.snapshot(reply.round, reply.uuids, self._now)
+            if snapshot is not None:
+                return snapshot
+            error = f"{self._uri}: no answer before the query's deadline"
+            return Sample(self._uri, time_ns, (), Round(connected=False, error=error))
+        if reply.uuids is None:
+            return whole
+        by_uuid = self._by_uuid.get(reply.round)
+        if by_uuid is None:
+            by_uuid = {domain.uuid: domain for domain in whole.domains}
+            self._by_uuid[reply.round] = by_uuid
+        domains = tuple(by_uuid[uuid] for uuid in reply.uuids)
+        report = msgspec.structs.replace(whole.round, **counts(domains))
+        return msgspec.structs.replace(whole, domains=domains, round=report)
+
+
 class _Thread:
     """A daemon thread that does jobs one after another, started by its first one."""
 
@@ -291,6 +413,11 @@ class _Thread:
     def stop(self) -> None:
         """End after the jobs so far."""
         self._jobs.put(None)
+
+    def wait(self, seconds: float) -> None:
+        """Until it has ended, or not longer than that."""
+        if self._started:
+            self._thread.join(seconds)
 
     def _run(self) -> None:
         while True:
@@ -319,6 +446,7 @@ class _Worker(_Thread):
         self._post = post
         self._rest = rest
         self._connection = Connection(settings.uri)
+        self._labels = Labels(settings.labels)
 
     def ask(self, call: Call) -> None:
         self.do(lambda: self._ask(call))
@@ -346,8 +474,10 @@ class _Worker(_Thread):
 
     def _ask_monitor(self, call: Call) -> _Event:
         records = self._connection.stats(call.uuids, call.groups)
-        if self._settings.vcpu_mapping and call.groups != {BLOCK}:
-            self._connection.add_placement(records, "vcpu" in call.groups)
+        with_cpu = "vcpu" in call.groups
+        alone = "vcpu" not in self._settings.groups and call.groups != {BLOCK}
+        if self._settings.vcpu_mapping and (with_cpu or alone):
+            self._connection.add_placement(records, with_cpu)
         return lambda engine, now: engine.answered(call.id, records, now)
 
     def _ask_free(self, call: Call) -> _Event:
@@ -360,10 +490,10 @@ class _Worker(_Thread):
         descriptions: list[Description] = []
         for uuid in call.uuids:
             try:
-                described = describe(self._connection.xml(uuid))
-                descriptions.append((uuid, described.paths, described.remote, described.devices))
-            except ValueError:
-                descriptions.append((uuid, (), (), NO_DEVICES))
+                described = describe(self._connection.xml(uuid), self._labels)
+                descriptions.append(Description(uuid, *described))
+            except (ValueError, TooLargeError):  # and it would be no other if asked for again
+                descriptions.append(Description(uuid, labels=self._labels.none))
             except HypervisorError:
                 break
             except DomstatsError:
@@ -396,7 +526,7 @@ class _ControlWorker(_Thread):
         super().__init__("domstats-control")
         self._settings = settings
         self._post = post
-        self._connection = Connection(settings.uri)
+        self._connection = Connection(settings.uri, _event_watch(settings, post))
         self._node_cpus = 0
         self._node_of = 0
 
@@ -428,6 +558,7 @@ class _ControlWorker(_Thread):
             self._post(lambda engine, now: engine.list_failed(text, now))
             return
         domains = [(domain.uuid, domain.name, domain.active) for domain in listed]
+        ids = {domain.uuid: domain.id for domain in listed if domain.active}
         node_cpus, reconnects = self._node_cpus, connection.opened - 1
         has_monitors = connection.has_monitors
         self._post(
@@ -437,6 +568,7 @@ class _ControlWorker(_Thread):
                 node_cpus=node_cpus,
                 reconnects=reconnects,
                 has_monitors=has_monitors,
+                ids=ids,
             )
         )
 
@@ -513,6 +645,25 @@ def _watches(settings: Settings, post: Callable[[_Event], None]) -> Hints:
     return _Watches(ProcessWatch() if settings.process_watch else None, storage)
 
 
+def _event_watch(settings: Settings, post: Callable[[_Event], None]) -> Watch:
+    """The events that the engine wants, on their way to it."""
+    wants_xml = _engine_settings(settings).wants_xml
+
+    def tell(news: News) -> None:
+        try:
+            event = read_event(news)
+        except (TypeError, LookupError):  # a libvirt that calls back with something else
+            return
+        post(lambda engine, now: engine.domain_event(event, now))
+
+    def unsupported(source: int) -> None:
+        kind = SOURCES[source].kind
+        post(lambda engine, now: engine.events_unsupported(kind, now))
+
+    sources = wanted_sources(settings.events, wants_xml)
+    return Watch(sources, lambda: post(Engine.subscribed), tell, unsupported)
+
+
 def _engine_settings(settings: Settings) -> EngineSettings:
     return EngineSettings(
         uri=settings.uri,
@@ -522,7 +673,9 @@ def _engine_settings(settings: Settings) -> EngineSettings:
         soft_deadline=settings.soft_deadline,
         quarantine_groups=settings.quarantine_groups,
         occupancy_watch=settings.occupancy_watch,
-        wants_xml=settings.wants_devices or BLOCK in settings.groups,
+        events=settings.events,
+        wants_xml=settings.wants_devices or bool(settings.labels) or BLOCK in settings.groups,
+        xml_lasts_s=settings.label_refresh if settings.labels else None,
         reconnect_delay_s=0.0 if is_local(settings.uri) else _REMOTE_DELAY_S,
         wants_domain=settings.selection.wants_domain,
     )

@@ -569,6 +569,25 @@ DOMAIN_FIELDS: tuple[OwnField, ...] = (
     OwnField("reason", _S, _TEXT, "", "why, for people"),
 )
 
+EVENT_MEASUREMENT = "domstats_event"
+#: Tags of ``domstats_event``, beside the domain's own.
+EVENT_TAGS: tuple[str, ...] = ("kind", "event")
+#: A line for each event that the setting ``events`` asks for; fields that say nothing are left
+#: out, but for ``severity``, ``detail`` and ``inferred``.
+EVENT_FIELDS: tuple[OwnField, ...] = (
+    OwnField("severity", _S, _TEXT, "", "okay, warning or failure"),
+    OwnField("detail", _S, _TEXT, "", "why or how, in a word; empty if there is nothing to say"),
+    OwnField("inferred", Wire.FLAG, _GAUGE, "1",
+             "1 when libvirt did not tell: what was listed before and after a gap says so"),
+    OwnField("device", _S, _TEXT, "", "the device that it is about, by its alias or target"),
+    OwnField("path", _S, _TEXT, "", "the file or device behind that disk"),
+    OwnField("actual", _U, _GAUGE, "KiB", "balloon: memory that the guest has now"),
+    OwnField("threshold", _U, _GAUGE, "bytes", "block_threshold: what was exceeded"),
+    OwnField("excess", _U, _GAUGE, "bytes", "block_threshold: by how much"),
+    OwnField("dropped", _U, _GAUGE, "1", "dropped: events that were not told, beyond the limit"),
+    OwnField("gap_ms", _U, _GAUGE, "ms", "gap: for how long events may have been missed"),
+)  # fmt: skip
+
 
 class Per(str, enum.Enum):
     """What a value list is there for once each."""
@@ -773,5 +792,6 @@ RESERVED_TAGS: frozenset[str] = frozenset(
     {"domain_name", "uuid", DEVICE_TAG, ROUND_TAG, "time"}
     | {tag for row in KEYS for tag in row.tags}
     | {field for row in KEYS if not row.kvm for field in (row.field, *row.twins, *row.own_twins)}
-    | {row.field for row in DOMAIN_FIELDS}
+    | {row.field for row in (*DOMAIN_FIELDS, *EVENT_FIELDS)}
+    | {*EVENT_TAGS}
 )

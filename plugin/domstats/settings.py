@@ -14,9 +14,17 @@ from typing import Any, NamedTuple, Union
 import msgspec
 
 from .errors import ConfigError
+from .labels import (
+    METADATA_NAMESPACE,
+    METADATA_XPATH,
+    Label,
+    check_namespaces,
+    known,
+    of_metadata,
+    of_operator,
+)
 from .model import MONITOR_FREE_GROUPS
 from .options import (
-    COLLECTD_LATER,
     EXTRA_STATS_LATER,
     OPTIONS,
     SAFE_BUDGET,
@@ -44,7 +52,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     :param soft_deadline: seconds after which a call is taken for stuck; None: learned.
     :param stuck_budget: stuck calls at most before safe mode.
     :param quarantine_groups: what domains that do not answer are asked for.
-    :param labels: reserved for metadata labels.
+    :param events: the kinds of events that are told.
+    :param labels: what to take from the domains' metadata.
+    :param label_refresh: seconds after which it is read again where no events tell of changes.
     """
 
     uri: str = "qemu:///system"
@@ -66,10 +76,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     process_watch: bool = True
     storage_watch: bool = True
     occupancy_watch: bool = True
-    labels: tuple[str, ...] = ()
+    labels: tuple[Label, ...] = ()
+    label_refresh: float = 300.0
 
     # Telegraf's output
     series: str = "full"
+    events: tuple[str, ...] = ()
 
     # collectd's output
     hostname_format: tuple[str, ...] = ("name",)
@@ -213,6 +225,15 @@ def _words(option: Option, value: object) -> tuple[str, ...]:
     return words
 
 
+def _table_of_texts(option: Option, value: object) -> dict[str, str]:
+    if not isinstance(value, dict):
+        raise _wrong(option, value)
+    for key, text in value.items():
+        if not isinstance(text, str):
+            raise _wrong(option, {key: text})
+    return value
+
+
 _CONVERT: Mapping[Kind, Callable[[Option, object], object]] = {
     Kind.URI: _uri,
     Kind.FLAG: _flag,
@@ -222,6 +243,7 @@ _CONVERT: Mapping[Kind, Callable[[Option, object], object]] = {
     Kind.WORDS: _words,
     Kind.ENTRIES: _texts,
     Kind.TEXT: _text,
+    Kind.TABLE: _table_of_texts,
 }
 
 #: Checked values by ``Option.key``, those that were given only.
@@ -301,9 +323,10 @@ def _telegraf_name(key: str) -> str:
     return next((option.telegraf for option in OPTIONS if option.key == key), key)
 
 
-def read_telegraf(path: str) -> Parsed:
+def read_telegraf(path: str, reserved: frozenset[str] = frozenset()) -> Parsed:
     """The hypervisors of a TOML file with ``[[inputs.libvirt]]`` tables.
 
+    :param reserved: names that labels cannot have.
     :raises ConfigError: it cannot be read, or something in it is wrong.
     """
     try:
@@ -316,13 +339,16 @@ def read_telegraf(path: str) -> Parsed:
         ) from None
     except ValueError:  # a NUL in the path
         raise ConfigError(f"{one_line(path)}: cannot be read: no such path") from None
-    return parse_telegraf(content, path)
+    return parse_telegraf(content, path, reserved)
 
 
-def parse_telegraf(content: bytes, source: str) -> Parsed:
+def parse_telegraf(
+    content: bytes, source: str, reserved: frozenset[str] = frozenset()
+) -> Parsed:
     """The same from the file's content.
 
     :param source: what messages call the file.
+    :param reserved: names that labels cannot have.
     :raises ConfigError: something in it is wrong.
     """
     source = one_line(source)
@@ -332,9 +358,15 @@ def parse_telegraf(content: bytes, source: str) -> Parsed:
     for number, table in enumerate(tables, 1):
         where = f"{source}: {_TABLE} table {number}"
         try:
-            settings = _from_table(table)
+            settings = from_table(table, reserved)
         except ConfigError as exc:
             raise ConfigError(f"{where}, {exc}") from None
+        if settings.labels and settings.series == "telegraf":
+            told.append(f"{where}, option labels: no labels are sent with series telegraf")
+            settings = msgspec.structs.replace(settings, labels=())
+        if settings.events and settings.series == "telegraf":
+            told.append(f"{where}, option events: no events are sent with series telegraf")
+            settings = msgspec.structs.replace(settings, events=())
         told.extend(f"{where}, {text}" for text in _budget_advice(settings, _telegraf_name))
         hypervisors.append(settings)
     hypervisors, shared = share_budget(hypervisors)
@@ -402,7 +434,14 @@ def _tables(document: dict[str, Any], source: str) -> list[dict[str, Any]]:
     return tables
 
 
-def _from_table(table: Mapping[str, Any]) -> Settings:
+def from_table(
+    table: Mapping[str, Any], reserved: frozenset[str] = frozenset()
+) -> Settings:
+    """The settings of one hypervisor in Telegraf's vocabulary.
+
+    :param reserved: names that labels cannot have.
+    :raises ConfigError: an option is unknown or its value wrong.
+    """
     given: Given = {}
     for key, value in table.items():
         option = TELEGRAF_OPTIONS.get(key)
@@ -429,9 +468,29 @@ def _from_table(table: Mapping[str, Any]) -> Settings:
         groups=frozenset(groups),
         vcpu_mapping="vcpu_mapping" in additional,
         selection=Selection(domains=Entries(exact=frozenset(names))),
+        labels=_labels(given, reserved),
     )
     _times_agree(settings, _telegraf_name)
     return settings
+
+
+def _labels(given: Given, reserved: frozenset[str]) -> tuple[Label, ...]:
+    labels = [known(name) for name in given.get("label_names", ())]
+    namespaces = given.get("label_namespaces", {})
+    try:
+        check_namespaces(namespaces)
+    except ConfigError as exc:
+        raise ConfigError(f"option label_namespaces: {exc}") from None
+    for name, xpath in given.get("label_xpath", {}).items():
+        try:
+            if name in reserved:
+                raise ConfigError(
+                    f"found a label {shown(name)}, allowed is a name that no other tag or field has"
+                )
+            labels.append(of_operator(name, xpath, namespaces))
+        except ConfigError as exc:
+            raise ConfigError(f"option label_xpath: {exc} (label {shown(name)})") from None
+    return tuple(labels)
 
 
 def _unknown_in_telegraf(key: str) -> ConfigError:
@@ -451,7 +510,6 @@ def _unknown_in_telegraf(key: str) -> ConfigError:
 
 COLLECTD_OPTIONS: Mapping[str, Option] = {o.collectd: o for o in OPTIONS if o.collectd}
 _BY_LOWER_NAME = {name.lower(): option for name, option in COLLECTD_OPTIONS.items()}
-_LATER = {name.lower(): name for name in COLLECTD_LATER}
 #: Options whose lines add up; of the others the last line counts, as in virt.
 _ADDS_UP = frozenset({Kind.ENTRIES})
 _TRUE, _FALSE = frozenset({"true", "yes", "on"}), frozenset({"false", "no", "off"})
@@ -498,7 +556,7 @@ def parse_collectd(config: Any, source: str) -> Parsed:
     if given.get("persistent_notification"):
         advice.append(
             "option PersistentNotification: has no effect in this version, which sends"
-            " notifications when a domain hangs and when it is back"
+            " notifications when a domain hangs and when it is back, and others with Events"
         )
     return Parsed([settings], told + [f"{source}, {text}" for text in advice])
 
@@ -509,12 +567,6 @@ def from_nothing() -> Parsed:
 
 
 def _unknown_in_collectd(key: str) -> ConfigError:
-    later = _LATER.get(key.lower())
-    if later:
-        return ConfigError(
-            f"option {later}: is not supported by this version; remove it, and use name, uuid or"
-            " hostname in HostnameFormat and PluginInstanceFormat"
-        )
     near = _did_you_mean(key, list(COLLECTD_OPTIONS))
     return ConfigError(
         f"option {shown(key)}: there is no such option"
@@ -570,8 +622,6 @@ def _collectd_words(
             if word in words:
                 told.append(f"option ExtraStats: {word} is not reported by this version, ignored")
         words = [word for word in dict.fromkeys(words) if word not in EXTRA_STATS_LATER]
-    if "metadata" in words and "metadata" not in option.allowed:
-        raise _wrong(option, "metadata", "metadata is not supported by this version")
     return tuple(words), told
 
 
@@ -585,8 +635,11 @@ def _from_block(given: Given) -> Settings:
     if "none" in instance:  # it ends the combination, as in virt
         instance = instance[: instance.index("none")]
     fields["plugin_instance_format"] = instance
+    metadata = _metadata(given)
+    takes_metadata = "metadata" in (*instance, *given.get("hostname_format", ()))
     settings = Settings(
         **_fields(fields),
+        labels=(metadata,) if takes_metadata else (),
         groups=_groups_of_output(given, extra),
         vcpu_mapping="vcpupin" in extra,
         inactive="domain_state" in extra,
@@ -599,6 +652,16 @@ def _from_block(given: Given) -> Settings:
     )
     _times_agree(settings, _collectd_name)
     return settings
+
+
+def _metadata(given: Given) -> Label:
+    try:
+        return of_metadata(
+            given.get("metadata_namespace", METADATA_NAMESPACE),
+            given.get("metadata_xpath", METADATA_XPATH),
+        )
+    except ConfigError as exc:
+        raise ConfigError(f"option HostnameMetadataXPath: {exc}") from None
 
 
 #: Which selectors of ExtraStats need a group that is not asked for anyway.

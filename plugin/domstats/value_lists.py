@@ -19,6 +19,7 @@ import posixpath
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
+from itertools import takewhile
 from typing import (
     Callable,
     NamedTuple,
@@ -30,7 +31,16 @@ import msgspec
 
 from . import schema
 from .errors import ConfigError
-from .model import STATE_RUNNING, Devices, DomainSample, Sample, Stats, Status, Value
+from .model import (
+    STATE_RUNNING,
+    Devices,
+    DomainEvent,
+    DomainSample,
+    Sample,
+    Stats,
+    Status,
+    Value,
+)
 from .schema import Per, Rule, ValueListRow
 
 PLUGIN = "virt"
@@ -39,6 +49,9 @@ PLUGIN = "virt"
 PART_BYTES = 127
 #: Bytes that collectd holds of a notification's message.
 MESSAGE_BYTES = 255
+
+#: The type of notifications about events, of the stock types.db: collectd wants one.
+EVENT_TYPE = "total_events"
 
 #: A DERIVE is a signed 64-bit integer in collectd.
 DERIVE_MAX = 2**63 - 1
@@ -126,7 +139,7 @@ class ValueList(NamedTuple):
 class Notification(NamedTuple):
     """What collectd notifies of.
 
-    :param severity: ``failure`` or ``okay``, as in collectd's NOTIF_FAILURE and NOTIF_OKAY.
+    :param severity: ``failure``, ``warning`` or ``okay``, as in collectd's NOTIF_FAILURE.
     :param time_s: seconds since the epoch.
     """
 
@@ -254,6 +267,10 @@ class ValueLists:
 
     def __init__(self, options: CollectdOptions) -> None:
         self._options = options
+        self._wants_metadata = "metadata" in (
+            *options.hostname_format,
+            *_before_none(options.plugin_instance_format),
+        )
         self._rows = [
             row
             for row in schema.VALUE_LISTS
@@ -279,6 +296,8 @@ class ValueLists:
         all_known: dict[str, _Known] = {}
         cpu: dict[str, tuple[int, int]] = {}
         for domain in sample.domains:
+            if domain.uuid not in identities:
+                continue
             stats = domain.stats
             known = self._recall(domain, sample.node_cpus)
             all_known[domain.uuid] = known
@@ -306,8 +325,9 @@ class ValueLists:
             yield from self._own(sample, identities, time_s)
 
     def notifications(self, sample: Sample) -> list[Notification]:
-        """A failure for each domain that began to hang, an okay for each that is back."""
-        identities = self._identify(sample.domains) if sample.changes else {}
+        """A failure for each domain that began to hang, an okay for each that is back; events."""
+        is_needed = sample.changes or sample.events
+        identities = self._identify(sample.domains) if is_needed else {}
         found = []
         for change in sample.changes:
             host, plugin_instance = identities.get(change.uuid) or self._identity(
@@ -327,14 +347,35 @@ class ValueLists:
                     "bool", "responsive", sample.time_ns / 1e9,
                 )
             )  # fmt: skip
+        for event in sample.events:
+            if event.uuid:
+                host, plugin_instance = identities.get(event.uuid) or self._identity(
+                    event.name, event.uuid, ""
+                )
+            else:
+                host, plugin_instance = self._hypervisor()
+            found.append(
+                Notification(
+                    event.severity, _message(_event_text(event)), host, schema.OWN_PLUGIN,
+                    plugin_instance, EVENT_TYPE, event.kind, event.time_ns / 1e9,
+                )
+            )  # fmt: skip
         return found
 
     # -- who it is
 
     def _identify(self, domains: Sequence[DomainSample]) -> dict[str, _Identity]:
-        """Each domain's host and plugin instance, by uuid, no two the same by accident."""
+        """Each domain's host and plugin instance, by uuid, no two the same by accident.
+
+        One whose metadata is wanted and not known yet is left out: under another name it would be
+        another host.
+        """
         label = self._options.metadata_label
-        names = [(each.uuid, each.name, each.labels.get(label, "")) for each in domains]
+        names = [
+            (each.uuid, each.name, each.labels.get(label, ""))
+            for each in domains
+            if label in each.labels or not self._wants_metadata
+        ]
         if names != self._names:
             self._names, self._identities = names, self._told_apart(names)
         return self._identities
@@ -364,6 +405,12 @@ class ValueLists:
     def _identity(self, name: str, uuid: str, metadata: str) -> _Identity:
         host, instance = self._texts(name, uuid, metadata)
         return _Identity(_valid_host(host), valid_part(instance))
+
+    def _hypervisor(self) -> _Identity:
+        """Who the hypervisor itself is."""
+        return _Identity(
+            _valid_host(self._options.hostname), valid_part(self._options.round_instance)
+        )
 
     def _texts(self, name: str, uuid: str, metadata: str) -> tuple[str, str]:
         """Host and plugin instance as the options say, before they are made valid."""
@@ -469,15 +516,12 @@ class ValueLists:
     def _own(
         self, sample: Sample, identities: dict[str, _Identity], time_s: float
     ) -> Iterator[ValueList]:
-        hypervisor = _Identity(
-            _valid_host(self._options.hostname), valid_part(self._options.round_instance)
-        )
         numbers = {row.source: getattr(sample.round, row.source) for row in _ROUND_ROWS}
-        yield from _own_lists(hypervisor, _ROUND_ROWS, numbers, time_s)
+        yield from _own_lists(self._hypervisor(), _ROUND_ROWS, numbers, time_s)
         back = {change.uuid for change in sample.changes if change.responsive}
         for domain in sample.domains:
             hangs = domain.status is Status.UNRESPONSIVE
-            if hangs or domain.uuid in back:
+            if (hangs or domain.uuid in back) and domain.uuid in identities:
                 since = domain.since_ns if hangs and domain.since_ns else sample.time_ns
                 numbers = {
                     "responsive": not hangs,
@@ -527,16 +571,17 @@ def _own_lists(
         )  # fmt: skip
 
 
+def _before_none(fields: Iterable[str]) -> list[str]:
+    """The fields of a format, up to the one that ends it."""
+    return list(takewhile(lambda field: field != "none", fields))
+
+
 def _joined(fields: Iterable[str], said: Mapping[str, str]) -> str:
     """The fields of a format with colons between; the name where there is no other text in it.
 
     Else all domains without metadata would be one for collectd.
     """
-    wanted: list[str] = []
-    for field in fields:
-        if field == "none":
-            break
-        wanted.append(field)
+    wanted = _before_none(fields)
     text = ":".join(said[field] for field in wanted)
     if "metadata" in wanted and not text.strip(":"):
         return said["name"]
@@ -547,6 +592,16 @@ def _message(text: str) -> str:
     """A notification's message: one line, within what collectd holds."""
     encoded = _NO_CONTROL.sub(" ", text).encode("utf-8", "backslashreplace")
     return encoded[:MESSAGE_BYTES].decode("utf-8", "ignore")
+
+
+def _event_text(event: DomainEvent) -> str:
+    """An event for people, as: domain web-1: lifecycle stopped (crashed)."""
+    about = [event.detail, event.device, event.path]
+    about += [f"{name} {number}" for name, number in event.numbers.items()]
+    about += ["inferred after a gap"] if event.inferred else []
+    said = ", ".join(text for text in about if text)
+    who = f"domain {event.name}: {event.kind}" if event.uuid else "events"
+    return f"{who} {event.event}" + (f" ({said})" if said else "")
 
 
 def _text(stats: Stats, key: str) -> str:

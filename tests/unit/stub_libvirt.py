@@ -80,12 +80,31 @@ class StubConn:
         self.stub = stub
         self.alive = True
         self.closed = False
+        self.callbacks: dict[int, tuple[Any, Any]] = {}
 
     def isAlive(self) -> bool:
         return self.alive
 
     def close(self) -> None:
         self.closed = True
+
+    def domainEventRegisterAny(self, domain: None, source: int, call: Any, opaque: Any) -> int:
+        assert domain is None
+        if source in self.stub.no_events:
+            self.alive = self.stub.lives_on
+            raise StubError(self.stub.VIR_ERR_NO_SUPPORT)
+        self.callbacks[source] = call, opaque
+        return source
+
+    def domainEventDeregisterAny(self, number: int) -> None:
+        del self.callbacks[number]
+        if not self.alive:
+            raise StubError(self.stub.VIR_ERR_INTERNAL_ERROR)
+
+    def happen(self, source: int, domain: StubDomain, *arguments: Any) -> None:
+        """As libvirt's event loop calls back."""
+        call, opaque = self.callbacks[source]
+        call(self, domain, *arguments, opaque)
 
     def setKeepAlive(self, interval: int, count: int) -> None:
         if self.stub.driver != "QEMU":
@@ -134,6 +153,7 @@ class StubLibvirt:
         self.open_error: StubError | None = None
         self.lives_on = True
         self.lists = 0
+        self.no_events: set[int] = set()
         self.opened: list[StubConn] = []
 
     def __getattr__(self, name: str) -> int:

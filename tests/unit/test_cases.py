@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 import pytest
 from domstats.line_protocol import LineProtocol
-from domstats.model import Change, Devices, DomainSample, Round, Sample, Status
+from domstats.model import Change, Devices, DomainEvent, DomainSample, Round, Sample, Status
 from domstats.value_lists import CollectdOptions, ValueLists
 from line_protocol_parser import parse_line
 
@@ -60,6 +60,7 @@ def the_sample(case: Path, *, before: bool = False) -> Sample:
         round=Round(**{"domains": len(domains), "fresh": len(domains), **text.get("round", {})}),
         node_cpus=text.get("node_cpus", 2),
         changes=() if before else tuple(Change(**change) for change in text.get("changes", ())),
+        events=() if before else tuple(DomainEvent(**event) for event in text.get("events", ())),
     )
 
 

@@ -191,8 +191,8 @@ def test_a_block_with_a_mistake_gets_one_clear_error_and_the_others_are_sampled(
     assert level == "error"
     assert text == (
         "domstats: collectd.conf, Module domstats.collectd_plugin block 1, option HostnameFormat:"
-        " found 'uuidd', allowed is any of name, uuid, hostname (did you mean uuid?); this block"
-        " is not sampled"
+        " found 'uuidd', allowed is any of name, uuid, hostname, metadata (did you mean uuid?);"
+        " this block is not sampled"
     )
     assert len(world.collectd.reads) == 1
 

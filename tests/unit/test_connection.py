@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import pytest
 from domstats import classic, connection
-from domstats.connection import CONTROL_OCCUPIED, Connection, Control
+from domstats.connection import CONTROL_OCCUPIED, Connection, Control, Watch
 from domstats.errors import (
     CallError,
     DomainGoneError,
@@ -278,3 +281,100 @@ def test_closing_is_no_error_however_broken_the_connection_is(stub):
     asker.close()
     asker.connect()
     assert asker.opened == 2
+
+
+# --- events
+
+
+class Watcher:
+    """What a connection says of events."""
+
+    def __init__(self, *sources):
+        self.begun = 0
+        self.news = []
+        self.unsupported = []
+        self.watch = Watch(sources, self.begin, self.news.append, self.unsupported.append)
+
+    def begin(self):
+        self.begun += 1
+
+
+def test_events_come_as_plain_values_from_the_moment_on_when_it_is_open(stub):
+    watcher = Watcher(0, 6)
+    made = Connection("qemu:///system", watcher.watch)
+    made.connect()
+    (conn,) = stub.opened
+    conn.happen(0, stub.domains[0], 5, 1)
+    conn.happen(6, stub.domains[1], "/d", "ua-vda", 1, "enospc")
+    assert [(n.source, n.uuid, n.name, n.id, n.arguments) for n in watcher.news] == [
+        (0, "u1", "web", 1, (5, 1)),
+        (6, "u2", "db", 1, ("/d", "ua-vda", 1, "enospc")),
+    ]
+    assert watcher.begun == 1
+    assert watcher.news[0].time_ns > 10**18
+
+
+def test_after_the_close_nothing_is_told_not_even_what_libvirt_is_about_to_call(stub):
+    watcher = Watcher(0)
+    made = Connection("qemu:///system", watcher.watch)
+    made.connect()
+    (conn,) = stub.opened
+    (call, opaque) = conn.callbacks[0]
+    made.close()
+    assert conn.callbacks == {}
+    call(conn, stub.domains[0], 5, 1, opaque)
+    assert watcher.news == []
+
+
+def test_after_a_loss_the_next_connection_tells_and_the_lost_one_does_not(stub):
+    watcher = Watcher(0)
+    made = Connection("qemu:///system", watcher.watch)
+    made.list_domains(inactive=True)
+    (call, opaque) = stub.opened[0].callbacks[0]
+    stub.list_error, stub.lives_on = stub.error("VIR_ERR_RPC"), False
+    with pytest.raises(HypervisorError):
+        made.list_domains(inactive=True)
+    assert stub.opened[0].callbacks == {}
+    stub.lives_on = True
+    made.list_domains(inactive=True)
+    assert watcher.begun == 2
+    call(stub.opened[0], stub.domains[0], 5, 1, opaque)
+    assert watcher.news == []
+    stub.opened[1].happen(0, stub.domains[0], 5, 1)
+    assert len(watcher.news) == 1
+
+
+def test_kinds_of_events_that_a_driver_lacks_are_named_and_the_others_come(stub):
+    stub.no_events = {6}
+    watcher = Watcher(0, 6, 23)
+    Connection("qemu:///system", watcher.watch).connect()
+    assert watcher.unsupported == [6]
+    assert set(stub.opened[0].callbacks) == {0, 23}
+
+
+def test_a_connection_that_is_lost_while_it_registers_is_a_lost_connection(stub):
+    stub.no_events, stub.lives_on = {6}, False
+    watcher = Watcher(0, 6, 23)
+    with pytest.raises(HypervisorError):
+        Connection("qemu:///system", watcher.watch).connect()
+    assert stub.opened[0].callbacks == {}
+    assert watcher.unsupported == []
+
+
+def test_a_domain_that_is_gone_when_its_event_is_told_harms_nobody(stub):
+    watcher = Watcher(0)
+    Connection("qemu:///system", watcher.watch).connect()
+    gone = StubDomain("u3", "old")
+    gone.UUIDString = lambda: (_ for _ in ()).throw(stub.error("VIR_ERR_NO_DOMAIN"))
+    stub.opened[0].happen(0, gone, 5, 1)
+    assert watcher.news == []
+
+
+def test_callbacks_do_not_keep_a_forgotten_connection_alive(stub):
+    watcher = Watcher(0)
+    made = Connection("qemu:///system", watcher.watch)
+    made.connect()
+    forgotten = weakref.ref(made)
+    del made
+    gc.collect()
+    assert forgotten() is None

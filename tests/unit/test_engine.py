@@ -97,6 +97,71 @@ def test_a_domain_that_is_started_anew_has_its_xml_read_again():
     assert world.described == {"u0": 1, "u1": 2, "u2": 1}
 
 
+def labels_of(sample):
+    return {domain.name: domain.labels for domain in sample.domains}
+
+
+def test_a_domains_labels_are_those_of_its_xml_once_that_is_known():
+    world = World(3)
+    assert labels_of(world.round()) == {f"vm{n}": {"described": "1"} for n in range(3)}
+    world.describe_takes = 20.0
+    world.add()
+    assert by_name(world.round())["vm3"].labels == {}
+
+
+def rounds_read(world, rounds):
+    """How many domains' XML is read in each of the rounds."""
+    counts = []
+    for _ in range(rounds):
+        before = sum(world.described.values())
+        world.round()
+        counts.append(sum(world.described.values()) - before)
+    return counts
+
+
+def test_without_events_old_xml_is_read_again_a_few_domains_at_a_time():
+    world = World(100, xml_lasts_s=100.0)
+    counts = rounds_read(world, 40)
+    assert counts[0] == 100
+    assert not any(counts[1:9])
+    assert max(counts[1:]) <= 12
+    assert min(world.described.values()) >= 2
+    assert max(world.described.values()) - min(world.described.values()) <= 1
+
+
+def test_xml_that_cannot_be_read_does_not_keep_others_from_being_read_again():
+    world = World(60, xml_lasts_s=60.0)
+    world.round()
+    world.describe_fails = {f"u{number}" for number in range(30)}
+    rounds_read(world, 30)
+    assert min(world.described[f"u{number}"] for number in range(30, 60)) >= 2
+
+
+def test_with_events_no_xml_is_read_again_but_what_changed_while_nobody_listened():
+    world = World(100, xml_lasts_s=100.0)
+    world.engine.subscribed(world.now)
+    assert rounds_read(world, 30) == [100] + [0] * 29
+    world.engine.subscribed(world.now)
+    counts = rounds_read(world, 30)
+    assert max(counts) <= 21
+    assert sum(counts) == 100
+    assert not any(counts[15:])
+
+
+def test_a_hypervisor_without_events_of_metadata_has_its_xml_read_again():
+    world = World(10, xml_lasts_s=20.0)
+    world.engine.subscribed(world.now)
+    world.engine.events_unsupported("metadata", world.now)
+    rounds_read(world, 10)
+    assert min(world.described.values()) >= 2
+
+
+def test_xml_that_nobody_takes_labels_from_does_not_get_old():
+    world = World(10)
+    rounds_read(world, 50)
+    assert set(world.described.values()) == {1}
+
+
 def test_a_domain_that_is_not_started_is_fresh_with_its_state_alone():
     world = World(3)
     world.guest(1).active = False

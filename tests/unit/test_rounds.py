@@ -124,3 +124,17 @@ def test_whoever_waits_and_has_nothing_yet_is_spared():
     book.entries["u1"].take_partial({}, ALL)
     book.spare()
     assert list(book.free) == ["u2"]
+
+
+def test_what_was_handed_out_of_an_entry_is_not_altered_by_a_later_answer():
+    entry = Entry("u1", "one", True, frozenset({"state", "cpu_total", "interface"}))
+    for take, key in (
+        (entry.take_partial, "net.count"),
+        (entry.take, "cpu.time"),
+        (entry.take_partial, "cpu.user"),
+    ):
+        before = entry.stats
+        kept = dict(before)
+        take({"state.state": 1, key: 1}, frozenset({"state"}))
+        assert before == kept
+        assert key in entry.stats

@@ -56,7 +56,7 @@ class Connection:
 
     hypervisor: Hypervisor
 
-    def __init__(self, uri):
+    def __init__(self, uri, watch=None):
         self.opened = 1
         self.closed = threading.Event()
         self.hypervisor.connections.append(self)

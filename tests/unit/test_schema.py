@@ -11,7 +11,16 @@ import msgspec
 import pytest
 from domstats import metrics_table, schema
 from domstats.line_protocol import LineProtocol
-from domstats.model import GROUPS, Change, DomainSample, Round, Sample, Status, Value
+from domstats.model import (
+    GROUPS,
+    Change,
+    DomainEvent,
+    DomainSample,
+    Round,
+    Sample,
+    Status,
+    Value,
+)
 from domstats.schema import Key, Per, Wire, place, row_by_rule
 from domstats.value_lists import CollectdOptions, ValueLists
 from line_protocol_parser import parse_line
@@ -50,6 +59,12 @@ def everything() -> Sample:
         round=Round(),
         node_cpus=2,
         changes=(Change(UUID, "all", True, 1),),
+        events=(
+            DomainEvent(
+                1, UUID, "all", "io_error", "paused", "enospc", "failure", "ua-vda", "/vda",
+                dict.fromkeys(("actual", "threshold", "excess", "dropped", "gap_ms"), 1),
+            ),
+        ),
     )
 
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 from domstats.errors import ConfigError
-from domstats.model import GROUPS, MONITOR_FREE_GROUPS
+from domstats.labels import METADATA_NAMESPACE, known, of_metadata, of_operator
+from domstats.model import EVENT_KINDS, GROUPS, MONITOR_FREE_GROUPS
 from domstats.options import (
-    COLLECTD_LATER,
     EXTRA_STATS,
     EXTRA_STATS_LATER,
     OPTIONS,
@@ -22,6 +22,7 @@ from domstats.options import (
 )
 from domstats.ready_config import FILES
 from domstats.schema import EXTRA_STATS as REPORTED_EXTRA_STATS
+from domstats.schema import RESERVED_TAGS
 from domstats.selection import Entries
 from domstats.settings import (
     COLLECTD_OPTIONS,
@@ -106,6 +107,29 @@ RIGHT_TOML: dict[str, tuple[tuple[str, str, Any], ...]] = {
         ('["vcpu_mapping"]', "vcpu_mapping", True),
         ("[]", "vcpu_mapping", False),
     ),
+    "labels": (
+        ('["nova_project", "title"]', "labels", (known("nova_project"), known("title"))),
+        ("[]", "labels", ()),
+    ),
+    "label_xpath": (
+        (
+            '{ machine = "/domain/os/type/@machine" }',
+            "labels",
+            (of_operator("machine", "/domain/os/type/@machine", {}),),
+        ),
+        (
+            '{ x = "/domain/metadata/a:x" }\nlabel_namespaces = { a = "urn:a" }',
+            "labels",
+            (of_operator("x", "/domain/metadata/a:x", {"a": "urn:a"}),),
+        ),
+    ),
+    "label_namespaces": (('{ a = "urn:a" }', "labels", ()),),
+    "label_refresh": (("60", "label_refresh", 60.0), ('"1h"', "label_refresh", 3600.0)),
+    "events": (
+        ('["lifecycle", "io_error"]', "events", ("lifecycle", "io_error")),
+        ("[]", "events", ()),
+        ('["lifecycle"]\nseries = "telegraf"', "events", ()),
+    ),
     "series": (('"telegraf"', "series", "telegraf"), ('"full"', "series", "full")),
     "kvm_statistics": (("true", "kvm_statistics", True), ("true", "groups", frozenset(GROUPS))),
     "inactive": (("false", "inactive", False),),
@@ -150,6 +174,34 @@ WRONG_TOML: dict[str, tuple[tuple[str, str], ...]] = {
     "additional_statistics": (
         ('["vcpu_maping"]', "did you mean vcpu_mapping?"),
         ('["vcpu_mapping", "vcpu_mapping"]', "each at most once"),
+    ),
+    "labels": (
+        ('["nova_projekt"]', "did you mean nova_project?"),
+        ('["title", "title"]', "each at most once"),
+        ('"title"', "as a list"),
+    ),
+    "label_xpath": (
+        ('"/domain/title"', "a table of names and texts"),
+        ("{ x = 1 }", "found {'x': 1}"),
+        ('{ x = "/domain/[" }', "(label 'x')"),
+        ('{ x = "/domain/metadata/a:x" }', "the prefix a has no namespace, known are nova"),
+        ('{ x = "/domain/nowhere[a:x]" }', "the prefix a has no namespace"),
+        ('{ x = "/domain/nowhere[document(\'/etc/passwd\')]" }', "no function document"),
+        ('{ x = "$x" }', "no variables"),
+        ('{ x = "" }', "XPath"),
+        ('{ title = "/domain/name" }', "none that there is already"),
+        ('{ "a b" = "/domain/name" }', "letters, digits and underscores"),
+    ),
+    "label_namespaces": (
+        ('["urn:a"]', "a table of names and texts"),
+        ('{ "a b" = "urn:a" }', "a prefix of letters"),
+        ('{ a = "" }', "the namespace that it stands for"),
+    ),
+    "label_refresh": (("9", "10 to 86400"), ('"often"', "found 'often'")),
+    "events": (
+        ('["lifecycles"]', "did you mean lifecycle?"),
+        ('["agent", "agent"]', "each at most once"),
+        ('"lifecycle"', "as a list"),
     ),
     "series": (('"influx"', "one of full, telegraf"), ("true", "found True")),
     "kvm_statistics": (('"yes"', "true or false"), ("1", "found 1")),
@@ -200,11 +252,31 @@ RIGHT_COLLECTD: dict[str, tuple[tuple[tuple[Any, ...], str, Any], ...]] = {
         (("name", "uuid"), "hostname_format", ("name", "uuid")),
         (("hostname name",), "hostname_format", ("hostname", "name")),
         (("UUID",), "hostname_format", ("uuid",)),
+        (
+            ("metadata",),
+            "labels",
+            (of_metadata(METADATA_NAMESPACE, "/instance/name/text()"),),
+        ),
     ),
     "PluginInstanceFormat": (
         (("none",), "plugin_instance_format", ()),
         (("name", "uuid"), "plugin_instance_format", ("name", "uuid")),
         (("name", "none", "uuid"), "plugin_instance_format", ("name",)),
+        (("name", "none", "metadata"), "labels", ()),
+        (
+            ("name metadata",),
+            "labels",
+            (of_metadata(METADATA_NAMESPACE, "/instance/name/text()"),),
+        ),
+    ),
+    "HostnameMetadataNS": ((("urn:a",), "labels", ()),),
+    "HostnameMetadataXPath": ((("/a/@b",), "labels", ()),),
+    "MetadataRefresh": (
+        ((60.0,), "label_refresh", 60.0),
+    ),
+    "Events": (
+        (("lifecycle io_error",), "events", ("lifecycle", "io_error")),
+        (("Lifecycle", "watchdog"), "events", ("lifecycle", "watchdog")),
     ),
     "Hostname": ((("node-1",), "hostname", "node-1"),),
     "InterfaceFormat": (
@@ -254,11 +326,22 @@ WRONG_COLLECTD: dict[str, tuple[tuple[tuple[Any, ...], str], ...]] = {
     "IgnoreSelected": ((("perhaps",), "true or false"), ((1.0,), "found 1.0")),
     "HostnameFormat": (
         (("nam",), "did you mean name?"),
-        (("metadata",), "not supported by this version"),
         ((), "at least one"),
         (("name name",), "each at most once"),
     ),
-    "PluginInstanceFormat": ((("metadata",), "not supported by this version"),),
+    "PluginInstanceFormat": ((("meta",), "did you mean metadata?"),),
+    "HostnameMetadataNS": ((("",), "found ''"), ((1.0,), "found 1.0")),
+    "HostnameMetadataXPath": (
+        (("/instance[",), "XPath"),
+        (("/nova:instance/nova:name",), "it can have none"),
+        (("",), "found ''"),
+    ),
+    "MetadataRefresh": (((9.0,), "10 to 86400"),),
+    "Events": (
+        (("crash",), "any of lifecycle, io_error, watchdog"),
+        (("agent agent",), "each at most once"),
+        (("",), "at least one"),
+    ),
     "Hostname": (((7.0,), "found 7.0"), (("",), "found ''")),
     "InterfaceFormat": ((("mac",), "one of name, address, number"),),
     "BlockDeviceFormat": ((("path",), "one of target, source"), ((True,), "found True")),
@@ -368,8 +451,16 @@ def test_an_unknown_option_is_told_with_the_nearest_right_name() -> None:
     assert "allowed are libvirt_uri, domains" in refused("[[inputs.libvirt]]\nzzzzzzz = 1")
 
 
-def test_metadata_labels_cannot_be_set_yet() -> None:
-    assert "option labels: found here" in refused("[[inputs.libvirt]]\nlabels = []")
+def test_a_label_cannot_have_the_name_of_a_tag_or_field() -> None:
+    text = b'[[inputs.libvirt]]\nlabel_xpath = { uuid = "/domain/uuid" }'
+    with pytest.raises(ConfigError, match="a label 'uuid', allowed is a name that no other tag"):
+        parse_telegraf(text, FILE, RESERVED_TAGS)
+
+
+def test_labels_with_the_series_of_telegrafs_own_plugin_have_no_effect_and_say_so() -> None:
+    parsed = toml('series = "telegraf"\nlabels = ["title"]')
+    assert parsed.settings[0].labels == ()
+    assert "option labels: no labels are sent with series telegraf" in parsed.warnings[0]
 
 
 @pytest.mark.parametrize("key", sorted(TELEGRAF_GENERIC))
@@ -592,13 +683,13 @@ def test_the_selectors_are_those_that_are_reported() -> None:
     assert set(EXTRA_STATS) == REPORTED_EXTRA_STATS
 
 
-@pytest.mark.parametrize("name", COLLECTD_LATER)
-def test_an_option_of_virt_that_cannot_be_honoured_yet_is_refused(name: str) -> None:
-    message = refused_block(line(name.lower(), "x"))
-    assert message == (
-        f"{BLOCK}, option {name}: is not supported by this version; remove it, and use name, uuid"
-        " or hostname in HostnameFormat and PluginInstanceFormat"
+def test_metadata_is_taken_from_where_the_options_of_virt_say() -> None:
+    settings = block(
+        line("HostnameFormat", "metadata"),
+        line("HostnameMetadataNS", "urn:shop"),
+        line("HostnameMetadataXPath", "/shop/@name"),
     )
+    assert settings.labels == (of_metadata("urn:shop", "/shop/@name"),)
 
 
 def test_persistent_notification_has_no_effect_and_says_so() -> None:
@@ -665,7 +756,15 @@ def test_every_line_of_the_ready_file_for_telegraf_can_be_switched_on() -> None:
     text = uncommented(FILES["telegraf/domstats.toml"](), TELEGRAF_OPTIONS.values(), "telegraf")
     parsed = parse_telegraf(text.encode(), FILE)
     assert parsed.warnings == []
-    expected = Settings(interval_fixed=True, deadline=9.0, soft_deadline=2.0)
+    names = ("nova_name", "nova_project", "nova_project_uuid")
+    machine = of_operator("machine", "/domain/os/type/@machine", {"app": "https://example.org/app"})
+    expected = Settings(
+        interval_fixed=True,
+        deadline=9.0,
+        soft_deadline=2.0,
+        labels=(*map(known, names), machine),
+        events=EVENT_KINDS,
+    )
     assert parsed.settings == [expected]
 
 

@@ -189,8 +189,24 @@ def test_the_plugin_instance_is_what_its_format_says(
 
 def test_domains_without_metadata_do_not_become_one() -> None:
     of = options(hostname_format=("metadata",))
-    found = lists(of, domain({"cpu.time": 1}), domain({"cpu.time": 2}, "web-2", uuid="u2"))
+    nothing = {"metadata": ""}
+    found = lists(
+        of,
+        domain({"cpu.time": 1}, labels=nothing),
+        domain({"cpu.time": 2}, "web-2", uuid="u2", labels=nothing),
+    )
     assert [part.host for part in found] == ["web-1", "web-2"]
+
+
+@pytest.mark.parametrize("option", ["hostname_format", "plugin_instance_format"])
+def test_a_domain_whose_metadata_is_not_known_yet_gets_no_name_that_it_will_not_keep(
+    option: str,
+) -> None:
+    of = CollectdOptions(**{option: ("metadata",)})
+    known = domain({"cpu.time": 1}, labels={"metadata": "shop"})
+    new = domain({"cpu.time": 2}, "web-2", uuid="u2", status=Status.UNRESPONSIVE)
+    told = [part for part in lists(of, known, new) if part.host]
+    assert {part.values for part in told} == {(1,)}
 
 
 def test_the_host_is_left_to_collectd_where_its_name_is_not_known() -> None:

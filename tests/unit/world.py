@@ -18,13 +18,14 @@ from typing import Any, Optional
 from domstats.engine import (
     Answer,
     AskControl,
+    Description,
     Engine,
     EngineSettings,
     Hints,
     ListDomains,
     Log,
 )
-from domstats.model import GROUPS, MONITOR_FREE_GROUPS, NO_DEVICES, DomainSample, Sample, Status
+from domstats.model import GROUPS, MONITOR_FREE_GROUPS, DomainSample, Sample, Status
 from domstats.rounds import BLOCK, Call, Kind, Query
 
 ALL = frozenset(GROUPS)
@@ -192,6 +193,7 @@ class World:
         self.free_takes = 0.0004
         self.free_fails: dict[str, str] = {}
         self.describe_takes: Optional[float] = 0.0005
+        self.describe_fails: set[str] = set()
         self.reconnects = 0
         self.samples: dict[int, Sample] = {}
         self.answered_at: dict[int, float] = {}
@@ -512,10 +514,13 @@ class World:
             return
         descriptions = []
         for uuid in call.uuids:
+            if uuid in self.describe_fails:
+                continue
             storage = self.guests[uuid].storage
             local = storage.startswith("/")
             paths, remote = ((storage,), ()) if local else ((), (storage,))
-            descriptions.append((uuid, paths, remote, NO_DEVICES))
+            label = {"described": str(self.described[uuid])}
+            descriptions.append(Description(uuid, paths, remote, labels=label))
         self.engine.described(call.id, descriptions, self.now)
 
     def _fail(self, call: Call, failure: str, error: str) -> None:

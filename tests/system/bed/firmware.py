@@ -32,6 +32,23 @@ BUSY_TICK = bytes.fromhex(
     "b020 e620 cf"  # acknowledge the interrupt; iret
 )
 
+# Writes one sector at the beginning of the first IDE disk, as soon as it runs, and then idles.
+WRITER_START = bytes.fromhex(
+    "fa"  # cli
+    "baf601 b0e0 ee"  # the first disk, by sector numbers
+    "baf201 b001 ee"  # one sector
+    "42 30c0 ee 42 ee 42 ee"  # number 0
+    "baf701 b030 ee"  # write
+    "ec a808 74fb"  # until it wants the data
+    "baf001 b90001 ef e2fd"  # 256 words
+    "f4 ebfd"  # hlt; jmp back to the hlt
+)
+
+
+def write_writer_rom(path: Path) -> None:
+    """Write the image for a guest that writes to its disk."""
+    path.write_bytes(_image(BUSY, {START: WRITER_START}))
+
 
 def write_roms(idle: Path, busy: Path) -> None:
     """Write an image for each kind of guest, to be loaded at the end of the address space."""
