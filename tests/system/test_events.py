@@ -1,5 +1,7 @@
 """What happens to real guests is told: to a program, to Telegraf and to collectd."""
 
+import os
+import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
@@ -198,9 +200,6 @@ def test_after_a_restart_of_libvirtd_the_gap_is_told_and_nothing_twice(bed: Any)
     listener = Listener(bed)
     bed.libvirtd.kill()
     assert not listener.sampler.sample(2).round.connected
-    import os
-    import signal
-
     os.kill(guest.pid, signal.SIGKILL)
     bed.libvirtd.start()
     listener.wait("", ("stream", "gap", "reconnected"))

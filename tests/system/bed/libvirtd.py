@@ -47,6 +47,8 @@ class Libvirtd:
                 return False
             try:
                 return all(map(_is_settled, connection.listAllDomains(ACTIVE)))
+            except libvirt.libvirtError:  # a guest ended between the list and the question
+                return False
             finally:
                 connection.close()
 
