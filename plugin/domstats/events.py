@@ -184,13 +184,18 @@ def severity(kind: str, event: str, detail: str) -> str:
     return "okay"
 
 
-def wanted_sources(kinds: Collection[str], wants_xml: bool) -> tuple[int, ...]:
-    """The virDomainEventIDs to register.
+def wanted_sources(kinds: Collection[str], wants_labels: bool) -> tuple[int, ...]:
+    """The virDomainEventIDs to register: none, unless events or labels are asked for.
+
+    A server keeps callbacks for each client that registers, and libvirtd 9.0 was seen to crash
+    when such a client vanished while it was frozen. Nobody takes that risk without wanting to.
 
     :param kinds: those that are to be told.
-    :param wants_xml: whether the engine reads domains' XML, and so wants to know of changes.
+    :param wants_labels: whether changes of domains' XML are to be heard of.
     """
-    wanted = {*kinds, *_OWN_NEEDS, *(CHANGES_OF_XML if wants_xml else ())}
+    if not kinds and not wants_labels:
+        return ()
+    wanted = {*kinds, *_OWN_NEEDS, *CHANGES_OF_XML}
     return tuple(number for number, source in SOURCES.items() if source.kind in wanted)
 
 

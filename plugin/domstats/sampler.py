@@ -647,7 +647,6 @@ def _watches(settings: Settings, post: Callable[[_Event], None]) -> Hints:
 
 def _event_watch(settings: Settings, post: Callable[[_Event], None]) -> Watch:
     """The events that the engine wants, on their way to it."""
-    wants_xml = _engine_settings(settings).wants_xml
 
     def tell(news: News) -> None:
         try:
@@ -660,7 +659,7 @@ def _event_watch(settings: Settings, post: Callable[[_Event], None]) -> Watch:
         kind = SOURCES[source].kind
         post(lambda engine, now: engine.events_unsupported(kind, now))
 
-    sources = wanted_sources(settings.events, wants_xml)
+    sources = wanted_sources(settings.events, bool(settings.labels))
     return Watch(sources, lambda: post(Engine.subscribed), tell, unsupported)
 
 

@@ -84,9 +84,10 @@ def test_every_kind_can_come_and_every_number_has_a_field():
 
 
 def test_only_what_somebody_needs_is_registered():
-    assert set(events.wanted_sources((), False)) == {0, 1, 20, 21}
-    assert set(events.wanted_sources((), True)) == {0, 1, 15, 19, 20, 21, 22, 23}
-    assert set(events.wanted_sources(EVENT_KINDS, True)) == set(SOURCES)
+    assert events.wanted_sources((), wants_labels=False) == ()
+    labels = set(events.wanted_sources((), wants_labels=True))
+    assert labels == {0, 1, 15, 19, 20, 21, 22, 23}
+    assert set(events.wanted_sources(EVENT_KINDS, wants_labels=False)) == set(SOURCES)
 
 
 # --- told once, and not too often
