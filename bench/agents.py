@@ -18,6 +18,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple, Optional
 
+from domstats.options import TELEGRAF_GROUPS
+
 from bench import proc
 from tests.system.agents.lines import parse
 from tests.system.agents.program import Program
@@ -227,19 +229,7 @@ def collectd(
 
 def virsh(bench: Bench) -> Sequence[str]:
     """virsh, asked for the groups that Telegraf's plugins ask for."""
-    groups = [
-        "state",
-        "cpu-total",
-        "balloon",
-        "vcpu",
-        "interface",
-        "block",
-        "perf",
-        "iothread",
-        "memory",
-        "dirtyrate",
-    ]
-    options = [f"--{group}" for group in groups]
+    options = [f"--{group.replace('_', '-')}" for group in TELEGRAF_GROUPS]
     return ["virsh", "--readonly", "-c", bench.uri, "domstats", *options]
 
 

@@ -37,7 +37,6 @@ KEEPALIVE_COUNT = 6
 
 #: What ``virDomainGetControlInfo`` calls a monitor that is busy with a command.
 CONTROL_OCCUPIED = 2
-CONTROL_ERROR = 3
 
 #: Drivers whose bulk answer has all that they know: the classic calls would add nothing.
 _COMPLETE_IN_BULK = frozenset({"QEMU"})
