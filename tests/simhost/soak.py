@@ -28,6 +28,8 @@ from tests.simhost import SimHost, keys
 CHECKED = 40
 #: How often something is done to a guest, or to all connections.
 ACTS_PER_S = 5.0
+#: Rounds between two lines that say how it goes.
+TOLD_EACH = 25
 #: Seconds by which this process's two clocks may disagree.
 CLOCKS = 0.05
 
@@ -134,6 +136,12 @@ class Costs:
         with open("/proc/self/statm") as statm:
             self.memory.append(int(statm.read().split()[1]) * os.sysconf("SC_PAGESIZE") >> 20)
 
+    def latest(self) -> str:
+        return (
+            f"{self.threads[-1]} threads, {self.descriptors[-1]} descriptors,"
+            f" {self.memory[-1]} MiB"
+        )
+
 
 def check_values(host: SimHost, sample: Sample, domain: DomainSample, offset: float) -> None:
     """No counter is older than the sample's timestamp, nor from the future."""
@@ -177,6 +185,13 @@ def soak(domains: int, hung: int, rounds: int, seed: int, watches: bool) -> None
                 durations.append(sample.round.duration_s)
                 costs.note()
                 assert sample.round.stuck_calls <= settings.stuck_budget, sample.round
+                if (number + 1) % TOLD_EACH == 0:
+                    print(
+                        f"{number + 1} rounds: the last {TOLD_EACH} took"
+                        f" {statistics.median(durations[-TOLD_EACH:]):.2f} s in the median,"
+                        f" {max(durations[-TOLD_EACH:]):.2f} s at most; {costs.latest()}",
+                        flush=True,
+                    )
         finally:
             unrest.end()
         held = host.control.statistics()["workers"]["most"]
