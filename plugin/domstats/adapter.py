@@ -30,8 +30,10 @@ LogFunction = Callable[[str, str], None]
 class SamplerLike(Protocol):
     """What adapters use of ``sampler.Sampler``."""
 
-    def sample(self, deadline: float | None = None) -> Sample:
-        """Make a round."""
+    def sample(
+        self, deadline: float | None = None, *, take: Callable[[Sample], None] | None = None
+    ) -> Sample:
+        """Make a round; ``take`` is given the domains that are complete while it goes on."""
 
     def close(self) -> None:
         """End, without waiting for stuck calls."""

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any, Callable, NamedTuple
 
 from .domain_xml import DiskTarget, device_names
-from .model import STATE_RUNNING, Stats
+from .model import STATE_RUNNING, STATE_SHUTOFF, Stats
 
 try:
     import libvirt
@@ -130,27 +130,23 @@ def complete(domain: Domain, stats: Stats, groups: frozenset[str], devices: Devi
                 devices.forget(domain)
 
 
-def add_without_monitor(domain: Domain, stats: Stats, placement: bool) -> bool:
-    """Add CPU time, vCPU time and memory of a domain whose monitor must not be asked.
+def add_facts(domain: Domain, stats: Stats, facts: frozenset[str]) -> bool:
+    """Add facts, of ``model.FACTS``, by calls that need no monitor and never block.
 
-    Never blocks. The CPU time is the same counter as the bulk answer's where the host counts it
-    for the domain's control group, else the process's own.
+    A domain that is not started has none but its affinities.
 
     :returns: False if the domain has ended meanwhile.
     """
+    if stats.get("state.state") == STATE_SHUTOFF:
+        facts &= {"affinity"}
     try:
-        _, maximum, current, vcpus, cpu_time = domain.info()
-        stats["balloon.current"], stats["balloon.maximum"] = current, maximum
-        stats["vcpu.current"] = vcpus
-        stats["cpu.time"] = cpu_time
-        for add in (_add_cpu, _add_vcpus):
-            try:
-                add(domain, stats)
-            except libvirt.libvirtError as error:
-                if error.get_error_code() not in _NOT_TO_BE_HAD:
-                    raise
-        if placement:
-            add_placement(domain, stats, with_cpu=True)
+        for names, add in _FACT_CALLS:
+            if not facts.isdisjoint(names):
+                try:
+                    add(domain, stats, facts)
+                except libvirt.libvirtError as error:
+                    if error.get_error_code() not in _NOT_TO_BE_HAD:
+                        raise
     except libvirt.libvirtError as error:
         if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
             return False
@@ -158,50 +154,67 @@ def add_without_monitor(domain: Domain, stats: Stats, placement: bool) -> bool:
     return True
 
 
-def add_placement(domain: Domain, stats: Stats, with_cpu: bool) -> None:
-    """Add where each vCPU runs (``vcpu.<n>.cpu``) and may run (``vcpu.<n>.affinity``).
-
-    virDomainGetVcpus; for a domain that is not started virDomainGetVcpuPinInfo: it runs nowhere.
-    """
-    try:
-        states, maps = domain.vcpus()
-    except libvirt.libvirtError:
-        try:
-            states, maps = (), domain.vcpuPinInfo()
-        except libvirt.libvirtError as error:
-            if error.get_error_code() in _NOT_TO_BE_HAD:
-                return
-            raise
-    if with_cpu:
-        for number, _, _, cpu in states:
-            stats[f"vcpu.{number}.cpu"] = cpu
-    for number, allowed in enumerate(maps):
-        cpus = ",".join(str(cpu) for cpu, usable in enumerate(allowed) if usable)
-        if cpus:
-            stats[f"vcpu.{number}.affinity"] = cpus
+def _add_info(domain: Domain, stats: Stats, _facts: frozenset[str]) -> None:
+    _, maximum, current, vcpus, cpu_time = domain.info()
+    stats["balloon.current"], stats["balloon.maximum"] = current, maximum
+    stats["vcpu.current"] = vcpus
+    stats["cpu.time"] = cpu_time
 
 
-def _add_cpu(domain: Domain, stats: Stats, _devices: object = None) -> None:
+def _add_cpu_facts(domain: Domain, stats: Stats, facts: frozenset[str]) -> None:
     total = domain.getCPUStats(True)[0]
     for name, key in _CPU_KEYS:
-        if name in total:
+        if name in total and ("cpu" in facts or key != "cpu.time"):
             stats[key] = total[name]
 
 
-def _add_balloon(domain: Domain, stats: Stats, _devices: object = None) -> None:
+def _add_vcpu_facts(domain: Domain, stats: Stats, facts: frozenset[str]) -> None:
+    try:
+        states, maps = domain.vcpus()
+    except libvirt.libvirtError:
+        if "affinity" not in facts:
+            raise
+        states, maps = (), domain.vcpuPinInfo()  # of a domain that is not started
+    if "vcpus" in facts:
+        stats.setdefault("vcpu.current", len(states))
+    for number, state_number, cpu_time, cpu in states:
+        if "vcpus" in facts:
+            stats[f"vcpu.{number}.state"] = state_number
+            stats[f"vcpu.{number}.time"] = cpu_time
+        if "placement" in facts:
+            stats[f"vcpu.{number}.cpu"] = cpu
+    if "affinity" in facts:
+        for number, allowed in enumerate(maps):
+            cpus = ",".join(str(cpu) for cpu, usable in enumerate(allowed) if usable)
+            if cpus:
+                stats[f"vcpu.{number}.affinity"] = cpus
+
+
+#: The facts that a call gives, and who makes it: virDomainGetInfo, virDomainGetCPUStats (total),
+#: virDomainGetVcpus. What two of them give is the later one's.
+_FACT_CALLS: tuple[
+    tuple[frozenset[str], Callable[[Domain, Stats, frozenset[str]], None]], ...
+] = (
+    (frozenset({"info"}), _add_info),
+    (frozenset({"cpu", "modes"}), _add_cpu_facts),
+    (frozenset({"vcpus", "placement", "affinity"}), _add_vcpu_facts),
+)
+
+
+def _add_cpu(domain: Domain, stats: Stats, _devices: object) -> None:
+    _add_cpu_facts(domain, stats, frozenset({"cpu"}))
+
+
+def _add_vcpus(domain: Domain, stats: Stats, _devices: object) -> None:
+    _add_vcpu_facts(domain, stats, frozenset({"vcpus"}))
+
+
+def _add_balloon(domain: Domain, stats: Stats, _devices: object) -> None:
     stats["balloon.maximum"] = domain.info()[1]
     for name, value in domain.memoryStats().items():
         key = _MEMORY_KEYS.get(name)
         if key is not None:
             stats[key] = value
-
-
-def _add_vcpus(domain: Domain, stats: Stats, _devices: object = None) -> None:
-    states, _ = domain.vcpus()
-    stats.setdefault("vcpu.current", len(states))
-    for number, state_number, cpu_time, _cpu in states:
-        stats[f"vcpu.{number}.state"] = state_number
-        stats[f"vcpu.{number}.time"] = cpu_time
 
 
 def _add_interfaces(domain: Domain, stats: Stats, devices: DeviceCache) -> None:

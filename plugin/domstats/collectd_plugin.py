@@ -14,6 +14,7 @@ import contextlib
 import socket
 import threading
 import time
+from collections.abc import Iterable
 from typing import Any
 
 from .adapter import (
@@ -29,7 +30,7 @@ from .errors import ConfigError
 from .model import Sample
 from .settings import Settings, from_nothing, parse_collectd, share_budget
 from .shown import cut_bytes, one_line
-from .value_lists import CollectdOptions, Notification, ValueLists
+from .value_lists import CollectdOptions, Notification, ValueList, ValueLists
 
 #: What ``Import`` and ``<Module>`` call us.
 MODULE = "domstats.collectd_plugin"
@@ -130,8 +131,10 @@ class _Reader:
             self._deadline.tick(time.monotonic())
             if self._sampler is None:
                 self._sampler = self._make_sampler(self._settings, self._log)
-            sample = self._sampler.sample(self._deadline.seconds)
-            self._dispatch(sample)
+            sample = self._sampler.sample(self._deadline.seconds, take=self._dispatch_part)
+            self._dispatch(self._value_lists.translate(sample, self._deadline.interval))
+            for notification in self._value_lists.notifications(sample):
+                self._notify(notification)
         except Exception as error:
             if not self._closed:
                 self._unexpected(f"{self._settings.uri}: a round failed", error)
@@ -143,8 +146,12 @@ class _Reader:
             with contextlib.suppress(Exception):
                 self._sampler.close()
 
-    def _dispatch(self, sample: Sample) -> None:
-        """Hand everything over. What collectd does not take costs nothing else."""
+    def _dispatch_part(self, part: Sample) -> None:
+        """Hand over what is complete while the round goes on: nothing of it has to be kept."""
+        self._dispatch(self._value_lists.take(part, self._deadline.interval))
+
+    def _dispatch(self, value_lists: Iterable[ValueList]) -> None:
+        """Hand them over. What collectd does not take costs nothing else."""
         dispatch = self._values.dispatch
         for (
             host,
@@ -154,7 +161,7 @@ class _Reader:
             type_instance,
             values,
             seconds,
-        ) in self._value_lists.translate(sample, self._deadline.interval):
+        ) in value_lists:
             try:
                 dispatch(
                     host=host,
@@ -167,8 +174,6 @@ class _Reader:
                 )
             except Exception as error:
                 self._unexpected(f"collectd does not take values of type {type_}", error)
-        for notification in self._value_lists.notifications(sample):
-            self._notify(notification)
 
     def _notify(self, notification: Notification) -> None:
         severity = {

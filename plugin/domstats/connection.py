@@ -203,40 +203,32 @@ class Connection:
         except libvirt.libvirtError as error:
             raise self._translated(error) from None
 
-    def stats_without_monitor(
-        self, uuids: Sequence[str], groups: frozenset[str], placement: bool
-    ) -> list[Record]:
-        """What can be known of domains whose monitor must not be asked.
-
-        ``groups`` must be monitor-free ones. Adds CPU time, vCPU time and memory by calls that
-        never block: virDomainGetInfo, virDomainGetCPUStats (total), virDomainGetVcpus. A domain
-        that does not exist any more is left out.
-        """
+    def stats_without_monitor(self, uuids: Sequence[str], groups: frozenset[str]) -> list[Record]:
+        """The same for groups that need no monitor, with nothing added to them."""
         conn = self._open()
         try:
             domains = self._handles(uuids)
             if not domains:
                 return []
-            # No group at all would mean every group, and wait for the monitor.
-            records = self._bulk_records(conn, domains, groups or frozenset({"state"}))
-            return [
-                record
-                for record in records
-                if classic.add_without_monitor(self._domains[record.uuid], record.stats, placement)
-            ]
+            return self._bulk_records(conn, domains, groups)
         except libvirt.libvirtError as error:
             raise self._translated(error) from None
 
-    def add_placement(self, records: Iterable[Record], with_cpu: bool) -> None:
-        """Add to each record where its vCPUs run and may run (virDomainGetVcpus).
+    def add_facts(self, records: Iterable[Record], facts: frozenset[str]) -> list[Record]:
+        """Add to each record what calls that need no monitor tell of its domain.
 
-        ``vcpu.<n>.cpu`` if ``with_cpu``, and ``vcpu.<n>.affinity`` in any case.
+        Up to three calls for each domain, which never block: virDomainGetInfo,
+        virDomainGetCPUStats (total), virDomainGetVcpus.
+
+        :param facts: of ``model.FACTS``.
+        :returns: the records without those of domains that have ended meanwhile.
         """
         try:
-            for record in records:
-                domain = self._domains.get(record.uuid)
-                if domain is not None:
-                    classic.add_placement(domain, record.stats, with_cpu)
+            return [
+                record
+                for record in records
+                if classic.add_facts(self._domains[record.uuid], record.stats, facts)
+            ]
         except libvirt.libvirtError as error:
             raise self._translated(error) from None
 
@@ -297,7 +289,8 @@ class Connection:
             ]
         flags = libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT if self._nowait else 0
         try:
-            answer = conn.domainListGetStats(domains, _mask(groups), flags)
+            # No group at all would mean every group, and wait for the monitor.
+            answer = conn.domainListGetStats(domains, _mask(groups or _LEAST), flags)
         except libvirt.libvirtError as error:
             code = error.get_error_code()
             if code == libvirt.VIR_ERR_NO_SUPPORT and conn.isAlive():
@@ -427,6 +420,9 @@ _GROUP_BITS: dict[str, int] = {
     "vm": 1 << 10,
 }
 
+
+#: What is asked for where no group is wanted.
+_LEAST = frozenset({"state"})
 
 #: A sign in libvirt's message, and the remedy to tell with it.
 _REMEDIES: tuple[tuple[str, str], ...] = (

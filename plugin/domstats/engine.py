@@ -104,6 +104,13 @@ class Answer(NamedTuple):
     sample: Sample
 
 
+class Part(NamedTuple):
+    """An action, for a query in parts: domains that are complete, as a sample without a report."""
+
+    query: int
+    sample: Sample
+
+
 class Opened(NamedTuple):
     """An action, for a query that tells: its domains are known, names by uuid."""
 
@@ -126,7 +133,7 @@ class Log(NamedTuple):
 
 
 #: A call is an action too: to be made.
-Action = Union[Call, ListDomains, AskControl, Answer, Opened, Complete, Log]
+Action = Union[Call, ListDomains, AskControl, Answer, Part, Opened, Complete, Log]
 
 
 class Hints:
@@ -168,6 +175,7 @@ class Hints:
 class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What of the settings the engine needs; ``settings`` says what each means.
 
+    :param direct: groups that are asked for without the monitor, beside the bulk call.
     :param wants_xml: whether anybody needs what the domains' XML says.
     :param xml_lasts_s: seconds after which the XML is read again, None if no matter how old it is.
     :param events: the kinds of events to tell, of ``model.EVENT_KINDS``.
@@ -180,6 +188,7 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
     stuck_budget: int = 6
     soft_deadline: Optional[float] = None
     quarantine_groups: frozenset[str] = MONITOR_FREE_GROUPS
+    direct: frozenset[str] = frozenset()
     occupancy_watch: bool = True
     wants_xml: bool = True
     xml_lasts_s: Optional[float] = None
@@ -204,6 +213,8 @@ class Engine:
         #: Calls that wait for the answer of controlInfo; None while nothing is asked.
         self._judging: Optional[tuple[int, ...]] = None
         self._can_control = True
+        #: Groups that never need the monitor.
+        self._free_groups = MONITOR_FREE_GROUPS | settings.direct
         #: Whether the driver has monitors that can be busy (QEMU's has).
         self._has_monitors = True
         self._chunk_limit = settings.chunk_size
@@ -352,21 +363,23 @@ class Engine:
                     continue  # nobody asked for it, or it has answered already
                 ended.discard(uuid)
                 entry = round_.entries[uuid]
-                if call.stuck and not entry.missing:
-                    continue  # another call for it was quicker, and is newer
+                if entry.handed_out or (call.stuck and not entry.missing):
+                    continue  # another call for it was quicker
                 entry.name = name
                 if call.kind is Kind.FREE:
                     entry.take_partial(stats, call.groups)
                 elif self._is_complete(entry.active, stats, call.groups):
                     entry.take(stats, call.groups)
                 else:
-                    entry.take_partial(stats, call.groups)
+                    entry.take_partial(stats, call.groups & self._free_groups)
                     round_.retry.append(uuid)
             for uuid in ended:
                 round_.entries[uuid].gone = True
             if round_.query.tells:
                 self._tell_complete(round_, call.uuids)
-        self.pump(now)
+        self.pump(now)  # first the next calls: what is handed out takes time to be written
+        if round_ is not None and round_.query.in_parts and round_.query.id in self._rounds:
+            self._hand_out_part(round_, call.uuids)
 
     def call_failed(self, call_id: int, failure: str, error: str, now: float) -> None:
         """A call has failed. ``failure`` is "lost", "too large", "gone" or "failed"."""
@@ -701,7 +714,8 @@ class Engine:
                     if is_alone:
                         break
             if chunk:
-                groups = round_.query.groups & self._settings.quarantine_groups
+                settings = self._settings
+                groups = round_.query.groups & (settings.quarantine_groups | settings.direct)
                 self._make(Kind.FREE, tuple(chunk), groups, now, round_)
                 return
 
@@ -783,7 +797,9 @@ class Engine:
                 self.roster.answered(uuid, call.made, answered, with_block)
 
     def _is_complete(self, active: bool, stats: Stats, groups: frozenset[str]) -> bool:
-        return not (active and self._has_monitors) or shows_monitor(stats, groups)
+        return not (active and self._has_monitors) or shows_monitor(
+            stats, groups - self._free_groups
+        )
 
     def _ask_again(self, round_: RoundBook, call: Call, failure: str, error: str) -> None:
         """A call failed in time: ask its domains again, alone to find the one that is to blame."""
@@ -1095,6 +1111,21 @@ class Engine:
         sample = Sample(uri, round_.time_ns, domains, report, self._node_cpus, changes, events)
         self._actions.append(Answer(round_.query.id, sample))
 
+    def _hand_out_part(self, round_: RoundBook, uuids: Iterable[str]) -> None:
+        """Hand out those of the domains that are complete, and keep nothing of their answers."""
+        part = []
+        for uuid in uuids:
+            entry = round_.entries[uuid]
+            if entry.handed_out is None and not entry.missing and not entry.gone:
+                entry.handed_out = self._domain_sample(round_, entry)
+                entry.stats = {}
+                part.append(entry.handed_out)
+        if part:
+            sample = Sample(
+                self._settings.uri, round_.time_ns, tuple(part), Round(), self._node_cpus
+            )
+            self._actions.append(Part(round_.query.id, sample))
+
     def _hand_out_changes(self, round_: RoundBook) -> tuple[Change, ...]:
         """The changes that wait, the newest if there are many, for a sample of all domains."""
         self._changes = self._changes[-MOST_CHANGES:]
@@ -1120,6 +1151,8 @@ class Engine:
         return msgspec.structs.replace(report, **counts(domains))
 
     def _domain_sample(self, round_: RoundBook, entry: Entry) -> DomainSample:
+        if entry.handed_out is not None:
+            return entry.handed_out
         sample = DomainSample(
             uuid=entry.uuid,
             name=entry.name,

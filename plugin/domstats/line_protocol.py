@@ -218,32 +218,42 @@ class LineProtocol:
         self._groups: frozenset[str] = frozenset(groups)
         self._vcpu_mapping = vcpu_mapping
         self._use_compiled = compiled
-        # Both hold what the last sample needed, no more.
+        # These hold what the last sample needed, no more, and what this one did so far.
         self._compiled: dict[str, _Compiled] = {}
         self._shapes: dict[tuple[str, ...], _Shape] = {}
+        self._used: dict[str, _Compiled] = {}
+
+    def take(self, part: Sample) -> bytes:
+        """The lines of domains that are complete while their round goes on; empties their stats.
+
+        The round's sample must be encoded after its parts.
+        """
+        time = str(part.time_ns)
+        written = "".join([self._domain(domain, time) for domain in part.domains])
+        for domain in part.domains:
+            domain.stats = {}
+        return written.encode()
 
     def encode(self, sample: Sample) -> bytes:
-        """All lines of a sample, each with its newline."""
-        return b"".join(self.chunks(sample))
-
-    def chunks(self, sample: Sample) -> Iterator[bytes]:
-        """The same in pieces of whole lines, about one for each domain. Exhaust it."""
+        """All lines of a sample, each with its newline; but for what was taken of it before."""
         time = str(sample.time_ns)
-        compiled: dict[str, _Compiled] = {}
-        for domain in sample.domains:
-            values = tuple(domain.stats.values())
-            known = self._recall(domain, values) if self._use_compiled else None
-            written = None
-            if known is not None:
-                compiled[domain.uuid] = known
-                written = _fill_in(known, values, time)
-            if written is None:
-                written = self._plain(domain, values, time)
-            yield written.encode()
-        self._compiled = compiled
-        self._shapes = {known.shape.keys: known.shape for known in compiled.values()}
+        written = [self._domain(domain, time) for domain in sample.domains if domain.stats]
+        self._compiled, self._used = self._used, {}
+        self._shapes = {known.shape.keys: known.shape for known in self._compiled.values()}
         if self._full:
-            yield self._own_lines(sample, time).encode()
+            written.append(self._own_lines(sample, time))
+        return "".join(written).encode()
+
+    def _domain(self, domain: DomainSample, time: str) -> str:
+        """A domain's lines."""
+        values = tuple(domain.stats.values())
+        known = self._recall(domain, values) if self._use_compiled else None
+        if known is not None:
+            self._used[domain.uuid] = known
+            written = _fill_in(known, values, time)
+            if written is not None:
+                return written
+        return self._plain(domain, values, time)
 
     # -- key by key
 

@@ -51,8 +51,23 @@ EVENT_KINDS: tuple[str, ...] = (
     "metadata",
 )
 
+#: What can be known of a domain, beyond the groups above, by calls of its own that need no monitor:
+#: ``info`` (CPU time of its process in clock ticks, memory that it has and may have, number of
+#: vCPUs), ``cpu`` (CPU time of its control group: the bulk answer's, with the time in user mode
+#: and in the kernel), ``modes`` (of that, the latter two only), ``vcpus`` (their states and times),
+#: ``placement`` (on which physical CPU each is), ``affinity`` (on which it may be).
+FACTS: frozenset[str] = frozenset({"info", "cpu", "modes", "vcpus", "placement", "affinity"})
+
+#: By group: the facts that stand for it where the monitor must not be asked.
+FACTS_OF_GROUP: dict[str, frozenset[str]] = {
+    "cpu_total": frozenset({"info", "cpu"}),
+    "balloon": frozenset({"info"}),
+    "vcpu": frozenset({"vcpus"}),
+}
+
 #: virDomainState, as ``state.state`` carries it.
 STATE_RUNNING = 1
+STATE_SHUTOFF = 5
 
 
 class Status(str, enum.Enum):
@@ -93,7 +108,8 @@ class DomainSample(msgspec.Struct):
     :param uuid: the domain's identity, in libvirt's text form (names change, ids are reused).
     :param name: its name at the time of the round; a tenant's text.
     :param status: how it answered.
-    :param stats: bulk keys and values; empty for a domain that is gone.
+    :param stats: bulk keys and values; empty for a domain that is gone, and for one that was
+        written while its round went on.
     :param active: False for a domain that is defined and not started.
     :param missing: the groups that were asked for and did not answer.
     :param since_ns: since when it does not answer, nanoseconds since the epoch.

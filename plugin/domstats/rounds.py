@@ -12,7 +12,7 @@ from typing import NamedTuple, Optional
 
 import msgspec
 
-from .model import GROUPS, MONITOR_FREE_GROUPS, Stats
+from .model import GROUPS, DomainSample, Stats
 
 #: The group whose question makes QEMU look at the domain's storage.
 BLOCK = "block"
@@ -41,6 +41,7 @@ class Query(NamedTuple):
     :param groups: stats groups to ask for.
     :param domains: uuids or names; None for all that the settings select.
     :param tells: whether to tell which domains it has, and when each of them is complete.
+    :param in_parts: whether to hand out domains as soon as they are complete.
     """
 
     id: int
@@ -48,6 +49,7 @@ class Query(NamedTuple):
     groups: frozenset[str]
     domains: Optional[frozenset[str]] = None
     tells: bool = False
+    in_parts: bool = False
 
 
 class Kind(enum.Enum):
@@ -96,9 +98,22 @@ class Call(msgspec.Struct, eq=False):
 
 
 class Entry:
-    """What a round knows of one domain so far."""
+    """What a round knows of one domain so far.
 
-    __slots__ = ("active", "asked", "failure", "gone", "got", "name", "stats", "uuid")
+    :ivar handed_out: what was handed out before the round's end; it is final.
+    """
+
+    __slots__ = (
+        "active",
+        "asked",
+        "failure",
+        "gone",
+        "got",
+        "handed_out",
+        "name",
+        "stats",
+        "uuid",
+    )
 
     def __init__(self, uuid: str, name: str, active: bool, asked: frozenset[str]) -> None:
         self.uuid = uuid
@@ -109,6 +124,7 @@ class Entry:
         self.stats: Stats = {}
         self.gone = False
         self.failure = ""
+        self.handed_out: Optional[DomainSample] = None
 
     @property
     def missing(self) -> frozenset[str]:
@@ -124,7 +140,7 @@ class Entry:
             self.stats.pop("state.reason", None)
 
     def take_partial(self, stats: Stats, groups: frozenset[str]) -> None:
-        """An answer without the monitor; it goes behind what there is."""
+        """An answer without the monitor, complete for ``groups``; it goes behind what there is."""
         asked = self.asked
         told = {
             key: value
@@ -132,7 +148,7 @@ class Entry:
             if key not in self.stats and GROUP_OF_WORD.get(key.split(".", 1)[0]) in asked
         }
         self.stats = {**self.stats, **told}  # a new one: a snapshot may have the other
-        self.got |= groups & MONITOR_FREE_GROUPS
+        self.got |= groups
 
 
 class RoundBook:

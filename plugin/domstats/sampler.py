@@ -12,10 +12,9 @@ import queue
 import threading
 import time
 import traceback
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Callable, NamedTuple, Optional, Union
-from urllib.parse import urlsplit
 
 import msgspec
 
@@ -35,6 +34,7 @@ from .engine import (
     ListDomains,
     Log,
     Opened,
+    Part,
     counts,
 )
 from .errors import (
@@ -47,9 +47,9 @@ from .errors import (
 from .events import SOURCES, News, wanted_sources
 from .events import read as read_event
 from .labels import Labels
-from .model import DomainSample, Round, Sample
+from .model import FACTS_OF_GROUP, DomainSample, Round, Sample
 from .rounds import BLOCK, Call, Kind, Query
-from .settings import Settings
+from .settings import Settings, is_local
 from .watch_process import ProcessWatch
 from .watch_storage import StorageWatch
 
@@ -65,6 +65,9 @@ _REMOTE_DELAY_S = 1.0
 #: ``log(level, text)``: level is error, warning or info. Called at the beginning and the end of
 #: trouble only, from the engine's thread.
 LogFunction = Callable[[str, str], None]
+
+#: Is given complete domains while their round goes on: a sample without a report.
+Take = Callable[[Sample], None]
 
 #: An event: a method of the engine with its arguments, but for the time.
 _Event = Callable[[Engine, float], None]
@@ -87,35 +90,53 @@ class Sampler:
         self._closed = False
 
     def sample(
-        self, deadline: Optional[float] = None, domains: Optional[Collection[str]] = None
+        self,
+        deadline: Optional[float] = None,
+        domains: Optional[Collection[str]] = None,
+        take: Optional[Take] = None,
     ) -> Sample:
         """Make a round and wait for it.
 
         :param deadline: seconds after which the round ends with what it has; the settings' else.
         :param domains: uuids or names of the domains to sample; all that are selected else.
+        :param take: is called in this thread, while the round goes on, with samples of domains
+            that are complete. They are in the sample that is returned, too: whoever is done with
+            one empties its ``stats``, so that answers need not be kept until the round's end.
         :returns: the sample; without domains and with ``round.connected`` False if the hypervisor
             cannot be asked. Nothing is raised for trouble with the hypervisor.
         """
         seconds = self._deadline() if deadline is None else deadline
-        done: queue.SimpleQueue[Sample] = queue.SimpleQueue()
-        began_ns = time.time_ns()
-        self.submit(done.put, seconds, domains)
-        try:
-            return done.get(timeout=seconds + _MARGIN_S)
-        except queue.Empty:
-            error = f"{self._settings.uri}: the sampler gave no answer within {seconds:g} s"
-            return Sample(self._settings.uri, began_ns, (), Round(connected=False, error=error))
+        found: queue.SimpleQueue[tuple[bool, Sample]] = queue.SimpleQueue()
+        began_ns, until = time.time_ns(), time.monotonic() + seconds + _MARGIN_S
+        self.submit(
+            lambda sample: found.put((True, sample)),
+            seconds,
+            domains,
+            None if take is None else lambda part: found.put((False, part)),
+        )
+        while True:
+            try:
+                is_whole, sample = found.get(timeout=max(0.0, until - time.monotonic()))
+            except queue.Empty:
+                error = f"{self._settings.uri}: the sampler gave no answer within {seconds:g} s"
+                return Sample(self._settings.uri, began_ns, (), Round(connected=False, error=error))
+            if is_whole or take is None:
+                return sample
+            take(sample)
 
     def submit(
         self,
         callback: Callable[[Sample], None],
         deadline: Optional[float] = None,
         domains: Optional[Collection[str]] = None,
+        take: Optional[Take] = None,
     ) -> None:
         """Ask for a round; ``callback`` is called with its sample, once, in the engine's thread.
 
         If the sampler is closed meanwhile, the sample says so. Raises DomstatsError if it already
         is closed.
+
+        :param take: as of ``sample``, but called in the engine's thread.
         """
         with self._lock:
             thread, time_ns = self._running(), time.time_ns()
@@ -125,10 +146,11 @@ class Sampler:
                 self._deadline() if deadline is None else deadline,
                 self._settings.groups,
                 None if domains is None else frozenset(domains),
+                in_parts=take is not None,
             )
 
             def begin(engine: Engine, now: float) -> None:
-                thread.open[query.id] = _Open(callback, time_ns)
+                thread.open[query.id] = _Open(callback, time_ns, take)
                 engine.query(query, now, time_ns)
 
             self._events.put(begin)
@@ -204,6 +226,7 @@ class _Open(NamedTuple):
 
     callback: Callable[[Sample], None]
     time_ns: int
+    take: Optional[Take] = None
 
 
 class _EngineThread(threading.Thread):
@@ -272,6 +295,10 @@ class _EngineThread(threading.Thread):
                     self.desk.ended(action.query)
                 else:
                     self._answer(self.open.pop(action.query), action.sample)
+            elif isinstance(action, Part):
+                query = self.open[action.query]
+                if query.take is not None:
+                    self._call(query.take, action.sample)
             elif isinstance(action, Opened):
                 self.desk.opened(action.query, action.domains)
             elif isinstance(action, Complete):
@@ -338,8 +365,11 @@ class _EngineThread(threading.Thread):
         self._idle.append(worker)
 
     def _answer(self, query: _Open, sample: Sample) -> None:
+        self._call(query.callback, sample)
+
+    def _call(self, callback: Callable[[Sample], None], sample: Sample) -> None:
         try:
-            query.callback(sample)
+            callback(sample)
         except Exception as error:  # a callback must not end the sampling of everybody else
             self._tell(Log("error", f"a callback failed: {error!r}"))
 
@@ -473,17 +503,27 @@ class _Worker(_Thread):
         self._post(come_back)
 
     def _ask_monitor(self, call: Call) -> _Event:
-        records = self._connection.stats(call.uuids, call.groups)
+        settings = self._settings
+        records = self._connection.stats(call.uuids, call.groups.difference(settings.direct))
+        facts = _facts(settings.direct, call.groups)
         with_cpu = "vcpu" in call.groups
-        alone = "vcpu" not in self._settings.groups and call.groups != {BLOCK}
-        if self._settings.vcpu_mapping and (with_cpu or alone):
-            self._connection.add_placement(records, with_cpu)
+        if settings.vcpu_mapping and (
+            with_cpu or ("vcpu" not in settings.groups and call.groups != {BLOCK})
+        ):
+            facts |= {"placement", "affinity"} if with_cpu else {"affinity"}
+        if facts:
+            records = self._connection.add_facts(records, facts)
         return lambda engine, now: engine.answered(call.id, records, now)
 
     def _ask_free(self, call: Call) -> _Event:
-        records = self._connection.stats_without_monitor(
-            call.uuids, call.groups, self._settings.vcpu_mapping
-        )
+        settings = self._settings
+        groups = call.groups & settings.quarantine_groups
+        records = self._connection.stats_without_monitor(call.uuids, groups)
+        facts = _facts({**FACTS_OF_GROUP, **settings.direct}, settings.groups)
+        if settings.vcpu_mapping:
+            facts |= {"placement", "affinity"}
+        if facts:
+            records = self._connection.add_facts(records, facts)
         return lambda engine, now: engine.answered(call.id, records, now)
 
     def _describe(self, call: Call) -> _Event:
@@ -499,6 +539,11 @@ class _Worker(_Thread):
             except DomstatsError:
                 continue
         return lambda engine, now: engine.described(call.id, descriptions, now)
+
+
+def _facts(by_group: Mapping[str, frozenset[str]], groups: frozenset[str]) -> frozenset[str]:
+    """The facts that stand for those of the groups that have some."""
+    return frozenset().union(*(by_group[group] for group in groups & by_group.keys()))
 
 
 _ASKED_BY: dict[Kind, Callable[[_Worker, Call], _Event]] = {
@@ -629,13 +674,6 @@ class _Watches(Hints):
             self._storage.close()
 
 
-def is_local(uri: str) -> bool:
-    """Whether a hypervisor's guests are processes of this host, as far as its URI tells."""
-    parts = urlsplit(uri)
-    driver, _, transport = parts.scheme.partition("+")
-    return driver != "test" and not parts.hostname and transport in ("", "unix")
-
-
 def _watches(settings: Settings, post: Callable[[_Event], None]) -> Hints:
     if not is_local(settings.uri):
         return Hints()
@@ -671,6 +709,7 @@ def _engine_settings(settings: Settings) -> EngineSettings:
         stuck_budget=settings.stuck_budget,
         soft_deadline=settings.soft_deadline,
         quarantine_groups=settings.quarantine_groups,
+        direct=frozenset(settings.direct),
         occupancy_watch=settings.occupancy_watch,
         events=settings.events,
         wants_xml=settings.wants_devices or bool(settings.labels) or BLOCK in settings.groups,

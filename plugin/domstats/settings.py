@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Union
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -42,6 +43,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     :param uri: libvirt's connection URI.
     :param groups: the stats groups that have to be asked, and no others.
+    :param direct: groups of which a few facts (of ``model.FACTS``) are all that is needed: they are
+        asked for by calls of each domain's own that need no monitor, not in bulk.
     :param vcpu_mapping: whether to ask which physical CPUs each vCPU may run on.
     :param kvm_statistics: whether the KVM statistics of the groups vcpu and vm are passed on.
     :param inactive: whether domains that are defined and not started are listed too.
@@ -59,6 +62,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     uri: str = "qemu:///system"
     groups: frozenset[str] = frozenset(TELEGRAF_GROUPS)
+    direct: Mapping[str, frozenset[str]] = {}
     vcpu_mapping: bool = False
     kvm_statistics: bool = False
     inactive: bool = True
@@ -94,6 +98,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     extra_stats: frozenset[str] = frozenset()
     report_round: bool = True
     hostname: str = ""
+
+
+def is_local(uri: str) -> bool:
+    """Whether a hypervisor's guests are processes of this host, as far as its URI tells."""
+    parts = urlsplit(uri)
+    driver, _, transport = parts.scheme.partition("+")
+    return driver != "test" and not parts.hostname and transport in ("", "unix")
 
 
 class Parsed(NamedTuple):
@@ -637,11 +648,13 @@ def _from_block(given: Given) -> Settings:
     fields["plugin_instance_format"] = instance
     metadata = _metadata(given)
     takes_metadata = "metadata" in (*instance, *given.get("hostname_format", ()))
+    local = is_local(fields.get("uri", Settings().uri))
     settings = Settings(
         **_fields(fields),
         labels=(metadata,) if takes_metadata else (),
         groups=_groups_of_output(given, extra),
-        vcpu_mapping="vcpupin" in extra,
+        direct=_direct(extra) if local else {},
+        vcpu_mapping="vcpupin" in extra and not local,
         inactive="domain_state" in extra,
         wants_devices=given.get("interface_format") == "address",
         selection=Selection(
@@ -677,3 +690,18 @@ def _groups_of_output(given: Given, extra: frozenset[str]) -> frozenset[str]:
     if given.get("report_network_interfaces", True):
         groups.add("interface")
     return frozenset(groups)
+
+
+def _direct(extra: frozenset[str]) -> dict[str, frozenset[str]]:
+    """The groups of which the output needs only what libvirt tells without the monitor.
+
+    A call for each domain is far cheaper then than the group is, whose question goes to every
+    QEMU; but not over a network, where each call takes the way there and back.
+    """
+    direct = {"cpu_total": {"info", "modes"} if "pcpu" in extra else {"info"}}
+    if "memory" not in extra:
+        direct["balloon"] = {"info"}
+    vcpu = {fact for word, fact in (("vcpu", "vcpus"), ("vcpupin", "affinity")) if word in extra}
+    if vcpu:
+        direct["vcpu"] = vcpu
+    return {group: frozenset(facts) for group, facts in direct.items()}

@@ -22,6 +22,7 @@ from typing import Callable
 
 from .adapter import LogFunction, MakeSampler, RoundDeadline, SamplerLike, Unexpected, sampler
 from .line_protocol import LineProtocol
+from .model import Sample
 from .settings import Settings
 from .shown import one_line
 
@@ -161,10 +162,14 @@ def stderr_log(stderr: int) -> LogFunction:
     return log
 
 
-class _Output:
-    """Stdout, to which one round at a time is written.
+class _NobodyReadsError(Exception):
+    """The output is closed."""
 
-    While the agent does not read, all wait here: nothing is gathered that would have to be kept.
+
+class _Output:
+    """Stdout, to which whole lines are written, of one hypervisor at a time.
+
+    While the agent does not read, all wait here, and no further round begins.
     """
 
     def __init__(self, descriptor: int) -> None:
@@ -172,7 +177,7 @@ class _Output:
         self._lock = threading.Lock()
 
     def write(self, lines: bytes) -> None:
-        """:raises OSError: nobody reads any more."""
+        """:raises _NobodyReadsError: the output is closed."""
         rest = memoryview(lines)
         with self._lock:
             while rest:
@@ -182,6 +187,8 @@ class _Output:
                     poll = select.poll()
                     poll.register(self._descriptor, select.POLLOUT)
                     poll.poll()
+                except OSError as error:
+                    raise _NobodyReadsError from error
 
 
 class _Station(threading.Thread):
@@ -231,7 +238,7 @@ class _Station(threading.Thread):
                 self._ticked = False
                 try:
                     self._round()
-                except OSError:  # nobody reads; all that a round raises is told in it
+                except _NobodyReadsError:  # all else that a round raises is told in it
                     self._give_up()
                     break
             elif self._ending:
@@ -251,17 +258,23 @@ class _Station(threading.Thread):
             self._ticked = True
 
     def _round(self) -> None:
-        """:raises OSError: the output is closed."""
+        """:raises _NobodyReadsError: the output is closed."""
         try:
             if self._sampler is None:
                 self._sampler = self._make_sampler(self._settings, self._log)
-            sample = self._sampler.sample(self._deadline.seconds)
+            sample = self._sampler.sample(self._deadline.seconds, take=self._write_part)
             lines = self._lines.encode(sample)
+        except _NobodyReadsError:
+            raise
         except Exception as error:
             self._unexpected(f"{self._settings.uri}: a round failed", error)
             return
         if lines:
             self._output.write(lines)
+
+    def _write_part(self, part: Sample) -> None:
+        """Write what is complete while the round goes on: nothing of it has to be kept."""
+        self._output.write(self._lines.take(part))
 
 
 def _until_grid(now: float, interval: float) -> float:

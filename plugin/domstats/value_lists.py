@@ -278,51 +278,67 @@ class ValueLists:
             and (options.report_block_devices or row.per is not Per.DISK)
             and (options.report_network_interfaces or row.per is not Per.NIC)
         ]
-        # All hold what the last sample had, no more.
+        # All hold what the last sample had, no more, and ``_used`` what this one had so far.
         self._plans: dict[tuple[str, ...], _Plan] = {}
         self._known: dict[str, _Known] = {}
+        self._used: dict[str, _Known] = {}
         self._cpu: dict[str, tuple[int, int]] = {}
-        self._names: list[tuple[str, str, str]] = []
+        self._names: dict[str, tuple[str, str]] = {}
         self._identities: dict[str, _Identity] = {}
 
+    def take(self, part: Sample, interval_s: float) -> Iterator[ValueList]:
+        """The value lists of domains that are complete while their round goes on.
+
+        Empties their stats, but for those that were not in the sample before under the same name:
+        who they are for collectd can be told only beside all others, when the round is over. The
+        round's sample must be translated after its parts.
+        """
+        for domain in part.domains:
+            named = self._named(domain)
+            if named is not None and self._names.get(domain.uuid) == named:
+                yield from self._domain(domain, self._identities[domain.uuid], part, interval_s)
+                domain.stats = {}
+
     def translate(self, sample: Sample, interval_s: float) -> Iterator[ValueList]:
-        """All value lists of a sample. Exhaust it: a percentage needs the sample before.
+        """All value lists of a sample, but for what was taken of it before.
+
+        Exhaust it: a percentage needs the sample before.
 
         :param interval_s: the agent's interval, the time between two samples where their
             timestamps do not tell it.
         """
         identities = self._identify(sample.domains)
-        time_s = sample.time_ns / 1e9
-        all_known: dict[str, _Known] = {}
-        cpu: dict[str, tuple[int, int]] = {}
         for domain in sample.domains:
-            if domain.uuid not in identities:
-                continue
-            stats = domain.stats
-            known = self._recall(domain, sample.node_cpus)
-            all_known[domain.uuid] = known
-            host, plugin_instance = identities[domain.uuid]
-            runs = domain.active and stats.get("state.state", STATE_RUNNING) == STATE_RUNNING
-            for type_, instance, entry, fixed in known.parts if runs else known.always:
-                if entry.is_plain:
-                    values = _values_as_they_are(entry, stats)
-                elif entry.row.rule is Rule.PERCENT:
-                    values = self._percent(domain, sample, interval_s)
-                else:
-                    values = fixed or _values(entry, stats)
-                if values is not None:
-                    yield ValueList(
-                        host, PLUGIN, plugin_instance, type_, instance, values, time_s
-                    )
-            spent = stats.get("cpu.time")
-            if isinstance(spent, int):
-                cpu[domain.uuid] = (spent, sample.time_ns)
-            elif domain.uuid in self._cpu:
-                cpu[domain.uuid] = self._cpu[domain.uuid]
-        self._plans = {known.plan.keys: known.plan for known in all_known.values()}
-        self._known, self._cpu = all_known, cpu
+            if domain.stats and domain.uuid in identities:
+                yield from self._domain(domain, identities[domain.uuid], sample, interval_s)
+        self._cpu = {each.uuid: self._cpu[each.uuid] for each in sample.domains
+                     if each.uuid in self._cpu}  # fmt: skip
+        self._known, self._used = self._used, {}
+        self._plans = {known.plan.keys: known.plan for known in self._known.values()}
         if self._options.report_round:
-            yield from self._own(sample, identities, time_s)
+            yield from self._own(sample, identities, sample.time_ns / 1e9)
+
+    def _domain(
+        self, domain: DomainSample, identity: _Identity, sample: Sample, interval_s: float
+    ) -> Iterator[ValueList]:
+        """A domain's value lists."""
+        stats = domain.stats
+        known = self._used[domain.uuid] = self._recall(domain, sample.node_cpus)
+        host, plugin_instance = identity
+        time_s = sample.time_ns / 1e9
+        runs = domain.active and stats.get("state.state", STATE_RUNNING) == STATE_RUNNING
+        for type_, instance, entry, fixed in known.parts if runs else known.always:
+            if entry.is_plain:
+                values = _values_as_they_are(entry, stats)
+            elif entry.row.rule is Rule.PERCENT:
+                values = self._percent(domain, sample, interval_s)
+            else:
+                values = fixed or _values(entry, stats)
+            if values is not None:
+                yield ValueList(host, PLUGIN, plugin_instance, type_, instance, values, time_s)
+        spent = stats.get("cpu.time")
+        if isinstance(spent, int):
+            self._cpu[domain.uuid] = (spent, sample.time_ns)
 
     def notifications(self, sample: Sample) -> list[Notification]:
         """A failure for each domain that began to hang, an okay for each that is back; events."""
@@ -370,23 +386,25 @@ class ValueLists:
         One whose metadata is wanted and not known yet is left out: under another name it would be
         another host.
         """
-        label = self._options.metadata_label
-        names = [
-            (each.uuid, each.name, each.labels.get(label, ""))
-            for each in domains
-            if label in each.labels or not self._wants_metadata
-        ]
+        names = {each.uuid: named for each in domains if (named := self._named(each))}
         if names != self._names:
             self._names, self._identities = names, self._told_apart(names)
         return self._identities
 
-    def _told_apart(self, names: Iterable[tuple[str, str, str]]) -> dict[str, _Identity]:
-        """The identities of domains, from uuid, name and metadata of each."""
+    def _named(self, domain: DomainSample) -> Optional[tuple[str, str]]:
+        """A domain's name and metadata; None if these are wanted and not known yet."""
+        label = self._options.metadata_label
+        if self._wants_metadata and label not in domain.labels:
+            return None
+        return domain.name, domain.labels.get(label, "")
+
+    def _told_apart(self, names: Mapping[str, tuple[str, str]]) -> dict[str, _Identity]:
+        """The identities of domains, from name and metadata of each by uuid."""
         texts: dict[str, tuple[str, str]] = {}
         found: dict[str, _Identity] = {}
         first: dict[_Identity, tuple[str, str]] = {}
         clashes: set[_Identity] = set()
-        for uuid, name, metadata in names:
+        for uuid, (name, metadata) in names.items():
             text = self._texts(name, uuid, metadata)
             identity = _Identity(_valid_host(text[0]), valid_part(text[1]))
             texts[uuid], found[uuid] = text, identity

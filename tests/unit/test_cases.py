@@ -71,6 +71,14 @@ def the_lines(case: Path, series: str, compiled: bool = True) -> str:
     return writer.encode(the_sample(case)).decode()
 
 
+def in_parts(sample: Sample) -> tuple[list[Sample], Sample]:
+    """The sample as a round hands it out: each domain alone while it goes on, and its end."""
+    return [
+        msgspec.structs.replace(sample, domains=(domain,), round=Round(), changes=(), events=())
+        for domain in sample.domains
+    ], sample
+
+
 def the_lists(case: Path) -> ValueLists:
     options = dict(described(case).get("collectd", {}))
     for name in ("hostname_format", "plugin_instance_format"):
@@ -124,6 +132,27 @@ def test_collectd_gets_the_value_lists_of_virt(case: Path) -> None:
 @pytest.mark.parametrize("series", ["full", "telegraf"])
 def test_the_compiled_form_writes_the_same(case: Path, series: str) -> None:
     assert the_lines(case, series) == the_lines(case, series, compiled=False)
+
+
+@every_case
+@pytest.mark.parametrize("series", ["full", "telegraf"])
+def test_a_sample_in_parts_gives_the_same_lines(case: Path, series: str) -> None:
+    writer = LineProtocol(series, **described(case).get("line_protocol", {}))
+    for before in (True, False):
+        parts, end = in_parts(the_sample(case, before=before))
+        written = [writer.take(part) for part in parts] + [writer.encode(end)]
+    assert b"".join(written).decode() == the_lines(case, series)
+
+
+@every_case
+def test_a_sample_in_parts_gives_the_same_value_lists(case: Path) -> None:
+    whole, piecemeal = the_lists(case), the_lists(case)
+    for before in (True, False):
+        expected = list(whole.translate(the_sample(case, before=before), 10.0))
+        parts, end = in_parts(the_sample(case, before=before))
+        got = [each for part in parts for each in piecemeal.take(part, 10.0)]
+        got += piecemeal.translate(end, 10.0)
+        assert sorted(got) == sorted(expected)
 
 
 @every_case

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 from domstats import classic
-from domstats.classic import DeviceCache, add_placement, add_without_monitor, complete
-from domstats.model import GROUPS
+from domstats.classic import DeviceCache, add_facts, complete
+from domstats.model import FACTS, GROUPS
 
 from tests.unit.stub_libvirt import StubDomain, StubLibvirt
 
@@ -131,7 +131,7 @@ def test_xml_that_cannot_be_read_means_no_devices(stub):
 
 def test_without_the_monitor_a_domain_still_has_cpu_vcpus_and_memory(stub):
     domain, stats = StubDomain("u1", "web"), {}
-    assert add_without_monitor(domain, stats, placement=False)
+    assert add_facts(domain, stats, frozenset({"info", "cpu", "vcpus"}))
     assert stats == {
         "balloon.current": 1024,
         "balloon.maximum": 2048,
@@ -150,21 +150,41 @@ def test_without_the_monitor_a_domain_still_has_cpu_vcpus_and_memory(stub):
 def test_where_the_host_counts_no_cpu_time_the_process_own_is_taken(stub):
     stats = {}
     domain = StubDomain("u1", "web", getCPUStats=stub.error("VIR_ERR_OPERATION_INVALID"))
-    add_without_monitor(domain, stats, placement=False)
+    add_facts(domain, stats, frozenset({"info", "cpu"}))
     assert stats["cpu.time"] == 77
+
+
+def test_where_the_process_own_cpu_time_is_wanted_the_control_groups_modes_leave_it(stub):
+    stats = {}
+    add_facts(StubDomain("u1", "web"), stats, frozenset({"info", "modes"}))
+    assert (stats["cpu.time"], stats["cpu.user"], stats["cpu.system"]) == (77, 30, 20)
+
+
+def test_facts_of_one_call_take_one_call(stub):
+    domain = StubDomain("u1", "web")
+    add_facts(domain, {}, FACTS)
+    assert domain.calls == ["info", "getCPUStats", "vcpus"]
+
+
+def test_a_domain_that_is_not_started_is_asked_for_its_affinities_alone(stub):
+    domain = StubDomain("u1", "web", vcpus=stub.error("VIR_ERR_OPERATION_INVALID"))
+    stats = {"state.state": 5}
+    assert add_facts(domain, stats, FACTS)
+    assert stats == {"state.state": 5, "vcpu.0.affinity": "0"}
+    assert domain.calls == ["vcpus", "vcpuPinInfo"]
 
 
 def test_a_domain_that_has_ended_is_told_apart_from_one_that_fails(stub):
     gone = StubDomain("u1", "web", info=stub.error("VIR_ERR_NO_DOMAIN"))
-    assert not add_without_monitor(gone, {}, placement=False)
+    assert not add_facts(gone, {}, frozenset({"info"}))
     broken = StubDomain("u1", "web", info=stub.error("VIR_ERR_INTERNAL_ERROR"))
     with pytest.raises(stub.libvirtError):
-        add_without_monitor(broken, {}, placement=False)
+        add_facts(broken, {}, frozenset({"info"}))
 
 
 def test_vcpus_are_placed_and_what_they_may_use_is_told(stub):
     stats = {}
-    add_placement(StubDomain("u1", "web"), stats, with_cpu=True)
+    add_facts(StubDomain("u1", "web"), stats, frozenset({"placement", "affinity"}))
     assert stats == {
         "vcpu.0.cpu": 3,
         "vcpu.1.cpu": 5,
@@ -176,5 +196,5 @@ def test_vcpus_are_placed_and_what_they_may_use_is_told(stub):
 def test_vcpus_of_a_domain_that_does_not_run_may_be_somewhere_and_are_nowhere(stub):
     stats = {}
     domain = StubDomain("u1", "web", vcpus=stub.error("VIR_ERR_OPERATION_INVALID"))
-    add_placement(domain, stats, with_cpu=True)
+    add_facts(domain, stats, frozenset({"placement", "affinity"}))
     assert stats == {"vcpu.0.affinity": "0"}

@@ -116,11 +116,15 @@ class FakeSampler:
         self.closing = lambda: None
         self.closed = False
 
-    def sample(self, deadline: Optional[float] = None) -> Sample:
+    def sample(
+        self, deadline: Optional[float] = None, *, take: Optional[Callable[[Sample], None]] = None
+    ) -> Sample:
         self.deadlines.append(deadline)
         if self.failure is not None:
             raise self.failure
         domain = DomainSample(UUID, "web", Status.FRESH, dict(self.stats))
+        if take is not None:
+            take(Sample(self.settings.uri, 1_500_000_000, (domain,), Round()))
         return Sample(
             self.settings.uri, 1_500_000_000, (domain,), Round(domains=1), changes=self.changes
         )

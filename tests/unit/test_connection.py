@@ -74,20 +74,21 @@ def test_a_driver_without_bulk_statistics_gives_one_group_alone_too(driver, grou
 def test_where_vcpus_run_and_may_run_is_added(driver):
     (domain,) = driver.list_domains(inactive=False)
     records = driver.stats([domain.uuid], STATE)
-    driver.add_placement(records, with_cpu=True)
+    records = driver.add_facts(records, frozenset({"placement", "affinity"}))
     assert isinstance(records[0].stats["vcpu.0.cpu"], int)
     assert records[0].stats["vcpu.0.affinity"].startswith("0,1")
 
 
 def test_what_needs_no_monitor_comes_from_classic_calls(driver):
     (domain,) = driver.list_domains(inactive=False)
-    (record,) = driver.stats_without_monitor([domain.uuid], STATE, placement=False)
+    records = driver.stats_without_monitor([domain.uuid], STATE)
+    (record,) = driver.add_facts(records, frozenset({"info", "cpu", "vcpus"}))
     assert {"state.state", "cpu.time", "vcpu.0.time", "balloon.current"} <= record.stats.keys()
 
 
 def test_a_domain_that_does_not_exist_is_left_out(driver):
     assert driver.stats(["no such uuid"], ALL) == []
-    assert driver.stats_without_monitor(["no such uuid"], STATE, placement=False) == []
+    assert driver.stats_without_monitor(["no such uuid"], STATE) == []
     assert driver.control(["no such uuid"]) == {}
     with pytest.raises(DomainGoneError):
         driver.xml("no such uuid")
@@ -177,7 +178,7 @@ def test_a_driver_without_the_bulk_call_is_asked_domain_by_domain_from_then_on(s
 
 
 def test_without_any_monitor_free_group_the_monitor_is_not_asked_all_the_same(stub):
-    Connection("qemu:///system").stats_without_monitor(["u1"], frozenset(), placement=False)
+    Connection("qemu:///system").stats_without_monitor(["u1"], frozenset())
     ((_, mask, _),) = stub.bulk_calls
     assert mask == 1 << 0  # 0 would mean every group, and hang
 
@@ -232,9 +233,10 @@ def test_a_domain_that_appears_is_found_by_one_more_list_and_no_list_is_made_in_
     assert stub.lists == 2
 
 
-def test_a_domain_that_ends_between_two_calls_is_left_out_of_what_needs_no_monitor(stub):
+def test_a_domain_that_ends_between_two_calls_is_left_out(stub):
     stub.domains[0].answers["info"] = stub.error("VIR_ERR_NO_DOMAIN")
-    records = Connection("qemu:///system").stats_without_monitor(["u1", "u2"], STATE, False)
+    asker = Connection("qemu:///system")
+    records = asker.add_facts(asker.stats(["u1", "u2"], STATE), frozenset({"info"}))
     assert [record.uuid for record in records] == ["u2"]
 
 

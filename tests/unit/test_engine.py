@@ -34,6 +34,39 @@ def by_name(sample):
 # --- everybody is well
 
 
+def test_domains_are_handed_out_as_soon_as_they_are_complete():
+    world = World(20, in_parts=True)
+    sample = world.rounds(2)[-1]
+    parts = world.parts[2]
+    assert len(parts) >= 4
+    assert parts[0][0] < world.answered_at[2], "some come long before the round's end"
+    early = [domain for _, part in parts for domain in part.domains]
+    assert all(is_complete(domain) and domain.status is Status.FRESH for domain in early)
+    assert len(sample.domains) == 20
+    assert {part.time_ns for _, part in parts} == {sample.time_ns}
+
+
+def test_the_next_calls_are_made_before_anything_is_handed_out():
+    world = World(40, in_parts=True)
+    world.round()
+    asked = world.query()
+    while not world.parts[asked]:
+        world._step(float("inf"))
+    assert world.held == world.settings.lanes
+
+
+def test_what_is_not_complete_waits_for_the_rounds_end():
+    world = World(20, in_parts=True)
+    world.hang(3)
+    for sample in world.rounds(3):
+        assert counts(sample) == {**EVERYBODY_WELL, "fresh": 19, "unresponsive": 1,
+                                  "stuck_calls": 1}  # fmt: skip
+        assert has_free_groups(by_name(sample)["vm3"])
+    early = [domain.name for parts in world.parts.values() for _, part in parts
+             for domain in part.domains]  # fmt: skip
+    assert "vm3" not in early
+
+
 def test_every_domain_has_a_complete_sample_in_every_round():
     world = World(20)
     assert [counts(sample) for sample in world.rounds(5)] == [EVERYBODY_WELL] * 5
@@ -177,6 +210,37 @@ def test_a_driver_without_monitors_is_sampled_without_a_second_question():
     sample = world.round()
     assert sample.round.fresh == 10
     assert max(sum(uuid in call.uuids for call in world.calls_made) for uuid in world.guests) <= 2
+
+
+# --- groups that are asked for without the monitor
+
+
+DIRECT = frozenset({"cpu_total", "balloon", "vcpu"})
+
+
+def test_groups_that_are_asked_directly_are_no_less_complete():
+    world = World(20, direct=DIRECT)
+    assert [counts(sample) for sample in world.rounds(3)] == [EVERYBODY_WELL] * 3
+    asked = {group for guest in world.guests.values() for group in guest.asked}
+    assert not asked & DIRECT
+
+
+def test_a_domain_that_hangs_lacks_none_of_them():
+    world = World(20, direct=DIRECT)
+    world.hang(3)
+    for sample in world.rounds(3):
+        domain = by_name(sample)["vm3"]
+        assert domain.status is Status.UNRESPONSIVE
+        assert domain.missing == {"block", "iothread", "dirtyrate", "vm"}
+        assert has_free_groups(domain)
+
+
+def test_a_busy_monitor_costs_none_of_them():
+    world = World(20, direct=DIRECT)
+    world.round()
+    world.occupy(3, 100.0)
+    domain = by_name(world.round())["vm3"]
+    assert not domain.missing & DIRECT
 
 
 # --- one hung domain
@@ -887,12 +951,20 @@ def schedule(world, operation, number):
 @settings(
     max_examples=40, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
 )
-@given(rounds=ROUNDS, lanes=st.integers(1, 4), spare=st.integers(0, 3), control=st.booleans())
+@given(
+    rounds=ROUNDS,
+    lanes=st.integers(1, 4),
+    spare=st.integers(0, 3),
+    control=st.booleans(),
+    in_parts=st.booleans(),
+)
 def test_whatever_happens_each_query_is_answered_in_time_and_all_recover(
-    rounds, lanes, spare, control
+    rounds, lanes, spare, control, in_parts
 ):
     """The world asserts the rest: budget, lanes, no late value in a sample, no busy loop."""
-    world = World(12, lanes=lanes, stuck_budget=lanes + spare, has_control=control)
+    world = World(
+        12, lanes=lanes, stuck_budget=lanes + spare, has_control=control, in_parts=in_parts
+    )
     for operations in rounds:
         for at, operation, number in operations:
             world.after(at, lambda o=operation, n=number: schedule(world, o, n))

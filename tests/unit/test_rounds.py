@@ -30,7 +30,7 @@ def test_an_answer_without_disks_misses_the_disks_alone_until_they_come():
 
 def test_an_answer_without_the_monitor_gives_what_needs_none_and_no_more():
     domain = entry()
-    domain.take_partial({"state.state": 1, "cpu.time": 5}, ALL)
+    domain.take_partial({"state.state": 1, "cpu.time": 5}, MONITOR_FREE_GROUPS)
     assert domain.got == MONITOR_FREE_GROUPS
     assert domain.stats == {"state.state": 1, "cpu.time": 5}
 
@@ -40,7 +40,7 @@ def test_a_whole_answer_goes_before_a_partial_one_whichever_comes_first(order):
     domain = entry()
     if order == "whole first":
         domain.take({"cpu.time": 2}, ALL)
-    domain.take_partial({"cpu.time": 1, "vcpu.current": 4}, ALL)
+    domain.take_partial({"cpu.time": 1, "vcpu.current": 4}, MONITOR_FREE_GROUPS)
     if order == "partial first":
         domain.take({"cpu.time": 2}, ALL)
     assert domain.stats == {"cpu.time": 2, "vcpu.current": 4}
@@ -121,7 +121,7 @@ def test_whoever_waits_and_has_nothing_yet_is_spared():
     for uuid in ("u1", "u2"):
         book.entries[uuid] = Entry(uuid, uuid, True, ALL)
         book.queue(uuid, ALL)
-    book.entries["u1"].take_partial({}, ALL)
+    book.entries["u1"].take_partial({}, MONITOR_FREE_GROUPS)
     book.spare()
     assert list(book.free) == ["u2"]
 

@@ -12,10 +12,12 @@ from domstats.connection import Control, Listed, Record
 from domstats.engine import Engine
 from domstats.errors import CallError, DomstatsError, HypervisorError, UnsupportedError
 from domstats.model import Status
-from domstats.sampler import Sampler, is_local
-from domstats.settings import Settings
+from domstats.sampler import Sampler
+from domstats.settings import Settings, is_local
 
 LONG_S = 10.0
+
+_STATS_OF_FACTS = {"affinity": ("vcpu.0.affinity", "0,1"), "info": ("cpu.time", 77)}
 
 
 class Hypervisor:
@@ -35,6 +37,7 @@ class Hypervisor:
         self.connections: list[Connection] = []
         self.threads: dict[int, set[str]] = {}
         self.calls: Counter[str] = Counter()
+        self.groups: set[frozenset[str]] = set()
 
     def hang(self, *uuids):
         for uuid in uuids:
@@ -85,6 +88,7 @@ class Connection:
 
     def stats(self, uuids, groups):
         self._called("stats")
+        self.hypervisor.groups.add(groups)
         records = []
         for uuid in uuids:
             error = self.hypervisor.errors.get(uuid)
@@ -100,13 +104,14 @@ class Connection:
             records.append(Record(uuid, f"name of {uuid}", stats))
         return records
 
-    def stats_without_monitor(self, uuids, groups, placement):
+    def stats_without_monitor(self, uuids, groups):
         self._called("free")
         return [Record(uuid, f"name of {uuid}", {"state.state": 1}) for uuid in uuids]
 
-    def add_placement(self, records, with_cpu):
+    def add_facts(self, records, facts):
         for record in records:
-            record.stats["vcpu.0.affinity"] = "0,1"
+            record.stats.update(_STATS_OF_FACTS[fact] for fact in facts if fact in _STATS_OF_FACTS)
+        return records
 
     def control(self, uuids):
         self._called("control")
@@ -218,13 +223,50 @@ def test_each_thread_has_a_connection_of_its_own(new_sampler, hypervisor):
 # --- samples
 
 
+def test_domains_are_taken_in_the_callers_thread_while_the_round_goes_on(new_sampler, hypervisor):
+    sampler, taken = new_sampler(), []
+
+    def take(part):
+        assert threading.current_thread() is threading.main_thread()
+        taken.extend(domain.uuid for domain in part.domains)
+        if taken[-1] != "u7":
+            hypervisor.heal()
+        for domain in part.domains:
+            domain.stats = {}
+
+    hypervisor.hang("u6", "u7")
+    sample = sampler.sample(take=take)
+    assert len(taken) == len(set(taken)) >= 6
+    assert {domain.uuid for domain in sample.domains if not domain.stats} == set(taken)
+    assert statuses(sample)[Status.FRESH] >= 6
+
+
+def test_a_taker_that_fails_ends_its_round_and_no_other(new_sampler):
+    sampler = new_sampler()
+    with pytest.raises(ZeroDivisionError):
+        sampler.sample(take=lambda part: 1 / 0)
+    assert statuses(sampler.sample()) == {Status.FRESH: 8}
+
+
+@pytest.mark.parametrize("hung", [False, True])
+def test_groups_of_which_facts_are_enough_are_not_asked_in_bulk(new_sampler, hypervisor, hung):
+    groups = frozenset({"state", "cpu_total", "block"})
+    sampler = new_sampler(groups=groups, direct={"cpu_total": frozenset({"info"})})
+    if hung:
+        hypervisor.hang("u3")
+    sample = sampler.sample()
+    assert hypervisor.groups == {frozenset({"state", "block"})}
+    assert {domain.stats["cpu.time"] for domain in sample.domains} == {77}
+    assert sample.domains[3].missing == (frozenset({"block"}) if hung else frozenset())
+
+
 def test_one_hung_domain_costs_nobody_else_a_sample(new_sampler, hypervisor):
     sampler = new_sampler()
     hypervisor.hang("u3")
     for _ in range(3):
         sample = sampler.sample()
         assert statuses(sample) == {Status.FRESH: 7, Status.UNRESPONSIVE: 1}
-    assert sample.domains[3].stats == {"state.state": 1}
+        assert sample.domains[3].stats == {"state.state": 1, "cpu.time": 77}  # by a call of its own
     assert [text for _, text in sampler.log] == [
         "test:///fake: domain name of u3 does not answer: its monitor does not answer"
     ]

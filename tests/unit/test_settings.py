@@ -291,7 +291,9 @@ RIGHT_COLLECTD: dict[str, tuple[tuple[tuple[Any, ...], str, Any], ...]] = {
     "ExtraStats": (
         (("disk  vcpu",), "extra_stats", frozenset({"disk", "vcpu"})),
         (("disk", "perf"), "extra_stats", frozenset({"disk", "perf"})),
-        (("vcpupin",), "vcpu_mapping", True),
+        (("vcpupin",), "direct.vcpu", frozenset({"affinity"})),
+        (("vcpu", "vcpupin"), "direct.vcpu", frozenset({"vcpus", "affinity"})),
+        (("pcpu",), "direct.cpu_total", frozenset({"info", "modes"})),
         (("domain_state",), "inactive", True),
         (("DISK disk",), "extra_stats", frozenset({"disk"})),
     ),
@@ -380,7 +382,7 @@ def test_every_option_of_the_table_has_right_and_wrong_values_here() -> None:
 def field(settings: Settings, path: str) -> Any:
     value: Any = settings
     for name in path.split("."):
-        value = getattr(value, name)
+        value = value[name] if isinstance(value, dict) else getattr(value, name)
     return value
 
 
@@ -603,12 +605,24 @@ def test_an_empty_block_is_what_virt_does_without_options() -> None:
     settings = block()
     assert settings.uri == "qemu:///system"
     assert settings.groups == {"state", "cpu_total", "balloon", "block", "interface"}
+    assert settings.direct == {"cpu_total": {"info"}, "balloon": {"info"}}
     assert not settings.inactive
     assert not settings.vcpu_mapping
     assert not settings.wants_devices
     assert settings.hostname_format == ("name",)
     assert settings.plugin_instance_format == ()
     assert from_nothing().settings == [settings]
+
+
+def test_memory_in_the_guest_is_what_only_the_monitor_knows() -> None:
+    assert block(line("ExtraStats", "memory")).direct == {"cpu_total": {"info"}}
+
+
+@pytest.mark.parametrize("uri", ["qemu+ssh://root@node7/system", "qemu+tcp://node7/system"])
+def test_over_a_network_nothing_is_asked_domain_by_domain_that_comes_in_bulk(uri: str) -> None:
+    settings = block(line("Connection", uri), line("ExtraStats", "pcpu vcpu vcpupin"))
+    assert settings.direct == {}
+    assert settings.vcpu_mapping
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ too late is seen in the sample. What must hold at any moment is asserted here fo
 from __future__ import annotations
 
 import heapq
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Generator, Iterable
 from itertools import count
 from typing import Any, Optional
@@ -24,6 +24,7 @@ from domstats.engine import (
     Hints,
     ListDomains,
     Log,
+    Part,
 )
 from domstats.model import GROUPS, MONITOR_FREE_GROUPS, DomainSample, Sample, Status
 from domstats.rounds import BLOCK, Call, Kind, Query
@@ -166,6 +167,7 @@ class World:
     :param domains: how many there are; ``vm0``, ``vm1``, …, their uuids are ``u0``, ``u1``, ….
     :param storage: where the disks of the n-th lie: a local path, or ``rbd:…`` for a remote one.
     :param watches: any of "storage", "process".
+    :param in_parts: whether queries ask for domains as soon as they are complete.
     :param settings: the engine's.
     """
 
@@ -178,6 +180,7 @@ class World:
         has_control: bool = True,
         workers: int = 20,
         largest: int = 10**9,
+        in_parts: bool = False,
         **settings: Any,
     ) -> None:
         self.now = 100.0
@@ -187,6 +190,7 @@ class World:
         self.has_control = has_control
         self.has_monitors = True
         self.largest = largest
+        self.in_parts = in_parts
         self.list_takes: Optional[float] = 0.002
         self.list_error = ""
         self.control_takes: Optional[float] = 0.001
@@ -196,6 +200,8 @@ class World:
         self.describe_fails: set[str] = set()
         self.reconnects = 0
         self.samples: dict[int, Sample] = {}
+        #: By query: each part that was handed out, and when.
+        self.parts: dict[int, list[tuple[float, Sample]]] = defaultdict(list)
         self.answered_at: dict[int, float] = {}
         self.log: list[tuple[str, str]] = []
         self.calls_made: list[Call] = []
@@ -289,7 +295,7 @@ class World:
 
     def query(self, deadline: float = DEADLINE_S, domains: Optional[Iterable[str]] = None) -> int:
         wanted = None if domains is None else frozenset(domains)
-        query = Query(next(self._queries), deadline, ALL, wanted)
+        query = Query(next(self._queries), deadline, ALL, wanted, in_parts=self.in_parts)
         self._open[query.id] = query
         self._asked_at[query.id] = self.now
         self.engine.query(query, self.now, self.epoch_ns)
@@ -320,6 +326,10 @@ class World:
         while self._step(until):
             pass
         self.now = until
+
+    @property
+    def direct(self) -> frozenset[str]:
+        return self.settings.direct
 
     @property
     def epoch_ns(self) -> int:
@@ -367,6 +377,9 @@ class World:
                 self._start(self._control(action.uuids))
             elif isinstance(action, Answer):
                 self._take_answer(action)
+            elif isinstance(action, Part):
+                assert action.query in self._open, "a part of a round that is over"
+                self.parts[action.query].append((self.now, action.sample))
             elif isinstance(action, Log):
                 self.log.append((action.level, action.text))
         self._check()
@@ -387,7 +400,12 @@ class World:
         assert self.now <= asked_at + query.deadline_s + 1e-6, "answered after its deadline"
         assert answer.sample.time_ns == EPOCH_NS + round(asked_at * 1e9)
         for domain in answer.sample.domains:
-            check_domain(domain, answer.sample.time_ns, self.has_monitors)
+            check_domain(domain, answer.sample.time_ns, self.has_monitors and not self.direct)
+        parts = [domain for _, part in self.parts[answer.query] for domain in part.domains]
+        assert len({domain.uuid for domain in parts}) == len(parts), "handed out twice"
+        assert all(
+            any(domain is each for each in answer.sample.domains) for domain in parts
+        ), "what was handed out is not in the sample"
 
     # --- the server
 
@@ -469,6 +487,8 @@ class World:
 
     def _ask_guest(self, guest: Guest, groups: frozenset[str]) -> Any:
         asked_ns = self.epoch_ns
+        by_calls_of_its_own = stats_of(guest, groups & self.direct, asked_ns)
+        groups = groups - self.direct
         needs_monitor = bool(groups - MONITOR_FREE_GROUPS) and guest.active
         has_job = needs_monitor and guest.job_since is None
         if has_job:
@@ -485,7 +505,7 @@ class World:
         stats = stats_of(guest, groups, asked_ns, _WITHOUT)
         if has_job:
             stats.update(stats_of(guest, groups, asked_ns, _WITH))
-        return stats
+        return {**stats, **by_calls_of_its_own}
 
     def _ask_free(self, call: Call) -> _Process:
         yield self.free_takes * len(call.uuids)
@@ -496,7 +516,7 @@ class World:
             self._fail(call, "failed", failures[0])
             return
         del self.out[call.id]
-        assert call.groups <= MONITOR_FREE_GROUPS
+        assert call.groups <= MONITOR_FREE_GROUPS | self.direct
         groups = call.groups | {"cpu_total", "vcpu", "balloon"}
         records = [
             (uuid, self.guests[uuid].name, stats_of(self.guests[uuid], groups, self.epoch_ns))
