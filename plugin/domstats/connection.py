@@ -17,6 +17,7 @@ from typing import Any, Callable, NamedTuple, Optional
 from . import classic
 from .errors import (
     CallError,
+    ConnectionLostError,
     DomainGoneError,
     HypervisorError,
     LibvirtMissingError,
@@ -324,7 +325,7 @@ class Connection:
         if self._conn is not None and not self._is_alive():
             self.close()
             if not too_large:
-                return HypervisorError(f"{self.uri}: the connection is lost: {text}")
+                return ConnectionLostError(f"{self.uri}: the connection is lost: {text}")
         if too_large:
             return TooLargeError(f"{self.uri}: {text}")
         if _is_gone(error):

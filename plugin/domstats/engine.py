@@ -26,6 +26,8 @@ import msgspec
 
 from .events import CHANGES_OF_XML, EventBook, Meaning, meanings
 from .model import (
+    FACTS_OF_GROUP,
+    GROUPS,
     MONITOR_FREE_GROUPS,
     NO_DEVICES,
     Change,
@@ -37,7 +39,7 @@ from .model import (
     Stats,
     Status,
 )
-from .pace import LEAST_S, Pace
+from .pace import LEAST_S, Cadence, Pace
 from .roster import Cause, Event, Roster, Standing, Turn
 from .rounds import BLOCK, Call, Entry, Kind, Query, RoundBook, device_names, shows_monitor
 
@@ -175,7 +177,10 @@ class Hints:
 class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What of the settings the engine needs; ``settings`` says what each means.
 
-    :param direct: groups that are asked for without the monitor, beside the bulk call.
+    :param groups: all that are wanted, by whatever query.
+    :param direct: by group that is not asked for in bulk: the facts that are asked for instead.
+    :param every: by group that not every round is to ask for: the seconds between two that do.
+    :param vcpu_mapping: whether the placement of vCPUs is asked for.
     :param wants_xml: whether anybody needs what the domains' XML says.
     :param xml_lasts_s: seconds after which the XML is read again, None if no matter how old it is.
     :param events: the kinds of events to tell, of ``model.EVENT_KINDS``.
@@ -188,7 +193,10 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
     stuck_budget: int = 6
     soft_deadline: Optional[float] = None
     quarantine_groups: frozenset[str] = MONITOR_FREE_GROUPS
-    direct: frozenset[str] = frozenset()
+    groups: frozenset[str] = frozenset(GROUPS)
+    direct: Mapping[str, frozenset[str]] = {}
+    every: Mapping[str, float] = {}
+    vcpu_mapping: bool = False
     occupancy_watch: bool = True
     wants_xml: bool = True
     xml_lasts_s: Optional[float] = None
@@ -214,7 +222,8 @@ class Engine:
         self._judging: Optional[tuple[int, ...]] = None
         self._can_control = True
         #: Groups that never need the monitor.
-        self._free_groups = MONITOR_FREE_GROUPS | settings.direct
+        self._free_groups = MONITOR_FREE_GROUPS.union(settings.direct)
+        self._cadence = Cadence(settings.every)
         #: Whether the driver has monitors that can be busy (QEMU's has).
         self._has_monitors = True
         self._chunk_limit = settings.chunk_size
@@ -289,6 +298,8 @@ class Engine:
     def query(self, query: Query, now: float, time_ns: int) -> None:
         """A query comes in; ``time_ns`` becomes its sample's timestamp."""
         self._clock = now, time_ns
+        if query.paced:
+            query = query._replace(groups=self._cadence.due(query.groups, now, query.deadline_s))
         round_ = RoundBook(query, now, time_ns)
         self._rounds[query.id] = round_
         if now < self._connect_at:
@@ -297,11 +308,12 @@ class Engine:
         if self._trouble and self._listing:
             # It has been hanging for a round at least: no need to make the agent wait as long.
             round_.deadline = min(round_.deadline, now + HUNG_S)
-        self._hints.begin(now)
         self._listing.append(query.id)
         if len(self._listing) == 1:
             self._actions.append(ListDomains(query.id))
-        self._watch_the_stuck(now)
+        if not query.fast:
+            self._hints.begin(now)
+            self._watch_the_stuck(now)
 
     def listed(
         self,
@@ -511,9 +523,14 @@ class Engine:
     ) -> None:
         query = round_.query
         for uuid, name, active in domains:
+            if query.fast and not active:
+                continue
             if query.domains is None or uuid in query.domains or name in query.domains:
                 round_.entries[uuid] = Entry(uuid, name, active, query.groups)
         round_.listed = True
+        if query.fast:
+            round_.free.extend(round_.entries)
+            return
         if query.tells:
             names = {uuid: entry.name for uuid, entry in round_.entries.items()}
             self._actions.append(Opened(query.id, names))
@@ -689,7 +706,10 @@ class Engine:
     ) -> bool:
         if not uuids:
             return False
+        direct = self._settings.direct
         call = self._make(Kind.MONITOR, uuids, groups, now, round_)
+        call.bulk = groups.difference(direct)
+        call.facts = _facts(direct, groups) | self._mapping_facts(groups)
         soft = self._settings.soft_deadline
         if soft is None:
             soft = self.pace.soft_deadline(len(uuids), round_.query.deadline_s / 4)
@@ -697,10 +717,14 @@ class Engine:
         round_.calls += 1
         return True
 
+    def _free_calls(self) -> list[Call]:
+        return [call for call in self._calls.values() if call.kind is Kind.FREE]
+
     def _hand_out_free(self, now: float) -> None:
-        calls = [call for call in self._calls.values() if call.kind is Kind.FREE]
-        if len(calls) >= MOST_FREE_CALLS or not all(call.over for call in calls):
-            return
+        while len(self._free_calls()) < MOST_FREE_CALLS and self._hand_out_one_free(now):
+            pass
+
+    def _hand_out_one_free(self, now: float) -> bool:
         for round_ in self._rounds.values():
             chunk: dict[str, None] = {}
             while round_.free and len(chunk) < FREE_CHUNK:
@@ -714,10 +738,31 @@ class Engine:
                     if is_alone:
                         break
             if chunk:
-                settings = self._settings
-                groups = round_.query.groups & (settings.quarantine_groups | settings.direct)
-                self._make(Kind.FREE, tuple(chunk), groups, now, round_)
-                return
+                self._call_without_monitor(round_, tuple(chunk), now)
+                return True
+        return False
+
+    def _call_without_monitor(self, round_: RoundBook, uuids: Sequence[str], now: float) -> None:
+        groups, direct = round_.query.groups, self._settings.direct
+        if round_.query.fast:
+            answered = groups
+            bulk = groups & MONITOR_FREE_GROUPS
+            facts = _facts({"cpu_total": frozenset({"cpu"}), **direct}, groups)
+        else:
+            bulk = groups & self._settings.quarantine_groups
+            answered = bulk | groups.intersection(direct)
+            facts = _facts({**FACTS_OF_GROUP, **direct}, groups) | self._mapping_facts(groups)
+        call = self._make(Kind.FREE, uuids, answered, now, round_)
+        call.bulk, call.facts = bulk, facts
+
+    def _mapping_facts(self, groups: frozenset[str]) -> frozenset[str]:
+        """Where vCPUs are and may be, if that is wanted: with the group vcpu, else alone."""
+        if not self._settings.vcpu_mapping:
+            return frozenset()
+        if "vcpu" in groups:
+            return frozenset({"placement", "affinity"})
+        is_alone = "vcpu" not in self._settings.groups and groups != {BLOCK}
+        return frozenset({"affinity"}) if is_alone else frozenset()
 
     def _hand_out_describe(self, now: float) -> None:
         calls = [call for call in self._calls.values() if call.kind is Kind.DESCRIBE]
@@ -985,7 +1030,7 @@ class Engine:
     def _hand_out_events(self, round_: RoundBook, now: float) -> tuple[DomainEvent, ...]:
         """The events that wait, for a sample of all domains."""
         self._end_moves(now)
-        if round_.query.domains is not None:
+        if not round_.query.is_of_all:
             return ()
         events = self._events.hand_out(now)
         for text in self._events.take_log():
@@ -1084,8 +1129,7 @@ class Engine:
         room = self._settings.stuck_budget - self._late_calls()
         if (round_.has_ready and room > 0) or (round_.has_singles and room > self._reserve()):
             return False
-        free_calls = sum(call.kind is Kind.FREE for call in self._calls.values())
-        return not round_.free or free_calls >= MOST_FREE_CALLS
+        return not round_.free or sum(call.over for call in self._free_calls()) >= MOST_FREE_CALLS
 
     def _is_done(self, round_: RoundBook) -> bool:
         return self._is_quiet(round_) and (round_.retried or not round_.retry)
@@ -1103,12 +1147,23 @@ class Engine:
         self._trouble = error or self._trouble
         self._tell_turns(round_, now)
         self._tell_storage(round_)
+        if error and round_.query.paced:
+            self._cadence.in_vain(round_.query.groups)
         events = self._hand_out_events(round_, now)
         domains = tuple(self._domain_sample(round_, entry) for entry in round_.entries.values())
         changes = self._hand_out_changes(round_)
         report = self._report(round_, domains, now, error)
         uri = self._settings.uri
-        sample = Sample(uri, round_.time_ns, domains, report, self._node_cpus, changes, events)
+        sample = Sample(
+            uri,
+            round_.time_ns,
+            domains,
+            report,
+            self._node_cpus,
+            changes,
+            events,
+            round_.query.groups,
+        )
         self._actions.append(Answer(round_.query.id, sample))
 
     def _hand_out_part(self, round_: RoundBook, uuids: Iterable[str]) -> None:
@@ -1122,14 +1177,19 @@ class Engine:
                 part.append(entry.handed_out)
         if part:
             sample = Sample(
-                self._settings.uri, round_.time_ns, tuple(part), Round(), self._node_cpus
+                self._settings.uri,
+                round_.time_ns,
+                tuple(part),
+                Round(),
+                self._node_cpus,
+                groups=round_.query.groups,
             )
             self._actions.append(Part(round_.query.id, sample))
 
     def _hand_out_changes(self, round_: RoundBook) -> tuple[Change, ...]:
         """The changes that wait, the newest if there are many, for a sample of all domains."""
         self._changes = self._changes[-MOST_CHANGES:]
-        if round_.query.domains is not None:
+        if not round_.query.is_of_all:
             return ()
         changes, self._changes = tuple(self._changes), []
         return changes
@@ -1274,6 +1334,11 @@ def counts(domains: Sequence[DomainSample]) -> dict[str, int]:
     for domain in domains:
         found[domain.status] += 1
     return {"domains": len(domains), **{status.value: n for status, n in found.items()}}
+
+
+def _facts(by_group: Mapping[str, frozenset[str]], groups: frozenset[str]) -> frozenset[str]:
+    """The facts that stand for those of the groups that have some."""
+    return frozenset().union(*(by_group[group] for group in groups.intersection(by_group)))
 
 
 def _folders(paths: Iterable[str]) -> list[str]:

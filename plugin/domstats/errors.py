@@ -21,6 +21,10 @@ class HypervisorError(DomstatsError):
     """A hypervisor could not be asked: no daemon, no permission, a bad URI, a lost connection."""
 
 
+class ConnectionLostError(HypervisorError):
+    """A connection that was there is lost; a new one may be had at once."""
+
+
 class LibvirtMissingError(HypervisorError):
     """libvirt-python is not installed."""
 

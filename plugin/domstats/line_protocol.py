@@ -198,6 +198,7 @@ class LineProtocol:
     :param groups: the stats groups to write, of ``model.GROUPS``; what a sample has beyond them
         stays out. Keys of no known group always pass.
     :param vcpu_mapping: also each vCPU's physical CPU and affinity, where a sample has them.
+    :param reports: False leaves out what the full series tells of the round itself.
     :param compiled: False never uses what was worked out for a domain before (for comparison).
     :raises ConfigError: for a series that does not exist.
     """
@@ -209,6 +210,7 @@ class LineProtocol:
         kvm_statistics: bool = False,
         groups: Iterable[str] = GROUPS,
         vcpu_mapping: bool = True,
+        reports: bool = True,
         compiled: bool = True,
     ) -> None:
         if series not in SERIES:
@@ -217,43 +219,56 @@ class LineProtocol:
         self._kvm_statistics = kvm_statistics
         self._groups: frozenset[str] = frozenset(groups)
         self._vcpu_mapping = vcpu_mapping
+        self._reports = reports and self._full
         self._use_compiled = compiled
-        # These hold what the last sample needed, no more, and what this one did so far.
-        self._compiled: dict[str, _Compiled] = {}
-        self._shapes: dict[tuple[str, ...], _Shape] = {}
+        # What the last sample needed, no more, by the groups that it was asked for, since a
+        # domain's keys differ with them; and what this one needed so far.
+        self._compiled: dict[frozenset[str], dict[str, _Compiled]] = {}
         self._used: dict[str, _Compiled] = {}
+        self._shapes: dict[tuple[str, ...], _Shape] = {}
+        self._has_new_shapes = False
 
     def take(self, part: Sample) -> bytes:
         """The lines of domains that are complete while their round goes on; empties their stats.
 
         The round's sample must be encoded after its parts.
         """
-        time = str(part.time_ns)
-        written = "".join([self._domain(domain, time) for domain in part.domains])
+        written = "".join(self._domains(part))
         for domain in part.domains:
             domain.stats = {}
         return written.encode()
 
     def encode(self, sample: Sample) -> bytes:
         """All lines of a sample, each with its newline; but for what was taken of it before."""
-        time = str(sample.time_ns)
-        written = [self._domain(domain, time) for domain in sample.domains if domain.stats]
-        self._compiled, self._used = self._used, {}
-        self._shapes = {known.shape.keys: known.shape for known in self._compiled.values()}
-        if self._full:
-            written.append(self._own_lines(sample, time))
+        written = self._domains(sample)
+        before = len(self._compiled.get(sample.groups, ()))
+        self._compiled[sample.groups], self._used = self._used, {}
+        if self._has_new_shapes or before != len(self._compiled[sample.groups]):
+            self._has_new_shapes = False
+            self._shapes = {
+                known.shape.keys: known.shape
+                for compiled in self._compiled.values()
+                for known in compiled.values()
+            }
+        if self._reports:
+            written.append(self._own_lines(sample, str(sample.time_ns)))
         return "".join(written).encode()
 
-    def _domain(self, domain: DomainSample, time: str) -> str:
-        """A domain's lines."""
-        values = tuple(domain.stats.values())
-        known = self._recall(domain, values) if self._use_compiled else None
-        if known is not None:
-            self._used[domain.uuid] = known
-            written = _fill_in(known, values, time)
-            if written is not None:
-                return written
-        return self._plain(domain, values, time)
+    def _domains(self, sample: Sample) -> list[str]:
+        """Each domain's lines."""
+        time, written = str(sample.time_ns), []
+        compiled = self._compiled.get(sample.groups, {})
+        for domain in sample.domains:
+            if not domain.stats:
+                continue
+            values, lines = tuple(domain.stats.values()), None
+            if self._use_compiled:
+                known = self._recall(compiled.get(domain.uuid), domain, values)
+                if known is not None:
+                    self._used[domain.uuid] = known
+                    lines = _fill_in(known, values, time)
+            written.append(self._plain(domain, values, time) if lines is None else lines)
+        return written
 
     # -- key by key
 
@@ -310,12 +325,13 @@ class LineProtocol:
 
     # -- with only the numbers filled in
 
-    def _recall(self, domain: DomainSample, values: _Values) -> Optional[_Compiled]:
+    def _recall(
+        self, known: Optional[_Compiled], domain: DomainSample, values: _Values
+    ) -> Optional[_Compiled]:
         """A domain's compiled form, worked out anew if it is not the same domain in all texts.
 
         None if it has a text where the table wants a number, or the like.
         """
-        known = self._compiled.get(domain.uuid)
         if (
             known is not None
             and known.name == domain.name
@@ -338,6 +354,7 @@ class LineProtocol:
                     return None
                 if text:
                     written.append(text)
+        self._has_new_shapes = True
         shape = _shape(tuple(domain.stats), lines, values, len(written))
         shared = self._shapes.setdefault(shape.keys, shape)
         if (shared.template, shared.live) == (shape.template, shape.live):

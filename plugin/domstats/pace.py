@@ -1,6 +1,9 @@
-"""How long a call may take before it is suspect, learned from the calls before it."""
+"""How long a call may take before it is suspect, learned from the calls before it; and how often
+groups are asked for that not every round needs."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 #: Seconds for a domain, until the first call has taught better.
 _FIRST_GUESS_S = 0.05
@@ -28,3 +31,34 @@ class Pace:
     def soft_deadline(self, domains: int, most_s: float) -> float:
         """Seconds after which a call for so many domains is suspect; ``most_s`` at most."""
         return min(max(LEAST_S, _PATIENCE * self.per_domain_s * domains + 0.1), most_s)
+
+
+class Cadence:
+    """Which groups a round asks for, where some are not wanted in every round.
+
+    :param every: by group: seconds between two rounds that ask for it.
+    """
+
+    def __init__(self, every: Mapping[str, float]) -> None:
+        self._every = every
+        self._asked: dict[str, float] = {}
+
+    def due(self, groups: frozenset[str], now: float, deadline_s: float) -> frozenset[str]:
+        """Those of the groups that a round beginning now asks for.
+
+        :param deadline_s: what the round may take, nearly the time to the next one: a group for
+            which it would be too late then is due now.
+        """
+        due = frozenset(
+            group
+            for group in groups
+            if now - self._asked.get(group, float("-inf"))
+            >= self._every.get(group, 0.0) - deadline_s / 2
+        )
+        self._asked.update(dict.fromkeys(due.intersection(self._every), now))
+        return due
+
+    def in_vain(self, groups: frozenset[str]) -> None:
+        """A round that asked for these groups got no answer: they are due again."""
+        for group in groups:
+            self._asked.pop(group, None)

@@ -42,6 +42,9 @@ class Query(NamedTuple):
     :param domains: uuids or names; None for all that the settings select.
     :param tells: whether to tell which domains it has, and when each of them is complete.
     :param in_parts: whether to hand out domains as soon as they are complete.
+    :param paced: whether groups that are wanted less often are left out until they are due.
+    :param fast: whether to ask active domains only, and nobody's monitor; ``groups`` are of
+        ``model.FAST_GROUPS`` then.
     """
 
     id: int
@@ -50,6 +53,13 @@ class Query(NamedTuple):
     domains: Optional[frozenset[str]] = None
     tells: bool = False
     in_parts: bool = False
+    paced: bool = False
+    fast: bool = False
+
+    @property
+    def is_of_all(self) -> bool:
+        """Whether its sample is the one that tells what happened to domains."""
+        return self.domains is None and not self.fast
 
 
 class Kind(enum.Enum):
@@ -66,8 +76,11 @@ class Kind(enum.Enum):
 class Call(msgspec.Struct, eq=False):
     """A call under way, in a thread of its own until it comes back.
 
+    :param groups: the groups that a complete answer answers.
     :param made: when it was made, in the engine's seconds.
     :param query: the query that it serves; 0 for none.
+    :param bulk: the groups to ask for in bulk.
+    :param facts: what to ask for besides, of ``model.FACTS``, by calls for each domain.
     :param check_at: when it becomes suspect.
     :param stuck: it hangs, and its domains have been asked again by another.
     :param culprit: the domain in which it hangs, if that is known.
@@ -81,6 +94,8 @@ class Call(msgspec.Struct, eq=False):
     groups: frozenset[str]
     made: float
     query: int
+    bulk: frozenset[str] = frozenset()
+    facts: frozenset[str] = frozenset()
     check_at: float = 0.0
     stuck: bool = False
     culprit: Optional[str] = None

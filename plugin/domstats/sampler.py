@@ -12,13 +12,13 @@ import queue
 import threading
 import time
 import traceback
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 from typing import Callable, NamedTuple, Optional, Union
 
 import msgspec
 
-from .connection import CONTROL_OCCUPIED, Connection, Watch
+from .connection import CONTROL_OCCUPIED, Connection, Listed, Record, Watch
 from .desk import Begin, Desk, Reply, Wanted
 from .domain_xml import describe
 from .engine import (
@@ -38,6 +38,7 @@ from .engine import (
     counts,
 )
 from .errors import (
+    ConnectionLostError,
     DomainGoneError,
     DomstatsError,
     HypervisorError,
@@ -47,7 +48,7 @@ from .errors import (
 from .events import SOURCES, News, wanted_sources
 from .events import read as read_event
 from .labels import Labels
-from .model import FACTS_OF_GROUP, DomainSample, Round, Sample
+from .model import FAST_GROUPS, DomainSample, Round, Sample
 from .rounds import BLOCK, Call, Kind, Query
 from .settings import Settings, is_local
 from .watch_process import ProcessWatch
@@ -55,6 +56,8 @@ from .watch_storage import StorageWatch
 
 #: Seconds beyond a query's deadline for which its caller waits for the engine's thread.
 _MARGIN_S = 1.0
+#: Attempts to list the domains, while connections that were made get lost.
+_LISTS = 3
 #: Seconds for which ``close`` waits for idle threads to end.
 _CLOSE_S = 0.5
 #: How much of it is for deregistering events: libvirt must not call an interpreter that has ended.
@@ -105,14 +108,30 @@ class Sampler:
         :returns: the sample; without domains and with ``round.connected`` False if the hypervisor
             cannot be asked. Nothing is raised for trouble with the hypervisor.
         """
-        seconds = self._deadline() if deadline is None else deadline
+        return self._wait_for(self._query(deadline, domains, take), take)
+
+    def sample_fast(self, deadline: float, *, take: Optional[Take] = None) -> Sample:
+        """Make a round of the fast lane and wait for it: what is known without any monitor.
+
+        Of active domains alone, those of ``model.FAST_GROUPS`` that the settings have. It costs
+        the same whatever hangs.
+
+        :param deadline: seconds after which the round ends with what it has.
+        :param take: as of ``sample``.
+        :returns: the sample, without changes and events.
+        """
+        query = self._query(deadline, None, take)
+        groups = self._settings.groups & FAST_GROUPS
+        return self._wait_for(query._replace(groups=groups, paced=False, fast=True), take)
+
+    def _wait_for(self, query: Query, take: Optional[Take]) -> Sample:
+        seconds = query.deadline_s
         found: queue.SimpleQueue[tuple[bool, Sample]] = queue.SimpleQueue()
         began_ns, until = time.time_ns(), time.monotonic() + seconds + _MARGIN_S
-        self.submit(
+        self._begin(
+            query,
             lambda sample: found.put((True, sample)),
-            seconds,
-            domains,
-            None if take is None else lambda part: found.put((False, part)),
+            lambda part: found.put((False, part)),
         )
         while True:
             try:
@@ -138,20 +157,35 @@ class Sampler:
 
         :param take: as of ``sample``, but called in the engine's thread.
         """
+        self._begin(self._query(deadline, domains, take), callback, take)
+
+    def _query(
+        self,
+        deadline: Optional[float],
+        domains: Optional[Collection[str]],
+        take: Optional[Take],
+    ) -> Query:
+        """A query for a round by the settings; its id is given when it begins."""
+        return Query(
+            0,
+            self._deadline() if deadline is None else deadline,
+            self._settings.groups,
+            None if domains is None else frozenset(domains),
+            in_parts=take is not None,
+            paced=domains is None,
+        )
+
+    def _begin(
+        self, query: Query, callback: Callable[[Sample], None], take: Optional[Take]
+    ) -> None:
         with self._lock:
             thread, time_ns = self._running(), time.time_ns()
             self._query_ids += 1
-            query = Query(
-                self._query_ids,
-                self._deadline() if deadline is None else deadline,
-                self._settings.groups,
-                None if domains is None else frozenset(domains),
-                in_parts=take is not None,
-            )
+            numbered = query._replace(id=self._query_ids)
 
             def begin(engine: Engine, now: float) -> None:
-                thread.open[query.id] = _Open(callback, time_ns, take)
-                engine.query(query, now, time_ns)
+                thread.open[numbered.id] = _Open(callback, time_ns, take)
+                engine.query(numbered, now, time_ns)
 
             self._events.put(begin)
 
@@ -503,27 +537,16 @@ class _Worker(_Thread):
         self._post(come_back)
 
     def _ask_monitor(self, call: Call) -> _Event:
-        settings = self._settings
-        records = self._connection.stats(call.uuids, call.groups.difference(settings.direct))
-        facts = _facts(settings.direct, call.groups)
-        with_cpu = "vcpu" in call.groups
-        if settings.vcpu_mapping and (
-            with_cpu or ("vcpu" not in settings.groups and call.groups != {BLOCK})
-        ):
-            facts |= {"placement", "affinity"} if with_cpu else {"affinity"}
-        if facts:
-            records = self._connection.add_facts(records, facts)
-        return lambda engine, now: engine.answered(call.id, records, now)
+        return self._with_facts(call, self._connection.stats(call.uuids, call.bulk))
 
     def _ask_free(self, call: Call) -> _Event:
-        settings = self._settings
-        groups = call.groups & settings.quarantine_groups
-        records = self._connection.stats_without_monitor(call.uuids, groups)
-        facts = _facts({**FACTS_OF_GROUP, **settings.direct}, settings.groups)
-        if settings.vcpu_mapping:
-            facts |= {"placement", "affinity"}
-        if facts:
-            records = self._connection.add_facts(records, facts)
+        return self._with_facts(
+            call, self._connection.stats_without_monitor(call.uuids, call.bulk)
+        )
+
+    def _with_facts(self, call: Call, records: list[Record]) -> _Event:
+        if call.facts:
+            records = self._connection.add_facts(records, call.facts)
         return lambda engine, now: engine.answered(call.id, records, now)
 
     def _describe(self, call: Call) -> _Event:
@@ -539,11 +562,6 @@ class _Worker(_Thread):
             except DomstatsError:
                 continue
         return lambda engine, now: engine.described(call.id, descriptions, now)
-
-
-def _facts(by_group: Mapping[str, frozenset[str]], groups: frozenset[str]) -> frozenset[str]:
-    """The facts that stand for those of the groups that have some."""
-    return frozenset().union(*(by_group[group] for group in groups & by_group.keys()))
 
 
 _ASKED_BY: dict[Kind, Callable[[_Worker, Call], _Event]] = {
@@ -587,15 +605,7 @@ class _ControlWorker(_Thread):
     def _list_domains(self) -> None:
         connection = self._connection
         try:
-            try:
-                listed = connection.list_domains(self._settings.inactive)
-            except HypervisorError:
-                if connection.opened == 0:
-                    raise
-                listed = connection.list_domains(self._settings.inactive)  # it was lost: anew
-            if self._node_of != connection.opened:
-                self._node_cpus = connection.node_cpus()
-                self._node_of = connection.opened
+            listed = self._listed()
         except Exception as error:
             text = str(error)
             if not isinstance(error, DomstatsError):
@@ -616,6 +626,21 @@ class _ControlWorker(_Thread):
                 ids=ids,
             )
         )
+
+    def _listed(self) -> list[Listed]:
+        """The list of domains; on a new connection if the old one is lost, and once more."""
+        for _ in range(_LISTS - 1):
+            with suppress(ConnectionLostError):
+                return self._list()
+        return self._list()
+
+    def _list(self) -> list[Listed]:
+        connection = self._connection
+        listed = connection.list_domains(self._settings.inactive)
+        if self._node_of != connection.opened:
+            self._node_cpus = connection.node_cpus()
+            self._node_of = connection.opened
+        return listed
 
     def _ask_control(self, uuids: Sequence[str]) -> None:
         controls: Controls = {}
@@ -709,7 +734,10 @@ def _engine_settings(settings: Settings) -> EngineSettings:
         stuck_budget=settings.stuck_budget,
         soft_deadline=settings.soft_deadline,
         quarantine_groups=settings.quarantine_groups,
-        direct=frozenset(settings.direct),
+        groups=settings.groups,
+        direct=settings.direct,
+        every=settings.every,
+        vcpu_mapping=settings.vcpu_mapping,
         occupancy_watch=settings.occupancy_watch,
         events=settings.events,
         wants_xml=settings.wants_devices or bool(settings.labels) or BLOCK in settings.groups,

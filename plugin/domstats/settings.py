@@ -45,11 +45,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     :param groups: the stats groups that have to be asked, and no others.
     :param direct: groups of which a few facts (of ``model.FACTS``) are all that is needed: they are
         asked for by calls of each domain's own that need no monitor, not in bulk.
+    :param every: by group that not every round is to ask for: the seconds between two that do.
     :param vcpu_mapping: whether to ask which physical CPUs each vCPU may run on.
     :param kvm_statistics: whether the KVM statistics of the groups vcpu and vm are passed on.
     :param inactive: whether domains that are defined and not started are listed too.
     :param wants_devices: whether facts of the domains' XML are needed (MAC addresses).
     :param interval: seconds between rounds, as far as the agent does not say otherwise.
+    :param fast_interval: seconds between rounds of the fast lane; None if there is none.
     :param interval_fixed: the user said that interval; else it is only a first guess.
     :param deadline: seconds after which a round ends with what it has; None: 0.9 of the interval.
     :param soft_deadline: seconds after which a call is taken for stuck; None: learned.
@@ -63,6 +65,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     uri: str = "qemu:///system"
     groups: frozenset[str] = frozenset(TELEGRAF_GROUPS)
     direct: Mapping[str, frozenset[str]] = {}
+    every: Mapping[str, float] = {}
     vcpu_mapping: bool = False
     kvm_statistics: bool = False
     inactive: bool = True
@@ -72,6 +75,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     lanes: int = 4
     chunk_size: int = 16
     interval: float = 10.0
+    fast_interval: float | None = None
     interval_fixed: bool = False
     deadline: float | None = None
     soft_deadline: float | None = None

@@ -278,10 +278,13 @@ class ValueLists:
             and (options.report_block_devices or row.per is not Per.DISK)
             and (options.report_network_interfaces or row.per is not Per.NIC)
         ]
-        # All hold what the last sample had, no more, and ``_used`` what this one had so far.
-        self._plans: dict[tuple[str, ...], _Plan] = {}
-        self._known: dict[str, _Known] = {}
+        # All hold what the last sample had, no more. What was worked out of keys is kept by the
+        # groups that were asked for, since a domain's keys differ with them; ``_used`` is what
+        # this sample needed so far.
+        self._known: dict[frozenset[str], dict[str, _Known]] = {}
         self._used: dict[str, _Known] = {}
+        self._plans: dict[tuple[str, ...], _Plan] = {}
+        self._has_new_plans = False
         self._cpu: dict[str, tuple[int, int]] = {}
         self._names: dict[str, tuple[str, str]] = {}
         self._identities: dict[str, _Identity] = {}
@@ -313,8 +316,15 @@ class ValueLists:
                 yield from self._domain(domain, identities[domain.uuid], sample, interval_s)
         self._cpu = {each.uuid: self._cpu[each.uuid] for each in sample.domains
                      if each.uuid in self._cpu}  # fmt: skip
-        self._known, self._used = self._used, {}
-        self._plans = {known.plan.keys: known.plan for known in self._known.values()}
+        before = len(self._known.get(sample.groups, ()))
+        self._known[sample.groups], self._used = self._used, {}
+        if self._has_new_plans or before != len(self._known[sample.groups]):
+            self._has_new_plans = False
+            self._plans = {
+                each.plan.keys: each.plan
+                for known in self._known.values()
+                for each in known.values()
+            }
         if self._options.report_round:
             yield from self._own(sample, identities, sample.time_ns / 1e9)
 
@@ -323,7 +333,8 @@ class ValueLists:
     ) -> Iterator[ValueList]:
         """A domain's value lists."""
         stats = domain.stats
-        known = self._used[domain.uuid] = self._recall(domain, sample.node_cpus)
+        known = self._known.get(sample.groups, {}).get(domain.uuid)
+        known = self._used[domain.uuid] = self._recall(known, domain, sample.node_cpus)
         host, plugin_instance = identity
         time_s = sample.time_ns / 1e9
         runs = domain.active and stats.get("state.state", STATE_RUNNING) == STATE_RUNNING
@@ -445,10 +456,11 @@ class ValueLists:
 
     # -- what it has
 
-    def _recall(self, domain: DomainSample, node_cpus: int) -> _Known:
+    def _recall(
+        self, known: Optional[_Known], domain: DomainSample, node_cpus: int
+    ) -> _Known:
         """What is known of a domain, worked out anew if anything that it rests on is another."""
         keys = tuple(domain.stats)
-        known = self._known.get(domain.uuid)
         plan = known.plan if known is not None and known.plan.keys == keys else self._plan(keys)
         texts = tuple(map(domain.stats.get, plan.texts))
         if (
@@ -469,6 +481,7 @@ class ValueLists:
         plan = self._plans.get(keys)
         if plan is None:
             plan = self._plans[keys] = _plan(keys, self._rows)
+            self._has_new_plans = True
         return plan
 
     def _parts(self, domain: DomainSample, plan: _Plan, node_cpus: int) -> Iterator[_Part]:

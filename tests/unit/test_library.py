@@ -86,7 +86,7 @@ def test_a_callback_gets_the_sample_and_the_callers_object_once(asked):
 
 
 def test_a_callback_gets_an_error_if_there_is_no_sample(asked, hypervisor):
-    hypervisor.list_errors = [HypervisorError("no daemon")] * 2
+    hypervisor.list_errors = [HypervisorError("no daemon")]
     answers = Answers()
     asked.query(answers)
     ((sample, error, _),) = answers.wait()
@@ -410,7 +410,7 @@ def test_a_callback_may_close(asked):
 
 
 def test_log_may_close(hypervisor):
-    hypervisor.list_errors = [HypervisorError("no daemon")] * 2
+    hypervisor.list_errors = [HypervisorError("no daemon")]
     made = Hypervisor(URI, log=lambda level, text: made.close())
     with pytest.raises((HypervisorError, QueryCancelledError)):
         made.sample()
@@ -502,7 +502,7 @@ def test_samples_come_at_an_interval_and_end_cleanly_when_cancelled(hypervisor):
 
 
 def test_samples_go_on_while_the_hypervisor_is_away_and_end_when_it_is_closed(hypervisor):
-    hypervisor.list_errors = [HypervisorError("no daemon")] * 2
+    hypervisor.list_errors = [HypervisorError("no daemon")]
 
     async def run():
         asked = AsyncHypervisor(URI, log=lambda *_: None)

@@ -10,7 +10,13 @@ import pytest
 from domstats import sampler as module
 from domstats.connection import Control, Listed, Record
 from domstats.engine import Engine
-from domstats.errors import CallError, DomstatsError, HypervisorError, UnsupportedError
+from domstats.errors import (
+    CallError,
+    ConnectionLostError,
+    DomstatsError,
+    HypervisorError,
+    UnsupportedError,
+)
 from domstats.model import Status
 from domstats.sampler import Sampler
 from domstats.settings import Settings, is_local
@@ -386,7 +392,7 @@ def test_a_hypervisor_that_cannot_be_asked_is_a_sample_that_says_why(
 def test_a_connection_that_was_lost_between_two_rounds_costs_no_round(new_sampler, hypervisor):
     sampler = new_sampler()
     sampler.sample()
-    hypervisor.list_errors = [HypervisorError("the connection is lost")]
+    hypervisor.list_errors = [ConnectionLostError("the connection is lost")] * 2
     assert statuses(sampler.sample()) == {Status.FRESH: 8}
     assert sampler.log == []
 
@@ -428,7 +434,7 @@ def test_a_log_that_raises_harms_nobody(hypervisor):
     def log(level, text):
         raise OSError("disk full")
 
-    hypervisor.list_errors = [HypervisorError("away")] * 2
+    hypervisor.list_errors = [HypervisorError("away")]
     with Sampler(Settings(uri="test:///fake", deadline=5.0), log) as sampler:
         assert not sampler.sample().round.connected
         assert statuses(sampler.sample()) == {Status.FRESH: 8}

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Mapping
 from itertools import count
 from typing import Any, Optional
 
@@ -328,7 +328,7 @@ class World:
         self.now = until
 
     @property
-    def direct(self) -> frozenset[str]:
+    def direct(self) -> Mapping[str, frozenset[str]]:
         return self.settings.direct
 
     @property
@@ -487,8 +487,8 @@ class World:
 
     def _ask_guest(self, guest: Guest, groups: frozenset[str]) -> Any:
         asked_ns = self.epoch_ns
-        by_calls_of_its_own = stats_of(guest, groups & self.direct, asked_ns)
-        groups = groups - self.direct
+        by_calls_of_its_own = stats_of(guest, groups & self.direct.keys(), asked_ns)
+        groups = groups - self.direct.keys()
         needs_monitor = bool(groups - MONITOR_FREE_GROUPS) and guest.active
         has_job = needs_monitor and guest.job_since is None
         if has_job:
@@ -516,7 +516,7 @@ class World:
             self._fail(call, "failed", failures[0])
             return
         del self.out[call.id]
-        assert call.groups <= MONITOR_FREE_GROUPS | self.direct
+        assert call.groups <= MONITOR_FREE_GROUPS | self.direct.keys()
         groups = call.groups | {"cpu_total", "vcpu", "balloon"}
         records = [
             (uuid, self.guests[uuid].name, stats_of(self.guests[uuid], groups, self.epoch_ns))
