@@ -5,7 +5,9 @@ It must not know either agent.
 
 from __future__ import annotations
 
+import contextlib
 import os
+import threading
 from collections import deque
 from typing import Callable, Protocol
 
@@ -35,6 +37,11 @@ class SamplerLike(Protocol):
     ) -> Sample:
         """Make a round; ``take`` is given the domains that are complete while it goes on."""
 
+    def sample_fast(
+        self, deadline: float, *, take: Callable[[Sample], None] | None = None
+    ) -> Sample:
+        """Make a round of the fast lane."""
+
     def close(self) -> None:
         """End, without waiting for stuck calls."""
 
@@ -54,6 +61,29 @@ def release() -> None:
     from .connection import release_libvirt
 
     release_libvirt()
+
+
+class LazySampler:
+    """A hypervisor's sampler, made by its first round; whole and fast rounds share it."""
+
+    def __init__(self, settings: Settings, log: LogFunction, make: MakeSampler) -> None:
+        self._settings = settings
+        self._log = log
+        self._make = make
+        self._lock = threading.Lock()
+        self._sampler: SamplerLike | None = None
+
+    def get(self) -> SamplerLike:
+        with self._lock:
+            if self._sampler is None:
+                self._sampler = self._make(self._settings, self._log)
+            return self._sampler
+
+    def close(self) -> None:
+        """Let go of the hypervisor, without waiting for it."""
+        if self._sampler is not None:
+            with contextlib.suppress(Exception):
+                self._sampler.close()
 
 
 class RoundDeadline:

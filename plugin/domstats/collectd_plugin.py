@@ -10,14 +10,17 @@ It must not know what is sampled, or how values are named.
 
 from __future__ import annotations
 
-import contextlib
 import socket
 import threading
 import time
 from collections.abc import Iterable
 from typing import Any
 
+import msgspec
+
 from .adapter import (
+    ROUND_SHARE,
+    LazySampler,
     LogFunction,
     MakeSampler,
     RoundDeadline,
@@ -27,7 +30,7 @@ from .adapter import (
     sampler,
 )
 from .errors import ConfigError
-from .model import Sample
+from .model import FAST_GROUPS, Sample
 from .settings import Settings, from_nothing, parse_collectd, share_budget
 from .shown import cut_bytes, one_line
 from .value_lists import CollectdOptions, Notification, ValueList, ValueLists
@@ -87,10 +90,16 @@ class _Plugin:
             self._log("warning", text)
         for number, hypervisor in enumerate(settings, 1):
             instance = hypervisor.uri if len(settings) > 1 else ""
-            reader = _Reader(self._collectd, hypervisor, instance, self._make_sampler, self._log)
+            shared = LazySampler(hypervisor, self._log, self._make_sampler)
+            reader = _Reader(self._collectd, hypervisor, instance, shared, self._log)
             self._readers.append(reader)
             interval = {"interval": hypervisor.interval} if hypervisor.interval_fixed else {}
             self._collectd.register_read(reader.read, name=f"domstats-{number}", **interval)
+            fast = hypervisor.fast_interval
+            if fast is not None:
+                reader = _FastReader(self._collectd, hypervisor, instance, shared, self._log)
+                name = f"domstats-{number}-fast"
+                self._collectd.register_read(reader.read, name=name, interval=fast)
 
     def stop(self) -> None:
         """End soon, whatever hangs."""
@@ -111,17 +120,18 @@ class _Reader:
         collectd: Any,
         settings: Settings,
         instance: str,
-        make_sampler: MakeSampler,
+        shared: LazySampler,
         log: LogFunction,
     ) -> None:
         self._collectd = collectd
-        self._settings = settings
-        self._make_sampler = make_sampler
-        self._log = log
-        self._sampler: SamplerLike | None = None
+        self._uri = settings.uri
+        self._sampler = shared
         self._closed = False
         self._deadline = RoundDeadline(settings)
-        self._value_lists = ValueLists(collectd_options(settings, instance))
+        options = collectd_options(settings, instance)
+        if settings.fast_interval is not None:
+            options = msgspec.structs.replace(options, groups=options.groups - FAST_GROUPS)
+        self._value_lists = ValueLists(options)
         self._values = collectd.Values()
         self._unexpected = Unexpected(lambda text: log("error", text))
 
@@ -129,22 +139,21 @@ class _Reader:
         """A round. It never raises: collectd would call it less and less often."""
         try:
             self._deadline.tick(time.monotonic())
-            if self._sampler is None:
-                self._sampler = self._make_sampler(self._settings, self._log)
-            sample = self._sampler.sample(self._deadline.seconds, take=self._dispatch_part)
+            sample = self._ask(self._sampler.get())
             self._dispatch(self._value_lists.translate(sample, self._deadline.interval))
             for notification in self._value_lists.notifications(sample):
                 self._notify(notification)
         except Exception as error:
             if not self._closed:
-                self._unexpected(f"{self._settings.uri}: a round failed", error)
+                self._unexpected(f"{self._uri}: a round failed", error)
 
     def close(self) -> None:
         """Let go of the hypervisor, without waiting for it."""
         self._closed = True
-        if self._sampler is not None:
-            with contextlib.suppress(Exception):
-                self._sampler.close()
+        self._sampler.close()
+
+    def _ask(self, sampler: SamplerLike) -> Sample:
+        return sampler.sample(self._deadline.seconds, take=self._dispatch_part)
 
     def _dispatch_part(self, part: Sample) -> None:
         """Hand over what is complete while the round goes on: nothing of it has to be kept."""
@@ -161,6 +170,7 @@ class _Reader:
             type_instance,
             values,
             seconds,
+            interval,
         ) in value_lists:
             try:
                 dispatch(
@@ -171,6 +181,7 @@ class _Reader:
                     type_instance=type_instance,
                     values=values,
                     time=seconds,
+                    interval=interval,
                 )
             except Exception as error:
                 self._unexpected(f"collectd does not take values of type {type_}", error)
@@ -192,6 +203,30 @@ class _Reader:
         ).dispatch()
 
 
+class _FastReader(_Reader):
+    """Reads one hypervisor's fast lane, at an interval of its own."""
+
+    def __init__(
+        self,
+        collectd: Any,
+        settings: Settings,
+        instance: str,
+        shared: LazySampler,
+        log: LogFunction,
+    ) -> None:
+        super().__init__(collectd, settings, instance, shared, log)
+        interval = settings.fast_interval or 0.0
+        self._deadline = RoundDeadline(settings, interval)
+        self._seconds = interval * ROUND_SHARE
+        options = collectd_options(settings, instance)
+        self._value_lists = ValueLists(
+            msgspec.structs.replace(options, groups=FAST_GROUPS, report_round=False)
+        )
+
+    def _ask(self, sampler: SamplerLike) -> Sample:
+        return sampler.sample_fast(self._seconds, take=self._dispatch_part)
+
+
 def collectd_options(settings: Settings, instance: str = "") -> CollectdOptions:
     """What the writer of value lists needs of the settings.
 
@@ -209,6 +244,7 @@ def collectd_options(settings: Settings, instance: str = "") -> CollectdOptions:
         report_block_devices=settings.report_block_devices,
         report_network_interfaces=settings.report_network_interfaces,
         extra_stats=settings.extra_stats,
+        every=settings.every,
         report_round=settings.report_round,
         round_instance=instance,
     )

@@ -43,6 +43,8 @@ _MARGIN_S = 2.0
 #: Telegraf's options that a query says itself, or that are about an agent.
 _NOT_OURS = (
     "deadline",
+    "every",
+    "fast_interval",
     "interval",
     "kvm_statistics",
     "libvirt_uri",

@@ -34,6 +34,7 @@ class Kind(enum.Enum):
     ENTRIES = "names"
     TEXT = "text"
     TABLE = "names and texts"
+    PERIODS = "groups and seconds"
 
 
 class Option(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,6 +77,9 @@ class Option(msgspec.Struct, frozen=True, kw_only=True):
             return "a libvirt connection URI as qemu:///system or qemu+ssh://root@host/system"
         if self.kind is Kind.ENTRIES:
             return "a name or a /regular expression/" if self.collectd else "names"
+        if self.kind is Kind.PERIODS:
+            seconds = f"{self.least:g} to {self.most:g} seconds"
+            return f"any of {', '.join(self.allowed)}, each with {seconds}"
         if self.kind is Kind.TABLE:
             return "a table of names and texts"
         return "a text" if self.kind is Kind.TEXT else "true or false"
@@ -406,6 +410,36 @@ OPTIONS: tuple[Option, ...] = (
         example=10,
         text="Seconds between two rounds of this hypervisor, where they are to differ from the"
         " others. In Telegraf only with `domstats telegraf --interval`: else Telegraf says when.",
+        ours=True,
+    ),
+    Option(
+        key="every",
+        kind=Kind.PERIODS,
+        collectd="Every",
+        telegraf="every",
+        allowed=tuple(group for group in GROUPS if group != "state"),
+        least=1,
+        most=86400,
+        default="all groups in every round",
+        example={"balloon": 60.0},
+        text="Groups that not every round is to ask for, and the seconds between two that do. For"
+        " what costs much or changes little, as dirtyrate and iothread in Telegraf. A domain that"
+        " does not answer just then, or appears later, has the group the next time.",
+        ours=True,
+    ),
+    Option(
+        key="fast_interval",
+        kind=Kind.SECONDS,
+        collectd="FastInterval",
+        telegraf="fast_interval",
+        least=0.2,
+        most=3600,
+        default="no fast lane",
+        example=1.0,
+        text="The fast lane: seconds between rounds of their own, beside the whole ones, for what"
+        " is known without asking any domain's monitor: CPU time, network, state, perf, memory"
+        " bandwidth. They cost little, and the same whatever hangs. In collectd these values then"
+        " come from the fast lane alone.",
         ours=True,
     ),
     Option(

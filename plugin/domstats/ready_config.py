@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from .options import OPTIONS, Option
+from .options import OPTIONS, Kind, Option
 from .settings import Settings
 
 #: Where Telegraf's part expects the settings.
@@ -130,6 +130,9 @@ def _collectd(option: Option, value: Any) -> str:
         return "true" if value else "false"
     if isinstance(value, (int, float)):
         return f"{value:g}"
+    if option.kind is Kind.PERIODS:  # a line for each
+        ((group, seconds),) = value.items()
+        return f'"{group}" {seconds:g}'
     if option.key == "extra_stats":
         value = " ".join(value)
     texts = (value,) if isinstance(value, str) else value
@@ -215,7 +218,7 @@ _COLLECTD_PART = """
 One `<Module "domstats.collectd_plugin">` block for each hypervisor. Names of options and words
 are not case-sensitive. `HostnameFormat` and its like take several words as several values or in
 one text. Of an option that is given twice the last counts, but for `Domain`, `BlockDevice`,
-`InterfaceDevice` and `ExtraStats`, whose lines add up.
+`InterfaceDevice`, `ExtraStats` and `Every`, whose lines add up.
 
 """
 

@@ -24,7 +24,7 @@ from .labels import (
     of_metadata,
     of_operator,
 )
-from .model import MONITOR_FREE_GROUPS
+from .model import FAST_GROUPS, MONITOR_FREE_GROUPS
 from .options import (
     EXTRA_STATS_LATER,
     OPTIONS,
@@ -249,6 +249,12 @@ def _table_of_texts(option: Option, value: object) -> dict[str, str]:
     return value
 
 
+def _periods(option: Option, value: object) -> dict[str, float]:
+    if not isinstance(value, dict):
+        raise _wrong(option, value)
+    return {_word(option, group): _seconds(option, seconds) for group, seconds in value.items()}
+
+
 _CONVERT: Mapping[Kind, Callable[[Option, object], object]] = {
     Kind.URI: _uri,
     Kind.FLAG: _flag,
@@ -259,6 +265,7 @@ _CONVERT: Mapping[Kind, Callable[[Option, object], object]] = {
     Kind.ENTRIES: _texts,
     Kind.TEXT: _text,
     Kind.TABLE: _table_of_texts,
+    Kind.PERIODS: _periods,
 }
 
 #: Checked values by ``Option.key``, those that were given only.
@@ -288,6 +295,12 @@ def _times_agree(settings: Settings, name: Callable[[str], str]) -> None:
             f"option {name('deadline')}: found {deadline:g} seconds, allowed is at most the"
             f" interval, which is {settings.interval:g} seconds"
         )
+    fast = settings.fast_interval
+    if fast is not None and settings.interval_fixed and fast >= settings.interval:
+        raise ConfigError(
+            f"option {name('fast_interval')}: found {fast:g} seconds, allowed is less than"
+            f" {name('interval')}, which is {settings.interval:g} seconds"
+        )
     soft = settings.soft_deadline
     if soft is not None and deadline is not None and soft >= deadline:
         raise ConfigError(
@@ -296,7 +309,12 @@ def _times_agree(settings: Settings, name: Callable[[str], str]) -> None:
         )
 
 
-def _budget_advice(settings: Settings, name: Callable[[str], str]) -> Iterator[str]:
+def _advice(settings: Settings, name: Callable[[str], str]) -> Iterator[str]:
+    unasked = sorted(set(settings.every) - settings.groups)
+    if unasked:
+        yield f"option {name('every')}: {', '.join(unasked)} is not asked for at all"
+    if settings.fast_interval is not None and not settings.groups & (FAST_GROUPS - {"state"}):
+        yield f"option {name('fast_interval')}: nothing that the fast lane knows is asked for"
     if settings.stuck_budget <= settings.lanes and settings.stuck_budget < SAFE_BUDGET:
         yield (
             f"option {name('stuck_budget')}: {settings.stuck_budget} is not more than"
@@ -382,7 +400,7 @@ def parse_telegraf(
         if settings.events and settings.series == "telegraf":
             told.append(f"{where}, option events: no events are sent with series telegraf")
             settings = msgspec.structs.replace(settings, events=())
-        told.extend(f"{where}, {text}" for text in _budget_advice(settings, _telegraf_name))
+        told.extend(f"{where}, {text}" for text in _advice(settings, _telegraf_name))
         hypervisors.append(settings)
     hypervisors, shared = share_budget(hypervisors)
     return Parsed(hypervisors, told + [f"{source}: {text}" for text in shared])
@@ -560,14 +578,16 @@ def parse_collectd(config: Any, source: str) -> Parsed:
         except ConfigError as exc:
             raise ConfigError(f"{source}, {exc}") from None
         told.extend(f"{source}, {text}" for text in warnings)
-        if option.kind in _ADDS_UP or option.key == "extra_stats":
+        if option.kind is Kind.PERIODS:
+            value = {**given.get(option.key, {}), **value}
+        elif option.kind in _ADDS_UP or option.key == "extra_stats":
             value = given.get(option.key, ()) + value
         given[option.key] = value
     try:
         settings = _from_block(given)
     except ConfigError as exc:
         raise ConfigError(f"{source}, {exc}") from None
-    advice = list(_budget_advice(settings, _collectd_name))
+    advice = list(_advice(settings, _collectd_name))
     if given.get("persistent_notification"):
         advice.append(
             "option PersistentNotification: has no effect in this version, which sends"
@@ -598,6 +618,8 @@ def _collectd_value(option: Option, values: tuple[ConfigValue, ...]) -> tuple[An
         raw: object
         if option.kind is Kind.WORDS:
             raw, told = _collectd_words(option, values)
+        elif option.kind is Kind.PERIODS:
+            raw = _collectd_period(option, values)
         elif len(values) != 1:
             raise _wrong(option, values, "exactly one value")
         elif option.kind is Kind.ENTRIES:
@@ -617,12 +639,19 @@ def _collectd_scalar(option: Option, value: ConfigValue) -> object:
     if option.kind is Kind.FLAG and isinstance(value, str):
         word = value.lower()
         return True if word in _TRUE else False if word in _FALSE else value
-    if option.kind in (Kind.COUNT, Kind.SECONDS):
+    if option.kind in (Kind.COUNT, Kind.SECONDS, Kind.PERIODS):
         if isinstance(value, str) and _NUMBER.fullmatch(value):
             value = float(value)
         if isinstance(value, float) and option.kind is Kind.COUNT and value.is_integer():
             return int(value)
     return value
+
+
+def _collectd_period(option: Option, values: tuple[ConfigValue, ...]) -> dict[str, object]:
+    """A group and its seconds, in one line."""
+    if len(values) != 2 or not isinstance(values[0], str):
+        raise _wrong(option, values[0] if len(values) == 1 else values, "a group and seconds")
+    return {values[0].lower(): _collectd_scalar(option, values[1])}
 
 
 def _collectd_words(

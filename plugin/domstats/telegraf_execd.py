@@ -20,7 +20,16 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Callable
 
-from .adapter import LogFunction, MakeSampler, RoundDeadline, SamplerLike, Unexpected, sampler
+from .adapter import (
+    ROUND_SHARE,
+    LazySampler,
+    LogFunction,
+    MakeSampler,
+    RoundDeadline,
+    SamplerLike,
+    Unexpected,
+    sampler,
+)
 from .line_protocol import LineProtocol
 from .model import Sample
 from .settings import Settings
@@ -49,6 +58,11 @@ def writer(settings: Settings) -> LineProtocol:
     )
 
 
+def fast_writer(settings: Settings) -> LineProtocol:
+    """The same for the fast lane, whose rounds are not told of."""
+    return LineProtocol(settings.series, groups=settings.groups, reports=False)
+
+
 def run(
     hypervisors: Sequence[Settings],
     stdin: int,
@@ -71,21 +85,20 @@ def run(
         log("info", "each empty line (the Enter key) makes a round, the end of input ends")
     wake, woken = os.pipe()
     output = _Output(stdout)
-    stations = [
-        _Station(
-            settings,
-            interval if interval is None or not settings.interval_fixed else settings.interval,
-            output,
-            log,
-            make_sampler,
-            lambda: _give_up(woken),
-        )
-        for settings in hypervisors
-    ]
+    ticked: list[_Station] = []
+    stations: list[_Station] = []
+    for settings in hypervisors:
+        shared = LazySampler(settings, log, make_sampler)
+        paced = interval if interval is None or not settings.interval_fixed else settings.interval
+        common = output, log, shared, lambda: _give_up(woken)
+        ticked.append(_Station(settings, paced, *common))
+        if settings.fast_interval is not None:
+            stations.append(_FastStation(settings, settings.fast_interval, *common))
+    stations += ticked
     with _signals(woken):
         for station in stations:
             station.start()
-        reason = _attend(stations, stdin, wake, with_ticks=interval is None)
+        reason = _attend(ticked, stdin, wake, with_ticks=interval is None)
         finish = reason == "end of input"
         for station in stations:
             station.end(finish)
@@ -200,20 +213,18 @@ class _Station(threading.Thread):
         interval: float | None,
         output: _Output,
         log: LogFunction,
-        make_sampler: MakeSampler,
+        shared: LazySampler,
         give_up: Callable[[], None],
     ) -> None:
         super().__init__(name=f"domstats {settings.uri}", daemon=True)
-        self._settings = settings
+        self._uri = settings.uri
         self._interval = interval
         self._output = output
-        self._log = log
-        self._make_sampler = make_sampler
+        self._sampler = shared
         self._give_up = give_up
         self._deadline = RoundDeadline(settings, interval)
         self._unexpected = Unexpected(lambda text: log("error", text))
         self._lines = writer(settings)
-        self._sampler: SamplerLike | None = None
         self._wake = threading.Event()
         self._ticked = interval is not None
         self._ending = False
@@ -245,9 +256,10 @@ class _Station(threading.Thread):
                 break
             else:
                 self._wait()
-        if self._sampler is not None:
-            with contextlib.suppress(Exception):
-                self._sampler.close()
+        self._close()
+
+    def _close(self) -> None:
+        self._sampler.close()
 
     def _wait(self) -> None:
         """Until the next tick, of the agent or of the clock."""
@@ -260,21 +272,48 @@ class _Station(threading.Thread):
     def _round(self) -> None:
         """:raises _NobodyReadsError: the output is closed."""
         try:
-            if self._sampler is None:
-                self._sampler = self._make_sampler(self._settings, self._log)
-            sample = self._sampler.sample(self._deadline.seconds, take=self._write_part)
-            lines = self._lines.encode(sample)
+            lines = self._lines.encode(self._ask(self._sampler.get()))
         except _NobodyReadsError:
             raise
         except Exception as error:
-            self._unexpected(f"{self._settings.uri}: a round failed", error)
+            self._unexpected(f"{self._uri}: a round failed", error)
             return
         if lines:
             self._output.write(lines)
 
+    def _ask(self, sampler: SamplerLike) -> Sample:
+        return sampler.sample(self._deadline.seconds, take=self._write_part)
+
     def _write_part(self, part: Sample) -> None:
         """Write what is complete while the round goes on: nothing of it has to be kept."""
         self._output.write(self._lines.take(part))
+
+
+class _FastStation(_Station):
+    """Makes the rounds of a hypervisor's fast lane, at an interval of their own."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        interval: float,
+        output: _Output,
+        log: LogFunction,
+        shared: LazySampler,
+        give_up: Callable[[], None],
+    ) -> None:
+        super().__init__(settings, interval, output, log, shared, give_up)
+        self._seconds = interval * ROUND_SHARE
+        self._lines = fast_writer(settings)
+
+    def end(self, finish: bool) -> None:
+        """End at once: nobody asked for another round."""
+        super().end(finish=False)
+
+    def _ask(self, sampler: SamplerLike) -> Sample:
+        return sampler.sample_fast(self._seconds, take=self._write_part)
+
+    def _close(self) -> None:
+        """The sampler is the other station's."""
 
 
 def _until_grid(now: float, interval: float) -> float:

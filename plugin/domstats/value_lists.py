@@ -32,6 +32,7 @@ import msgspec
 from . import schema
 from .errors import ConfigError
 from .model import (
+    GROUPS,
     STATE_RUNNING,
     Devices,
     DomainEvent,
@@ -84,6 +85,8 @@ class CollectdOptions(msgspec.Struct, frozen=True, kw_only=True):
     :param wants_interface: called with a domain's name and the NIC under ``interface_format``
         (a number is its digits alone, as in InterfaceDevice).
     :param extra_stats: selectors of ExtraStats, of ``schema.EXTRA_STATS``; others send nothing.
+    :param groups: the stats groups of whose keys there are value lists; of the others none.
+    :param every: by group that not every sample has: the seconds between two that do.
     :param report_round: also tell of the rounds and of domains that hang, as plugin domstats.
     :param round_instance: the plugin instance of the rounds, to tell hypervisors apart.
     """
@@ -100,6 +103,8 @@ class CollectdOptions(msgspec.Struct, frozen=True, kw_only=True):
     report_block_devices: bool = True
     report_network_interfaces: bool = True
     extra_stats: frozenset[str] = frozenset()
+    groups: frozenset[str] = frozenset(GROUPS)
+    every: Mapping[str, float] = {}
     report_round: bool = True
     round_instance: str = ""
 
@@ -125,6 +130,7 @@ class ValueList(NamedTuple):
     :param host: empty for collectd's own.
     :param values: one for each data source of the type: integers for DERIVE, floats for GAUGE.
     :param time_s: seconds since the epoch.
+    :param interval_s: seconds to the next one; 0 for the agent's interval.
     """
 
     host: str
@@ -134,6 +140,7 @@ class ValueList(NamedTuple):
     type_instance: str
     values: tuple[float, ...]
     time_s: float
+    interval_s: float = 0.0
 
 
 class Notification(NamedTuple):
@@ -167,6 +174,7 @@ class _Entry(NamedTuple):
     :param fallback: the key for a value of 0, or an empty text.
     :param family: the keys of which one must be above zero.
     :param is_plain: its values are counters that are passed on as they are.
+    :param interval_s: as of ``ValueList``.
     """
 
     row: ValueListRow
@@ -174,6 +182,7 @@ class _Entry(NamedTuple):
     fallback: str
     family: tuple[str, ...]
     is_plain: bool
+    interval_s: float
 
 
 class _Device(NamedTuple):
@@ -274,7 +283,8 @@ class ValueLists:
         self._rows = [
             row
             for row in schema.VALUE_LISTS
-            if (not row.selector or row.selector in options.extra_stats)
+            if _group(row) in options.groups
+            and (not row.selector or row.selector in options.extra_stats)
             and (options.report_block_devices or row.per is not Per.DISK)
             and (options.report_network_interfaces or row.per is not Per.NIC)
         ]
@@ -346,7 +356,9 @@ class ValueLists:
             else:
                 values = fixed or _values(entry, stats)
             if values is not None:
-                yield ValueList(host, PLUGIN, plugin_instance, type_, instance, values, time_s)
+                yield ValueList(
+                    host, PLUGIN, plugin_instance, type_, instance, values, time_s, entry.interval_s
+                )
         spent = stats.get("cpu.time")
         if isinstance(spent, int):
             self._cpu[domain.uuid] = (spent, sample.time_ns)
@@ -480,7 +492,7 @@ class ValueLists:
         """The plan for these keys, the same for all domains that have them."""
         plan = self._plans.get(keys)
         if plan is None:
-            plan = self._plans[keys] = _plan(keys, self._rows)
+            plan = self._plans[keys] = _plan(keys, self._rows, self._options.every)
             self._has_new_plans = True
         return plan
 
@@ -719,7 +731,14 @@ def _affinity(listed: Value, node_cpus: int) -> Iterator[tuple[int, float]]:
 # -- plans
 
 
-def _plan(keys: Sequence[str], rows: Sequence[ValueListRow]) -> _Plan:
+def _group(row: ValueListRow) -> str:
+    """The stats group of a row's keys."""
+    return schema.GROUP_OF_WORD[row.keys[0].split(".", 1)[0]]
+
+
+def _plan(
+    keys: Sequence[str], rows: Sequence[ValueListRow], every: Mapping[str, float]
+) -> _Plan:
     """What a domain with these keys can send of these rows."""
     # The keys by pattern and index: {"block.<n>.rd.reqs": {"0": "block.0.rd.reqs"}}.
     found: dict[str, dict[str, str]] = {}
@@ -735,7 +754,7 @@ def _plan(keys: Sequence[str], rows: Sequence[ValueListRow]) -> _Plan:
         entries: dict[str, list[_Entry]] = {}
         for row in rows:
             if row.per is per:
-                for index, entry in _row_entries(row, rows, found):
+                for index, entry in _row_entries(row, rows, found, every.get(_group(row), 0.0)):
                     entries.setdefault(index, []).append(entry)
                     if row.rule is Rule.AFFINITY:
                         texts.append(entry.keys[0])
@@ -757,7 +776,10 @@ _NAMED_BY: dict[Per, tuple[str, ...]] = {
 
 
 def _row_entries(
-    row: ValueListRow, rows: Sequence[ValueListRow], found: Mapping[str, Mapping[str, str]]
+    row: ValueListRow,
+    rows: Sequence[ValueListRow],
+    found: Mapping[str, Mapping[str, str]],
+    interval_s: float,
 ) -> Iterator[tuple[str, _Entry]]:
     """A row's value lists, each with the index of its device."""
     alternatives = found.get(row.fallback, {}) if row.fallback else {}
@@ -774,4 +796,4 @@ def _row_entries(
             family = tuple(found[member][index] for member in members if member in found)
         is_scaled = row.multiply != row.divide
         is_plain = row.counter and row.rule is Rule.PLAIN and not is_scaled and not fallback
-        yield index, _Entry(row, tuple(concrete), fallback, family, is_plain)
+        yield index, _Entry(row, tuple(concrete), fallback, family, is_plain, interval_s)

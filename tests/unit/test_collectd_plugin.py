@@ -129,6 +129,11 @@ class FakeSampler:
             self.settings.uri, 1_500_000_000, (domain,), Round(domains=1), changes=self.changes
         )
 
+    def sample_fast(
+        self, deadline: float, *, take: Optional[Callable[[Sample], None]] = None
+    ) -> Sample:
+        return self.sample(deadline, take=take)
+
     def close(self) -> None:
         self.closing()
         self.closed = True
@@ -241,6 +246,32 @@ def test_a_read_dispatches_the_values_of_virt_with_the_time_of_the_sample(world:
     assert first["time"] == 1.5
     assert (first["host"], first["plugin_instance"]) == ("web", "")
     assert {each["plugin"] for each in world.collectd.dispatched} == {"virt", "domstats"}
+
+
+def test_a_fast_lane_is_a_read_of_its_own_for_what_it_knows_and_the_rest_stays(
+    world: World,
+) -> None:
+    world.collectd.configure(option("FastInterval", 1.0), option("Deadline", 5.0))
+    world.collectd.init()
+    whole, fast = world.collectd.reads["domstats-1"], world.collectd.reads["domstats-1-fast"]
+    assert (whole[1], fast[1]) == (None, 1.0)
+    fast[0]()
+    assert world.virt().keys() == {"virt_cpu_total"}
+    assert all(each["plugin"] == "virt" for each in world.collectd.dispatched)
+    world.collectd.dispatched.clear()
+    whole[0]()
+    assert world.virt().keys() == {"memory-total"}
+    assert any(each["plugin"] == "domstats" for each in world.collectd.dispatched)
+    (sampler,) = world.samplers
+    assert sampler.deadlines == [pytest.approx(0.9), 5.0]
+
+
+def test_values_that_not_every_round_has_say_when_the_next_ones_come(world: World) -> None:
+    world.collectd.configure(option("Every", "balloon", 60.0))
+    world.collectd.init()
+    world.collectd.read()
+    intervals = {each["type"]: each["interval"] for each in world.collectd.dispatched}
+    assert (intervals["memory"], intervals["virt_cpu_total"]) == (60.0, 0.0)
 
 
 def test_rounds_of_several_hypervisors_are_told_apart(world: World) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
-from domstats.model import Status
+from domstats.model import FAST_GROUPS, Status
 from domstats.rounds import BLOCK, Kind
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -210,6 +210,72 @@ def test_a_driver_without_monitors_is_sampled_without_a_second_question():
     sample = world.round()
     assert sample.round.fresh == 10
     assert max(sum(uuid in call.uuids for call in world.calls_made) for uuid in world.guests) <= 2
+
+
+# --- groups that not every round asks for, and the fast lane
+
+
+def test_a_group_that_is_wanted_each_minute_is_asked_for_each_minute():
+    world = World(20, every={"block": 60.0})
+    samples = world.rounds(13)
+    assert [BLOCK in sample.groups for sample in samples] == [
+        number % 6 == 0 for number in range(13)
+    ]
+    assert [counts(sample) for sample in samples] == [EVERYBODY_WELL] * 13
+    assert {guest.asked[BLOCK] for guest in world.guests.values()} == {3}
+    assert {guest.asked["balloon"] for guest in world.guests.values()} == {13}
+
+
+def test_a_round_that_a_hypervisor_did_not_answer_does_not_count_as_having_asked():
+    world = World(3, every={"block": 60.0})
+    world.list_error = "no daemon"
+    world.round()
+    world.list_error = ""
+    assert [BLOCK in sample.groups for sample in world.rounds(3)] == [True, False, False]
+
+
+def test_who_asks_for_some_domains_gets_the_groups_that_he_names_at_any_time():
+    world = World(3, every={"block": 60.0})
+    world.rounds(2)
+    assert BLOCK in world.answer(domains=["vm1"]).groups
+
+
+def test_the_fast_lane_asks_no_monitor_and_costs_the_same_whatever_hangs():
+    world = World(20)
+    world.rounds(2)
+    durations = []
+    for number in range(2):
+        before = {guest.name: sum(guest.asked.values()) for guest in world.guests.values()}
+        sample = world.answer(groups=FAST_GROUPS, fast=True)
+        assert before == {guest.name: sum(guest.asked.values()) for guest in world.guests.values()}
+        assert counts(sample)["fresh"] == 20
+        for domain in sample.domains:
+            assert {"state.state", "cpu.time", "net.0.rx.bytes"} <= domain.stats.keys()
+        durations.append(sample.round.duration_s)
+        if number == 0:
+            world.hang(*range(15))
+            world.round()
+    assert durations[0] == pytest.approx(durations[1])
+
+
+def test_the_fast_lane_leaves_alone_what_a_whole_round_is_about():
+    world = World(20, watches=("storage", "process"))
+    world.rounds(2)
+    world.hang(3)
+    whole = world.query()
+    fast = world.query(groups=FAST_GROUPS, fast=True)
+    world.run(world.now + INTERVAL_S)
+    assert world.answered_at[fast] < world.now
+    assert world.samples[fast].changes == ()
+    assert [change.name for change in world.samples[whole].changes] == ["vm3"]
+    assert counts(world.samples[whole])["fresh"] == 19
+
+
+def test_domains_that_are_not_started_are_no_business_of_the_fast_lane():
+    world = World(3)
+    world.guest(1).active = False
+    sample = world.answer(groups=FAST_GROUPS, fast=True)
+    assert [domain.name for domain in sample.domains] == ["vm0", "vm2"]
 
 
 # --- groups that are asked for without the monitor

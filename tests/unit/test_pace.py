@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from domstats.pace import LEAST_S, Pace
+from domstats.pace import LEAST_S, Cadence, Pace
 
 
 def settled(per_domain_s):
@@ -48,3 +48,43 @@ def test_one_call_that_waited_for_an_hour_does_not_spoil_the_deadlines_of_the_da
 
 def test_a_call_for_nobody_teaches_without_an_error():
     Pace().learn(0.1, 0)
+
+
+# --- how often groups are asked for
+
+EVERY_MINUTE = {"block": 60.0}
+GROUPS = frozenset({"state", "block"})
+
+
+def asked(cadence, seconds, interval):
+    """At which seconds rounds at this interval ask for the group."""
+    count = int(seconds / interval) + 1
+    moments = (number * interval for number in range(count))
+    return [now for now in moments if "block" in cadence.due(GROUPS, now, 0.9 * interval)]
+
+
+@pytest.mark.parametrize("interval", [1.0, 5.0, 10.0, 20.0, 60.0])
+def test_a_group_is_asked_for_at_once_and_then_as_often_as_is_set(interval):
+    assert asked(Cadence(EVERY_MINUTE), 180, interval) == [0.0, 60.0, 120.0, 180.0]
+
+
+def test_an_interval_that_does_not_divide_the_period_takes_the_nearest_round():
+    assert asked(Cadence(EVERY_MINUTE), 150, 25.0) == [0.0, 50.0, 100.0, 150.0]
+
+
+def test_a_round_a_moment_early_or_late_makes_no_difference():
+    cadence = Cadence(EVERY_MINUTE)
+    moments = [0.02, 10.0, 19.98, 30.0, 40.01, 50.0, 59.97, 70.0]
+    found = [now for now in moments if "block" in cadence.due(GROUPS, now, 9.0)]
+    assert found == [0.02, 59.97]
+
+
+def test_other_groups_are_asked_for_in_every_round():
+    cadence = Cadence(EVERY_MINUTE)
+    assert all("state" in cadence.due(GROUPS, float(now), 9.0) for now in range(0, 100, 10))
+
+
+def test_a_group_that_was_asked_for_in_vain_is_due_again():
+    cadence = Cadence(EVERY_MINUTE)
+    cadence.in_vain(cadence.due(GROUPS, 0.0, 9.0))
+    assert cadence.due(GROUPS, 10.0, 9.0) == GROUPS

@@ -254,6 +254,19 @@ def test_a_taker_that_fails_ends_its_round_and_no_other(new_sampler):
     assert statuses(sampler.sample()) == {Status.FRESH: 8}
 
 
+def test_the_fast_lane_gets_on_while_a_whole_round_is_stuck(new_sampler, hypervisor):
+    sampler = new_sampler(soft_deadline=3.0)
+    hypervisor.hang("u3")
+    whole = threading.Thread(target=sampler.sample, daemon=True)
+    whole.start()
+    hypervisor.wait_until_stuck()
+    sample = sampler.sample_fast(2.0)
+    assert statuses(sample) == {Status.FRESH: 8}
+    assert sample.groups == {"state", "interface", "perf", "memory", "cpu_total"}
+    hypervisor.heal()
+    whole.join()
+
+
 @pytest.mark.parametrize("hung", [False, True])
 def test_groups_of_which_facts_are_enough_are_not_asked_in_bulk(new_sampler, hypervisor, hung):
     groups = frozenset({"state", "cpu_total", "block"})

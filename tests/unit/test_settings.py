@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from types import SimpleNamespace
@@ -139,6 +140,11 @@ RIGHT_TOML: dict[str, tuple[tuple[str, str, Any], ...]] = {
         ('"500ms"', "interval", 0.5),
         ('"1h"', "interval", 3600.0),
     ),
+    "every": (
+        ('{ dirtyrate = "1m", iothread = 30 }', "every", {"dirtyrate": 60.0, "iothread": 30.0}),
+        ("{}", "every", {}),
+    ),
+    "fast_interval": (("1", "fast_interval", 1.0), ('"500ms"', "fast_interval", 0.5)),
     "lanes": (("1", "lanes", 1), ("10", "lanes", 10)),
     "chunk_size": (("1", "chunk_size", 1), ("256", "chunk_size", 256)),
     "deadline": (("7.5", "deadline", 7.5), ('"1s"', "deadline", 1.0)),
@@ -222,6 +228,14 @@ WRONG_TOML: dict[str, tuple[tuple[str, str], ...]] = {
         ('"4"', "found '4'"),
     ),
     "chunk_size": (("0", "from 1 to 256"), ("257", "from 1 to 256")),
+    "every": (
+        ("60", "found 60"),
+        ("{ dirtyrat = 60 }", "did you mean dirtyrate?"),
+        ("{ state = 60 }", "found 'state'"),
+        ("{ perf = 0 }", "each with 1 to 86400 seconds"),
+        ('{ perf = "often" }', "found 'often'"),
+    ),
+    "fast_interval": (("0.1", "0.2 to 3600"), ('"fast"', "found 'fast'")),
     "deadline": (("0", "0.1 to 3600"), ("inf", "found inf"), ("[]", "found []")),
     "soft_deadline": (("0.01", "0.05 to 3600"), ('"soon"', "found 'soon'")),
     "stuck_budget": (("0", "from 1 to 10"), ("11", "half of them stay theirs")),
@@ -302,6 +316,11 @@ RIGHT_COLLECTD: dict[str, tuple[tuple[tuple[Any, ...], str, Any], ...]] = {
     "PersistentNotification": (((True,), "uri", "qemu:///system"),),
     "Instances": (((5.0,), "lanes", 5), ((128.0,), "lanes", SAFE_BUDGET)),
     "Interval": (((2.5,), "interval", 2.5), (("30",), "interval", 30.0)),
+    "Every": (
+        (("Perf", 60.0), "every", {"perf": 60.0}),
+        (("balloon", "1m"), "every", {"balloon": 60.0}),
+    ),
+    "FastInterval": (((1.0,), "fast_interval", 1.0), (("500ms",), "fast_interval", 0.5)),
     "Lanes": (((3.0,), "lanes", 3), (("3",), "lanes", 3)),
     "ChunkSize": (((8.0,), "chunk_size", 8),),
     "Deadline": (((5.0,), "deadline", 5.0), (("500ms",), "deadline", 0.5)),
@@ -356,6 +375,13 @@ WRONG_COLLECTD: dict[str, tuple[tuple[tuple[Any, ...], str], ...]] = {
     "PersistentNotification": ((("maybe",), "true or false"),),
     "Instances": (((0.0,), "from 1 to 128"), ((129.0,), "from 1 to 128")),
     "Interval": (((0.0,), "0.1 to 86400"),),
+    "Every": (
+        (("perf",), "a group and seconds"),
+        (("perf", 60.0, 70.0), "a group and seconds"),
+        (("balon", 60.0), "did you mean balloon?"),
+        (("perf", "often"), "found 'often'"),
+    ),
+    "FastInterval": (((0.0,), "0.2 to 3600"),),
     "Lanes": (((11.0,), "20 workers"), ((2.5,), "found 2.5"), ((True,), "found True")),
     "ChunkSize": (((0.0,), "from 1 to 256"),),
     "Deadline": (((float("nan"),), "found nan"),),
@@ -598,6 +624,18 @@ def test_any_number_of_tables_for_a_hypervisor_stay_within_half_of_its_workers(c
     assert sum(each.stuck_budget for each in shared) <= SAFE_BUDGET
 
 
+def test_a_group_that_is_asked_less_often_must_be_asked_at_all_to_have_an_effect() -> None:
+    parsed = toml('statistics_groups = ["state"]\nevery = { block = 60 }')
+    assert "option every: block is not asked for at all" in parsed.warnings[0]
+
+
+def test_a_fast_lane_has_to_be_faster_and_to_have_something_to_tell() -> None:
+    message = refused("[[inputs.libvirt]]\ninterval = 5\nfast_interval = 5")
+    assert "option fast_interval: found 5 seconds, allowed is less than interval" in message
+    parsed = toml('statistics_groups = ["state", "block"]\nfast_interval = 1')
+    assert "option fast_interval: nothing that the fast lane knows" in parsed.warnings[0]
+
+
 # --- collectd's block ---------------------------------------------------------------------------
 
 
@@ -612,6 +650,11 @@ def test_an_empty_block_is_what_virt_does_without_options() -> None:
     assert settings.hostname_format == ("name",)
     assert settings.plugin_instance_format == ()
     assert from_nothing().settings == [settings]
+
+
+def test_lines_that_say_how_often_groups_are_asked_add_up() -> None:
+    settings = block(line("Every", "perf", 60.0), line("Every", "balloon", 30.0))
+    assert settings.every == {"perf": 60.0, "balloon": 30.0}
 
 
 def test_memory_in_the_guest_is_what_only_the_monitor_knows() -> None:
@@ -778,6 +821,8 @@ def test_every_line_of_the_ready_file_for_telegraf_can_be_switched_on() -> None:
         soft_deadline=2.0,
         labels=(*map(known, names), machine),
         events=EVENT_KINDS,
+        every={"balloon": 60.0},
+        fast_interval=1.0,
     )
     assert parsed.settings == [expected]
 
@@ -799,10 +844,11 @@ def test_every_line_of_the_ready_file_for_collectd_can_be_switched_on() -> None:
 
 def collectd_values(row: str) -> list[Any]:
     """The values of a line as collectd's parser has them."""
-    rest = row.split(" ", 1)[1]
-    if rest.startswith('"'):
-        return rest.split('"')[1::2]
-    return [{"true": True, "false": False}.get(rest) if rest in ("true", "false") else float(rest)]
+    flags = {"true": True, "false": False}
+    return [
+        quoted or (flags[bare] if bare in flags else float(bare))
+        for quoted, bare in re.findall(r'"([^"]*)"|(\S+)', row.split(" ", 1)[1])
+    ]
 
 
 def test_every_option_is_explained_in_the_docs_and_in_the_ready_files() -> None:

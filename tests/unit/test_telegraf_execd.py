@@ -44,6 +44,7 @@ class FakeSampler:
         self.settings = settings
         self.rounds = 0
         self.deadlines: list[Optional[float]] = []
+        self.fast_deadlines: list[float] = []
         self.began = threading.Semaphore(0)
         self.go = threading.Event()
         self.go.set()
@@ -64,6 +65,14 @@ class FakeSampler:
         if self.failures:
             raise self.failures.pop(0)
         return sample
+
+    def sample_fast(
+        self, deadline: float, *, take: Optional[Callable[[Sample], None]] = None
+    ) -> Sample:
+        self.fast_deadlines.append(deadline)
+        if self.closed.is_set():
+            raise AssertionError("asked after it was closed")
+        return a_sample(self.settings.uri, 1000 + len(self.fast_deadlines))
 
     def close(self) -> None:
         self.closed.set()
@@ -461,6 +470,45 @@ def test_a_hypervisor_with_an_interval_of_its_own_keeps_it() -> None:
         for _ in range(3):
             assert it.sampler.began.acquire(timeout=PATIENCE_S)
         assert it.sampler.deadlines[0] == pytest.approx(0.009)
+
+
+# --- The fast lane ------------------------------------------------------------------------------
+
+FAST = Settings(fast_interval=0.02)
+
+
+def fast_lines(number: int) -> bytes:
+    return LineProtocol(reports=False).encode(a_sample(number=1000 + number))
+
+
+def test_the_fast_lane_needs_no_ticks_and_tells_nothing_of_its_rounds() -> None:
+    with child(FAST) as it:
+        expected = b"".join(fast_lines(number) for number in (1, 2, 3))
+        assert it.read(len(expected)) == expected
+        assert b"domstats_round" not in expected
+        assert it.sampler.rounds == 0
+        assert it.sampler.fast_deadlines[0] == pytest.approx(0.018)
+
+
+def test_the_fast_lane_gets_on_beside_a_whole_round_that_is_stuck() -> None:
+    with child(FAST) as it:
+        it.sampler.go.clear()
+        it.tick()
+        assert it.sampler.began.acquire(timeout=PATIENCE_S)
+        before = len(it.sampler.fast_deadlines)
+        it.read(len(fast_lines(1)) * (before + 3))
+        assert len(it.sampler.fast_deadlines) >= before + 3
+        it.sampler.go.set()
+
+
+def test_the_fast_lane_ends_with_the_rest_and_quietly() -> None:
+    with child(FAST) as it:
+        it.read(1)
+        it.tick()
+        it.end_of_input()
+        assert it.ended() < 1
+        assert it.told() == ""
+        assert it.sampler.closed.is_set()
 
 
 # --- How long a round may take ------------------------------------------------------------------
