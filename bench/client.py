@@ -146,11 +146,18 @@ def _lines(given: argparse.Namespace) -> Round:
 
     settings = _settings(given)
     sampler = Sampler(settings, lambda level, text: print(text, file=sys.stderr))
-    encode = writer(settings).encode
+    lines, null = writer(settings), os.open(os.devnull, os.O_WRONLY)
 
     def make_round() -> dict[str, Any]:
-        sample = sampler.sample()
-        return {**_told(sample), "bytes": len(encode(sample))}
+        written = 0
+
+        def take(part: Any) -> None:
+            nonlocal written
+            written += os.write(null, lines.take(part))
+
+        sample = sampler.sample(take=take)
+        written += os.write(null, lines.encode(sample))
+        return {**_told(sample), "bytes": written}
 
     return make_round
 

@@ -64,7 +64,6 @@ class Record(NamedTuple):
     """A domain's part of a bulk answer."""
 
     uuid: str
-    name: str
     stats: Stats
 
 
@@ -100,11 +99,17 @@ class Connection:
 
     :param uri: libvirt's connection URI.
     :param watch: the events that are wanted; they come for as long as the connection is open.
+    :param keepalive: whether the server is pinged, so that a call does not wait for ever for a
+        host or a network that is gone. That takes libvirt's event loop, which makes each call
+        dearer by twice what it costs; a server of this host closes its socket when it ends.
     :ivar opened: how many times it has been opened.
     """
 
-    def __init__(self, uri: str, watch: Optional[Watch] = None) -> None:
+    def __init__(
+        self, uri: str, watch: Optional[Watch] = None, *, keepalive: bool = False
+    ) -> None:
         self.uri = uri
+        self._keepalive = keepalive
         self._watch = watch
         self._subscription: Optional[_Subscription] = None
         self.opened = 0
@@ -126,13 +131,14 @@ class Connection:
             return
         if libvirt is None:
             raise LibvirtMissingError(_MISSING)
-        _prepare_libvirt()
+        _prepare_libvirt(needs_loop=self._keepalive or bool(self._watch and self._watch.sources))
         try:
             conn = libvirt.openReadOnly(self.uri)
         except libvirt.libvirtError as error:
             raise HypervisorError(_why_unreachable(self.uri, error)) from None
-        with suppress(libvirt.libvirtError):  # a driver without a daemon has none
-            conn.setKeepAlive(KEEPALIVE_INTERVAL_S, KEEPALIVE_COUNT)
+        if self._keepalive:
+            with suppress(libvirt.libvirtError):  # a driver without a daemon has none
+                conn.setKeepAlive(KEEPALIVE_INTERVAL_S, KEEPALIVE_COUNT)
         self._conn = conn
         self._domains = {}
         self._nowait = self._bulk = True
@@ -198,7 +204,7 @@ class Connection:
                 return self._bulk_records(conn, domains, groups)
             # The state tells which classic calls make sense.
             records = self._bulk_records(conn, domains, groups | {"state"})
-            for uuid, _, stats in records:
+            for uuid, stats in records:
                 classic.complete(self._domains[uuid], stats, groups, self._devices)
             return records
         except libvirt.libvirtError as error:
@@ -285,7 +291,7 @@ class Connection:
     ) -> list[Record]:
         if not self._bulk:
             return [
-                Record(domain.UUIDString(), domain.name(), stats)
+                Record(domain.UUIDString(), stats)
                 for domain, stats in self._states(domains)
             ]
         flags = libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT if self._nowait else 0
@@ -301,10 +307,7 @@ class Connection:
             else:
                 raise
             return self._bulk_records(conn, domains, groups)
-        return [
-            Record(domain.UUIDString(), domain.name(), stats)
-            for domain, stats in answer
-        ]
+        return [Record(domain.UUIDString(), stats) for domain, stats in answer]
 
     def _states(
         self, domains: list[libvirt.virDomain]
@@ -454,29 +457,31 @@ def _why_unreachable(uri: str, error: libvirt.libvirtError) -> str:
 
 
 _prepared = threading.Lock()
-_is_prepared = False
+_is_quiet = False
+_has_loop = False
 
 
-def _prepare_libvirt() -> None:
-    """What libvirt wants once in a process: quiet errors, and an event loop for keepalive.
+def _prepare_libvirt(needs_loop: bool) -> None:
+    """What libvirt wants once in a process: quiet errors, and an event loop where one is needed.
 
     Both are the process's own. libvirt ignores a second event implementation; its loop may be
     run by several threads, as when collectd's ``virt`` is loaded beside us.
     """
-    global _is_prepared
+    global _is_quiet, _has_loop
     with _prepared:
-        if _is_prepared:
-            return
-        libvirt.registerErrorHandler(_ignore, None)
-        libvirt.virEventRegisterDefaultImpl()
-        threading.Thread(target=_run_events, name="domstats-events", daemon=True).start()
-        _is_prepared = True
+        if not _is_quiet:
+            libvirt.registerErrorHandler(_ignore, None)
+            _is_quiet = True
+        if needs_loop and not _has_loop:
+            libvirt.virEventRegisterDefaultImpl()
+            threading.Thread(target=_run_events, name="domstats-events", daemon=True).start()
+            _has_loop = True
 
 
 def release_libvirt() -> None:
     """Take our error handler out before the interpreter ends; others may use libvirt after us."""
     with _prepared:
-        if _is_prepared:
+        if _is_quiet:
             libvirt.registerErrorHandler(None, None)
 
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
+from xml.etree.ElementTree import Element, ParseError, XMLParser, fromstring
 
-from lxml import etree
-
-__all__ = ["XML_MOST", "DiskSources", "disk_paths", "parse_domain"]
+__all__ = ["XML_MOST", "DiskSources", "disk_paths", "parse_domain", "safe_xml"]
 
 XML_MOST = 1024 * 1024  # bytes; the XML of a domain with hundreds of disks is a fifth of it
+_DEPTH_MOST = 256  # elements within elements; a chain of 200 backing files has 203
 
 # Where a <source> is one that QEMU reads; a <source> below e.g. <reservations> is not.
 _HOLDERS = frozenset({"disk", "backingStore", "mirror", "dataStore"})
@@ -26,8 +26,7 @@ _LOCAL = ("file", "dev", "dir")
 _SHARED_BY_NAME = frozenset({"rbd", "iscsi", "gluster"})
 
 
-@dataclass(frozen=True)
-class DiskSources:
+class DiskSources(NamedTuple):
     """All that a block query of a domain may touch, backing files and mirrors included.
 
     `paths`: local files, block devices and folders, as the XML has them (maybe relative, maybe
@@ -41,7 +40,7 @@ class DiskSources:
     remote: tuple[str, ...] = ()
 
 
-def disk_paths(domain: etree._Element) -> DiskSources:
+def disk_paths(domain: Element) -> DiskSources:
     """The sources of all disks, cdroms and floppies of a parsed domain."""
     paths: dict[str, None] = {}
     remote: dict[str, None] = {}
@@ -57,12 +56,30 @@ def disk_paths(domain: etree._Element) -> DiskSources:
     return DiskSources(tuple(paths), tuple(remote))
 
 
-def parse_domain(xml: str) -> etree._Element:
+def parse_domain(xml: str) -> Element:
     """A domain's XML, parsed; nothing in it can make the parser fetch or unfold anything.
 
-    If it is larger than XML_MOST, it is parsed without its metadata, which are a tenant's and may
-    be of any size. Raises ValueError, with a text for the log, if it is no XML of a domain, is
-    larger all the same, or has a document type (libvirt never writes one): then nothing is known.
+    Raises ValueError, with a text for the log, if ``safe_xml`` does, if it is no XML of a domain,
+    or if its elements are nested deeper than any of libvirt's: then nothing is known.
+    """
+    text = safe_xml(xml)
+    try:
+        root = fromstring(text, XMLParser(encoding="utf-8"))  # whatever its head says: it was text
+    except ParseError as error:
+        raise ValueError(f"the domain's XML cannot be read: {error}") from None
+    if _is_too_deep(root):
+        raise ValueError(f"the domain's XML cannot be read: it is more than {_DEPTH_MOST} deep")
+    if root.tag != "domain":
+        raise ValueError("the XML is not that of a domain")
+    return root
+
+
+def safe_xml(xml: str) -> bytes:
+    """A domain's XML in UTF-8, of bounded size and without a document type, to be parsed.
+
+    If it is larger than XML_MOST, it comes without its metadata, which are a tenant's and may be
+    of any size. Raises ValueError, with a text for the log, if it is larger all the same, or has a
+    document type (libvirt never writes one).
     """
     try:
         text = xml.encode()
@@ -72,32 +89,31 @@ def parse_domain(xml: str) -> etree._Element:
         text = _without_metadata(text)
     if len(text) > XML_MOST:
         raise ValueError(f"the domain's XML has {len(text)} bytes, more than {XML_MOST}")
-    first = _FIRST_TAG.search(text)
-    if first is not None and first.group(1) == b"!DOCTYPE":  # before anything of it is unfolded
-        raise ValueError(_HAS_TYPE)
-    # A parser of its own for each document: one that is shared must not be used by two threads.
-    parser = etree.XMLParser(
-        encoding="utf-8",  # whatever its head says: it came as text
-        resolve_entities=False,
-        load_dtd=False,
-        no_network=True,
-        huge_tree=False,
-        remove_comments=True,
-        remove_pis=True,
-    )
-    try:
-        root = etree.fromstring(text, parser)
-    except etree.XMLSyntaxError as error:
-        raise ValueError(f"the domain's XML cannot be read: {error}") from None
-    if root.getroottree().docinfo.internalDTD is not None:
-        raise ValueError(_HAS_TYPE)
-    if root.tag != "domain":
-        raise ValueError("the XML is not that of a domain")
-    return root
+    if _has_document_type(text):
+        raise ValueError("the domain's XML has a document type, which libvirt never writes")
+    return text
 
 
-_HAS_TYPE = "the domain's XML has a document type, which libvirt never writes"
-_FIRST_TAG = re.compile(rb"<(!DOCTYPE|[A-Za-z_])")
+# What may stand before a document type: a byte order mark, blanks, instructions, comments.
+_BEFORE_TYPE = re.compile(rb"\xef\xbb\xbf|\s+|<\?.*?\?>|<!--.*?-->", re.DOTALL)
+
+
+def _has_document_type(xml: bytes) -> bool:
+    at = 0
+    passed = _BEFORE_TYPE.match(xml)
+    while passed is not None:
+        at = passed.end()
+        passed = _BEFORE_TYPE.match(xml, at)
+    return xml.startswith(b"<!DOCTYPE", at)
+
+
+def _is_too_deep(root: Element) -> bool:
+    level = [root]
+    for _ in range(_DEPTH_MOST):
+        level = [child for element in level for child in element]
+    return bool(level)
+
+
 _METADATA = re.compile(rb"<metadata[\s>]")
 _METADATA_END = b"</metadata>"
 
@@ -116,23 +132,22 @@ def _without_metadata(xml: bytes) -> bytes:
     return xml[: begin.start()] + xml[end + len(_METADATA_END) :]
 
 
-def _sources(domain: etree._Element) -> Iterator[etree._Element]:
+def _sources(domain: Element) -> Iterator[Element]:
     for disk in domain.iterfind("devices/disk"):
-        for source in disk.iter("source"):
-            parent = source.getparent()
-            if parent is not None and parent.tag in _HOLDERS:
-                yield source
+        for holder in disk.iter():
+            if holder.tag in _HOLDERS:
+                yield from holder.iterfind("source")
         # The form of a mirror before libvirt 1.2.6: the file is an attribute of it.
         yield from disk.iterfind("mirror[@file]")
 
 
-def _network_name(source: etree._Element) -> str:
+def _network_name(source: Element) -> str:
     protocol = source.get("protocol", "")
     shared = source.get("name", "").partition("/")[0] if protocol in _SHARED_BY_NAME else ""
     return f"{protocol}:{shared}@{','.join(_hosts(source))}"
 
 
-def _hosts(source: etree._Element) -> list[str]:
+def _hosts(source: Element) -> list[str]:
     """The hosts of a network source, sorted: two domains may list a cluster's in any order."""
     hosts = set()
     for host in source.iterfind("host"):

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from typing import NamedTuple
-
-from lxml import etree
+from xml.etree.ElementTree import Element
 
 from .disk_paths import disk_paths, parse_domain
 from .labels import Labels
@@ -44,7 +43,7 @@ def describe(xml: str, labels: Labels = _NO_LABELS) -> Description:
         targets=tuple(disk.name for disk in disks),
         images=frozenset(disk.name for disk in disks if disk.is_image),
     )
-    return Description(sources.paths, sources.remote, devices, labels.take(domain))
+    return Description(sources.paths, sources.remote, devices, labels.read(xml))
 
 
 def device_names(xml: str) -> tuple[tuple[DiskTarget, ...], tuple[str, ...]]:
@@ -53,9 +52,7 @@ def device_names(xml: str) -> tuple[tuple[DiskTarget, ...], tuple[str, ...]]:
     return disks, tuple(name for name, _ in interfaces)
 
 
-def _devices(
-    domain: etree._Element,
-) -> tuple[tuple[DiskTarget, ...], tuple[tuple[str, str], ...]]:
+def _devices(domain: Element) -> tuple[tuple[DiskTarget, ...], tuple[tuple[str, str], ...]]:
     disks = []
     for disk in domain.iterfind("devices/disk"):
         target, source = disk.find("target"), disk.find("source")

@@ -361,26 +361,26 @@ class Engine:
         self.pump(now)
 
     def answered(
-        self, call_id: int, records: Sequence[tuple[str, str, Stats]], now: float
+        self, call_id: int, records: Sequence[tuple[str, Stats]], now: float
     ) -> None:
-        """A call has answered: uuid, name and statistics of each domain; others have ended."""
+        """A call has answered: uuid and statistics of each domain; others have ended."""
         call = self._calls.pop(call_id)
+        complete: Collection[str] = ()
         if call.kind is Kind.MONITOR:
-            self._learn_from(call, records, now)
+            complete = self._learn_from(call, records, now)
         round_ = self._returned(call, now)
         if round_ is not None:
             ended = set(call.uuids)
-            for uuid, name, stats in records:
+            for uuid, stats in records:
                 if uuid not in ended:
                     continue  # nobody asked for it, or it has answered already
                 ended.discard(uuid)
                 entry = round_.entries[uuid]
                 if entry.handed_out or (call.stuck and not entry.missing):
                     continue  # another call for it was quicker
-                entry.name = name
                 if call.kind is Kind.FREE:
                     entry.take_partial(stats, call.groups)
-                elif self._is_complete(entry.active, stats, call.groups):
+                elif uuid in complete:
                     entry.take(stats, call.groups)
                 else:
                     entry.take_partial(stats, call.groups & self._free_groups)
@@ -539,11 +539,15 @@ class Engine:
         self._heed_processes(now)
         self.roster.send_canaries(round_.entries)
         withheld = self._hints.withheld()
+        guards = BLOCK in query.groups and self._hints.guards_storage
+        is_calm = self.roster.is_calm
         for uuid in self.roster.by_answer(round_.entries):
             if not self._may_be_asked(uuid):
                 round_.free.append(uuid)
-            elif BLOCK in query.groups and self._must_wait(uuid, withheld):
+            elif guards and self._must_wait(uuid, withheld):
                 round_.held[uuid] = None
+            elif is_calm and self.roster.is_responsive(uuid):
+                round_.queue(uuid, query.groups)
             else:
                 self._queue(round_, uuid, query.groups)
 
@@ -824,27 +828,31 @@ class Engine:
         return round_
 
     def _learn_from(
-        self, call: Call, records: Sequence[tuple[str, str, Stats]], now: float
-    ) -> None:
-        """What an answer tells, late or not, of who answers and how long that takes."""
+        self, call: Call, records: Sequence[tuple[str, Stats]], now: float
+    ) -> set[str]:
+        """What an answer tells, late or not, of who answers and how long that takes.
+
+        :returns: the domains whose monitors were asked, or have none.
+        """
         if not call.stuck:
             self.pace.learn(now - call.made, len(call.uuids))
         answered = call.made if call.late else now  # a late one came after a wait for another
-        for uuid, _, stats in records:
-            member = self.roster.members.get(uuid)
+        with_block = BLOCK in call.groups
+        groups = call.groups - self._free_groups
+        members, complete = self.roster.members, set()
+        for uuid, stats in records:
+            member = members.get(uuid)
             if member is None:
                 continue
             self._notice_devices(uuid, stats)
+            has_monitor = member.active and self._has_monitors
+            if has_monitor and not shows_monitor(stats, groups):
+                continue
+            complete.add(uuid)
             if call.late and member.standing is not Standing.RESPONSIVE:
                 continue  # it has to answer in time once
-            if self._is_complete(member.active, stats, call.groups):
-                with_block = BLOCK in call.groups and member.active
-                self.roster.answered(uuid, call.made, answered, with_block)
-
-    def _is_complete(self, active: bool, stats: Stats, groups: frozenset[str]) -> bool:
-        return not (active and self._has_monitors) or shows_monitor(
-            stats, groups - self._free_groups
-        )
+            self.roster.answered(uuid, call.made, answered, with_block and member.active)
+        return complete
 
     def _ask_again(self, round_: RoundBook, call: Call, failure: str, error: str) -> None:
         """A call failed in time: ask its domains again, alone to find the one that is to blame."""
@@ -1150,7 +1158,12 @@ class Engine:
         if error and round_.query.paced:
             self._cadence.in_vain(round_.query.groups)
         events = self._hand_out_events(round_, now)
-        domains = tuple(self._domain_sample(round_, entry) for entry in round_.entries.values())
+        domains = tuple(
+            [
+                entry.handed_out or self._domain_sample(round_, entry)
+                for entry in round_.entries.values()
+            ]
+        )
         changes = self._hand_out_changes(round_)
         report = self._report(round_, domains, now, error)
         uri = self._settings.uri

@@ -1,22 +1,22 @@
 """Labels: whose machine a domain is, from the metadata that OpenStack, oVirt, KubeVirt and others
 leave in its XML.
 
-Pure: a parsed XML in, short texts out. Each label is an XPath with namespaces, the known ones in a
-table, others of the operator's own. What they find is a tenant's text, so it is bounded; writers
-make it harmless.
+Pure: a domain's XML in, short texts out. Each label is an XPath with namespaces, the known ones in
+a table, others of the operator's own; ``xpaths`` asks them. What they find is a tenant's text, so
+it is bounded; writers make it harmless.
 """
 
 from __future__ import annotations
 
-import copy
 import re
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple, Optional
-
-from lxml import etree
+from typing import TYPE_CHECKING, NamedTuple
 
 from .errors import ConfigError
 from .shown import one_line, shown
+
+if TYPE_CHECKING:  # what needs lxml is imported for labels only: it takes 4 MiB
+    from .xpaths import Domain, Lookup
 
 #: Characters of a label's text; a longer one is cut.
 LABEL_MOST = 256
@@ -119,60 +119,32 @@ class Labels:
     """Takes labels from domains' XML; for one thread."""
 
     def __init__(self, wanted: Sequence[Label]) -> None:
-        self._sources = [_Source(label) for label in wanted]
         #: What a domain has whose XML cannot be read.
         self.none: dict[str, str] = {label.name: "" for label in wanted}
+        self._lookups: dict[str, Lookup] = {}
+        if wanted:
+            from .xpaths import Lookup
 
-    def take(self, domain: etree._Element) -> dict[str, str]:
+            self._lookups = {
+                label.name: Lookup(label.xpaths, dict(label.namespaces), label.metadata)
+                for label in wanted
+            }
+
+    def read(self, xml: str) -> dict[str, str]:
         """The text of every label by its name, empty where the domain has none.
 
-        :param domain: the XML's root, which is not changed.
+        :param xml: of the domain.
+        :raises ValueError: it cannot be read.
         """
-        return {source.name: source.take(domain) for source in self._sources}
+        if not self._lookups:
+            return {}
+        from .xpaths import parse
 
+        return self.take(parse(xml))
 
-class _Source:
-    """A label, ready to be looked up."""
-
-    def __init__(self, label: Label) -> None:
-        self.name = label.name
-        self._metadata = label.metadata
-        self._xpaths = [_compiled(xpath, dict(label.namespaces)) for xpath in label.xpaths]
-
-    def take(self, domain: etree._Element) -> str:
-        document: Optional[etree._Element] = domain
-        if self._metadata:
-            document = metadata_element(domain, self._metadata)
-        if document is None:
-            return ""
-        told = _single if self._metadata else _first
-        for xpath in self._xpaths:
-            try:
-                text = told(xpath(document))
-            except etree.XPathError:  # a function that this document gives what it cannot take
-                continue
-            if text:
-                return text[:LABEL_MOST]
-        return ""
-
-
-def metadata_element(domain: etree._Element, namespace: str) -> Optional[etree._Element]:
-    """A metadata element alone, as virDomainGetMetadata gives it: without its namespace.
-
-    :returns: the root of a document of its own, None if the domain has no such element.
-    """
-    own = f"{{{namespace}}}"
-    found = (each for each in domain.iterfind("metadata/*") if each.tag.startswith(own))
-    alone = copy.deepcopy(next(found, None))
-    if alone is None:
-        return None
-    alone.tail = None
-    for element in alone.iter(etree.Element):
-        if element.tag.startswith(own):
-            element.tag = element.tag[len(own) :]
-        for name in [name for name in element.attrib if str(name).startswith(own)]:
-            element.attrib[str(name)[len(own) :]] = element.attrib.pop(name)
-    return alone
+    def take(self, domain: Domain) -> dict[str, str]:
+        """The same of an XML that is parsed, which is not changed."""
+        return {name: lookup.text(domain)[:LABEL_MOST] for name, lookup in self._lookups.items()}
 
 
 def check_xpath(xpath: str, namespaces: Mapping[str, str]) -> None:
@@ -210,13 +182,9 @@ def _wrong_with(xpath: str, namespaces: Mapping[str, str]) -> str:
     for function in _CALLED.findall(outside):
         if function not in _FUNCTIONS:
             return f"there is no function {one_line(function, 40)}"
-    try:
-        _compiled(xpath, namespaces)(etree.Element("domain"))
-    except etree.XPathError as error:
-        return one_line(str(error), 80)
-    except ValueError:  # a NUL and the like
-        return "it has characters that XML has not"
-    return ""
+    from .xpaths import why_unusable
+
+    return one_line(why_unusable(xpath, namespaces), 80)
 
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
@@ -236,31 +204,3 @@ _FUNCTIONS = frozenset(
     }
 )
 # fmt: on
-
-
-def _compiled(xpath: str, namespaces: Mapping[str, str]) -> etree.XPath:
-    return etree.XPath(xpath, namespaces=dict(namespaces), regexp=False, smart_strings=False)
-
-
-def _single(result: object) -> str:
-    """The text of a set of one text or attribute; empty for everything else."""
-    if isinstance(result, list) and len(result) == 1 and isinstance(result[0], str):
-        return result[0]
-    return ""
-
-
-def _first(result: object) -> str:
-    """What an XPath found as a text; of a set that of its first."""
-    if isinstance(result, list):
-        result = result[0] if result else ""
-    if isinstance(result, bool):
-        return "true" if result else "false"
-    if isinstance(result, float):
-        if result != result:
-            return ""
-        return str(int(result)) if result.is_integer() else repr(result)
-    if isinstance(result, str):
-        return result.strip()
-    if isinstance(result, etree._Element):
-        return "".join(map(str, result.itertext())).strip()
-    return ""

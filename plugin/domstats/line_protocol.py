@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import math
 import re
+import struct
 from collections.abc import Iterable, Iterator, Mapping
 from operator import itemgetter
 from typing import (
@@ -133,12 +134,12 @@ RENDER: dict[schema.Wire, Render] = {
     schema.Wire.ANY: _any,
 }
 
-#: The suffix of an integer from 0 to 2**63-1, for the wire types that write it as digits.
-_SUFFIX: dict[schema.Wire, str] = {
-    schema.Wire.UNSIGNED: "u",
-    schema.Wire.SIGNED: "i",
-    schema.Wire.NATURAL: "i",
-    schema.Wire.ANY: "u",
+#: The wire types that write an integer as its digits: the suffix, and how ``struct`` calls the
+#: integers that have this form. (It takes True and False too, as 1 and 0: so do the first two.)
+_AS_DIGITS: dict[schema.Wire, tuple[str, str]] = {
+    schema.Wire.UNSIGNED: ("u", "Q"),
+    schema.Wire.SIGNED: ("i", "q"),
+    schema.Wire.ANY: ("u", "Q"),
 }
 
 _Values = tuple[Any, ...]
@@ -166,6 +167,8 @@ class _Shape(NamedTuple):
     :param keys: the stats' keys, in order.
     :param texts: picks the values that are texts: they belong to the domain's written texts.
     :param numbers: picks the integers, which are filled in as they are.
+    :param check: raises struct.error for numbers that are written in another way.
+    :param untyped: picks those of them that are written in another way if they are booleans.
     :param live: position and wire type of the values that are written anew each time.
     :param template: all lines, with a ``%s`` for each text and a ``%d`` for each integer.
     :param slots: picks what the template takes from (time, written texts, live texts, values).
@@ -174,6 +177,8 @@ class _Shape(NamedTuple):
     keys: tuple[str, ...]
     texts: _Pick
     numbers: _Pick
+    check: Callable[..., bytes]
+    untyped: _Pick
     live: tuple[tuple[int, schema.Wire], ...]
     template: str
     slots: _Pick
@@ -403,10 +408,11 @@ class LineProtocol:
 def _fill_in(compiled: _Compiled, values: _Values, time: str) -> Optional[str]:
     """A domain's lines with the values of this sample; None if a value has an unusual form."""
     shape = compiled.shape
-    numbers = shape.numbers(values)
-    if numbers and (
-        set(map(type, numbers)) != {int} or min(numbers) < 0 or max(numbers) > INT64_MAX
-    ):
+    try:
+        shape.check(*shape.numbers(values))
+    except struct.error:
+        return None
+    if bool in map(type, shape.untyped(values)):
         return None
     live = [RENDER[wire](values[at]) for at, wire in shape.live]
     if None in live:
@@ -421,6 +427,8 @@ def _shape(keys: tuple[str, ...], lines: list[_Line], values: _Values, written: 
     """
     texts: list[int] = []
     numbers: list[int] = []
+    checks: list[str] = []
+    untyped: list[int] = []
     live: list[tuple[int, schema.Wire]] = []
     parts: list[str] = []
     # A slot is a pair: 0 the time, 1 a written text, 2 a live text, 3 a value; and which.
@@ -436,10 +444,13 @@ def _shape(keys: tuple[str, ...], lines: list[_Line], values: _Values, written: 
                 slots.append((1, heads_and_texts))
                 heads_and_texts += 1
                 fields.append(f"{name}=%s")
-            elif type(values[at]) is int and wire in _SUFFIX:
+            elif type(values[at]) is int and wire in _AS_DIGITS:
+                suffix, check = _AS_DIGITS[wire]
                 numbers.append(at)
+                checks.append(check)
+                untyped += [at] if wire is schema.Wire.ANY else []
                 slots.append((3, at))
-                fields.append(f"{name}=%d{_SUFFIX[wire]}")
+                fields.append(f"{name}=%d{suffix}")
             else:
                 slots.append((2, len(live)))
                 live.append((at, wire))
@@ -451,6 +462,8 @@ def _shape(keys: tuple[str, ...], lines: list[_Line], values: _Values, written: 
         keys=keys,
         texts=_picker(texts),
         numbers=_picker(numbers),
+        check=struct.Struct("=" + "".join(checks)).pack,
+        untyped=_picker(untyped),
         live=tuple(live),
         template="".join(parts),
         slots=_picker([begins[source] + at for source, at in slots]),

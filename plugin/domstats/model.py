@@ -109,7 +109,7 @@ class DomainSample(msgspec.Struct):
     """One domain in one round.
 
     :param uuid: the domain's identity, in libvirt's text form (names change, ids are reused).
-    :param name: its name at the time of the round; a tenant's text.
+    :param name: its name when the round began; a tenant's text.
     :param status: how it answered.
     :param stats: bulk keys and values; empty for a domain that is gone, and for one that was
         written while its round went on.

@@ -244,6 +244,14 @@ class Roster:
             since = made
         return since
 
+    @property
+    def is_calm(self) -> bool:
+        """Whether nothing is stuck and no storage is suspected: who is responsive is trusted."""
+        return not (self._stuck or self._culprits or self._canaries)
+
+    def is_responsive(self, uuid: str) -> bool:
+        return self.members[uuid].standing is Standing.RESPONSIVE
+
     def is_trusted(self, uuid: str) -> bool:
         """Whether a domain may be asked in a chunk with others: it is not in question."""
         member = self.members.get(uuid)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import enum
 import heapq
 from collections import deque
+from functools import lru_cache
 from typing import NamedTuple, Optional
 
 import msgspec
@@ -257,6 +258,8 @@ def shows_monitor(stats: Stats, groups: frozenset[str]) -> bool:
 
 #: What tells a device from another, by the first word of its keys.
 _DEVICE_KEYS: dict[str, tuple[str, ...]] = {"net": ("name",), "block": ("name", "path")}
+#: Devices of a kind that are looked at: the server says how many there are, so within reason.
+_MOST_DEVICES = 4096
 
 
 def device_names(stats: Stats) -> dict[str, tuple[object, ...]]:
@@ -265,9 +268,18 @@ def device_names(stats: Stats) -> dict[str, tuple[object, ...]]:
     By the first word of their keys; an answer without that group says nothing about its devices.
     """
     names: dict[str, tuple[object, ...]] = {}
-    for word, keys in _DEVICE_KEYS.items():
-        count = stats.get(f"{word}.count")
+    for word in _DEVICE_KEYS:
+        count = stats.get(word + ".count")
         if isinstance(count, int):
-            indexes = range(min(count, 4096))  # the server sent it: within reason
-            names[word] = tuple(stats.get(f"{word}.{n}.{key}") for n in indexes for key in keys)
+            names[word] = tuple(map(stats.get, _name_keys(word, count)))
     return names
+
+
+@lru_cache(maxsize=1024)
+def _name_keys(word: str, count: int) -> tuple[str, ...]:
+    """The keys of so many devices' names."""
+    return tuple(
+        f"{word}.{index}.{key}"
+        for index in range(min(count, _MOST_DEVICES))
+        for key in _DEVICE_KEYS[word]
+    )

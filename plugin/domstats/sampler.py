@@ -50,7 +50,7 @@ from .events import read as read_event
 from .labels import Labels
 from .model import FAST_GROUPS, DomainSample, Round, Sample
 from .rounds import BLOCK, Call, Kind, Query
-from .settings import Settings, is_local
+from .settings import Settings, is_local, is_remote
 from .watch_process import ProcessWatch
 from .watch_storage import StorageWatch
 
@@ -509,7 +509,7 @@ class _Worker(_Thread):
         self._settings = settings
         self._post = post
         self._rest = rest
-        self._connection = Connection(settings.uri)
+        self._connection = Connection(settings.uri, keepalive=is_remote(settings.uri))
         self._labels = Labels(settings.labels)
 
     def ask(self, call: Call) -> None:
@@ -589,7 +589,8 @@ class _ControlWorker(_Thread):
         super().__init__("domstats-control")
         self._settings = settings
         self._post = post
-        self._connection = Connection(settings.uri, _event_watch(settings, post))
+        watch = _event_watch(settings, post)
+        self._connection = Connection(settings.uri, watch, keepalive=is_remote(settings.uri))
         self._node_cpus = 0
         self._node_of = 0
 
@@ -612,8 +613,8 @@ class _ControlWorker(_Thread):
                 text = f"{self._settings.uri}: unexpected: {error!r}"
             self._post(lambda engine, now: engine.list_failed(text, now))
             return
-        domains = [(domain.uuid, domain.name, domain.active) for domain in listed]
-        ids = {domain.uuid: domain.id for domain in listed if domain.active}
+        domains = [(uuid, name, number >= 0) for uuid, name, number in listed]
+        ids = {uuid: number for uuid, _, number in listed} if self._settings.events else None
         node_cpus, reconnects = self._node_cpus, connection.opened - 1
         has_monitors = connection.has_monitors
         self._post(

@@ -104,11 +104,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     hostname: str = ""
 
 
+def is_remote(uri: str) -> bool:
+    """Whether a hypervisor is asked over a network, as far as its URI tells."""
+    parts = urlsplit(uri)
+    return bool(parts.hostname) or parts.scheme.partition("+")[2] not in ("", "unix")
+
+
 def is_local(uri: str) -> bool:
     """Whether a hypervisor's guests are processes of this host, as far as its URI tells."""
-    parts = urlsplit(uri)
-    driver, _, transport = parts.scheme.partition("+")
-    return driver != "test" and not parts.hostname and transport in ("", "unix")
+    return not is_remote(uri) and urlsplit(uri).scheme.partition("+")[0] != "test"
 
 
 class Parsed(NamedTuple):

@@ -7,6 +7,7 @@ so that it can neither forge a log line nor move a terminal's cursor.
 from __future__ import annotations
 
 import re
+import sys
 
 #: Control characters, the bidirectional and line separators, and lone surrogates.
 _UNSAFE = re.compile(
@@ -44,3 +45,8 @@ def cut_bytes(text: str, limit: int) -> str:
 def shown(value: object, limit: int = 80) -> str:
     """A value as a message quotes it: its ``repr`` on one line, cut to ``limit`` characters."""
     return one_line(repr(value), limit)
+
+
+def tell(text: str) -> None:
+    """Tell the person who typed a command something, in one line on stderr."""
+    print(f"domstats: {one_line(text)}", file=sys.stderr)

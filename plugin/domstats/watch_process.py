@@ -18,8 +18,9 @@ import os
 import re
 import threading
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass, field
 from typing import NamedTuple, Optional
+
+import msgspec
 
 __all__ = ["GONE", "STOPPED", "WAITING", "ProcessWatch"]
 
@@ -185,8 +186,7 @@ class _Claim(NamedTuple):
     start: bytes
 
 
-@dataclass
-class _Wait:
+class _Wait(msgspec.Struct):
     """An uninterruptible wait: seen since when, and how many turns the thread had had then."""
 
     since: float
@@ -194,8 +194,7 @@ class _Wait:
     lasts: bool = False
 
 
-@dataclass
-class _Process:
+class _Process(msgspec.Struct):
     """A domain's process. The start time tells it from a later process with the same pid."""
 
     pid: int
@@ -204,8 +203,7 @@ class _Process:
     gone: bool = False
 
 
-@dataclass
-class _Search:
+class _Search(msgspec.Struct):
     """One pass through /proc for processes that claim a domain, run in a thread."""
 
     proc: str
@@ -213,8 +211,8 @@ class _Search:
     begun: float
     at: int = 0  # the pid being read, and so the one that a stuck search is stuck in
     late: bool = False
-    claims: dict[str, list[_Claim]] = field(default_factory=dict)
-    done: threading.Event = field(default_factory=threading.Event)
+    claims: dict[str, list[_Claim]] = {}
+    done: threading.Event = msgspec.field(default_factory=threading.Event)
 
     def awaited(self, patience: float) -> bool:
         """Whether it is done, or gets done in `patience` seconds; only waited for once."""

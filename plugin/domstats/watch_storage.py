@@ -24,8 +24,9 @@ import re
 import threading
 import time
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass, field
 from typing import Callable, NamedTuple, Optional
+
+import msgspec
 
 __all__ = [
     "Mount",
@@ -232,12 +233,11 @@ class Outcome(enum.Enum):
     NOT_ALLOWED = "not allowed"
 
 
-@dataclass
-class _Probing:
+class _Probing(msgspec.Struct):
     """What is known of a mount: `asked` and `answered` are the rounds of the last probe begun
     and of the last one that answered in its own round."""
 
-    domains: set[str] = field(default_factory=set)
+    domains: set[str] = set()
     asked: int = 0
     answered: int = 0
     under_way: bool = False

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Callable, Optional
 
 import pytest
-from domstats import cli, telegraf_execd
+from domstats import cli, commands, telegraf_child, telegraf_execd
 from domstats.model import DomainSample, Round, Sample, Status
 from domstats.ready_config import collectd_conf, telegraf_toml
 from domstats.ready_config import telegraf_execd as execd_conf
@@ -59,8 +59,8 @@ def hypervisors(monkeypatch: pytest.MonkeyPatch) -> type[FakeSampler]:
     class Sampler(FakeSampler):
         answers = staticmethod(fine)
 
-    monkeypatch.setattr(cli, "sampler", Sampler)
-    monkeypatch.setattr(cli.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(commands, "sampler", Sampler)
+    monkeypatch.setattr(commands.time, "sleep", lambda seconds: None)
     return Sampler
 
 
@@ -182,7 +182,7 @@ def test_rounds_can_go_on_until_somebody_interrupts_them_quietly(
         if len(pauses) == 3:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli.time, "sleep", sleep)
+    monkeypatch.setattr(commands.time, "sleep", sleep)
     arguments = ["sample", "--connect", "a:///x", "--rounds", "0", "--interval", "1m30s"]
     assert cli.run(arguments) == 130
     assert all(80 < pause <= 90 for pause in pauses)
@@ -229,7 +229,7 @@ def test_a_closed_pipe_is_quiet(capsys: Capture, monkeypatch: pytest.MonkeyPatch
     def closed(content: bytes) -> None:
         raise BrokenPipeError
 
-    monkeypatch.setattr(cli, "_write", closed)
+    monkeypatch.setattr(commands, "_write", closed)
     assert cli.run(["sample", "--connect", "a:///x", "--format", "json"]) == 0
     assert errors(capsys) == []
 
@@ -238,7 +238,7 @@ def test_a_full_disk_is_one_line(capsys: Capture, monkeypatch: pytest.MonkeyPatc
     def full(content: bytes) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(cli, "_write", full)
+    monkeypatch.setattr(commands, "_write", full)
     assert cli.run(["config", "telegraf"]) == 1
     assert errors(capsys) == ["domstats: cannot write: No space left on device"]
 
@@ -296,20 +296,21 @@ def test_the_settings_and_the_interval_reach_the_child(
     path = tmp_path / "domstats.toml"
     path.write_text("[[inputs.libvirt]]\nlanes = 5\nstuck_budget = 4\n")
     seen: list[Any] = []
-    monkeypatch.setattr(cli, "answer_ticks", lambda *arguments: seen.append(arguments))
-    monkeypatch.setattr(cli.sys, "stdin", open(os.devnull))  # noqa: SIM115
+    monkeypatch.setattr(telegraf_child, "answer_ticks", lambda *arguments: seen.append(arguments))
+    monkeypatch.setattr(telegraf_child.sys, "stdin", open(os.devnull))  # noqa: SIM115
     assert cli.run(["telegraf", "--config", str(path), "--interval", "5s"]) == 0
-    ((hypervisors, *_, interval),) = seen
+    ((hypervisors, *_, interval, _),) = seen
     assert hypervisors[0].lanes == 5
     assert interval == 5.0
     assert errors(capfd)[0].startswith("W! domstats: ")
 
 
-def python(code: str) -> str:
+def python(code: str, *arguments: str, stdin: str = "") -> str:
     """What a fresh interpreter prints."""
     done = subprocess.run(
-        [sys.executable, "-c", code],
+        [sys.executable, "-c", code, *arguments],
         env={**os.environ, "PYTHONPATH": str(PLUGIN)},
+        input=stdin,
         capture_output=True,
         text=True,
         check=True,
@@ -317,13 +318,23 @@ def python(code: str) -> str:
     return done.stdout
 
 
-def test_telegrafs_child_starts_without_what_only_people_need() -> None:
-    loaded = python(
-        "import sys, domstats.cli, domstats.telegraf_execd;"
-        "print(*(name for name in ('rich', 'difflib', 'domstats.table') if name in sys.modules))"
-    )
-    assert loaded.split() == []
+#: A tick, as Telegraf gives it, and what is loaded when its round is written.
+CHILD = """
+import sys
+from domstats import cli
+status = cli.run(["telegraf", "--config", sys.argv[1]])
+for_people = ("click", "rich", "difflib", "domstats.table", "lxml")
+print("loaded:", status, *(name for name in for_people if name in sys.modules))
+"""
+
+
+def test_telegrafs_child_samples_without_what_only_people_or_labels_need(tmp_path: Path) -> None:
+    path = tmp_path / "domstats.toml"
+    path.write_text('[[inputs.libvirt]]\nlibvirt_uri = "test:///default"\n')
+    *lines, loaded = python(CHILD, str(path), stdin="\n").splitlines()
+    assert any(line.startswith("libvirt_block,") for line in lines)
+    assert loaded.split() == ["loaded:", "0"]
 
 
 def test_the_tick_loop_is_the_one_of_telegrafs_child() -> None:
-    assert cli.answer_ticks is telegraf_execd.run
+    assert telegraf_child.answer_ticks is telegraf_execd.run

@@ -154,6 +154,7 @@ def test_a_chain_as_long_as_libvirt_allows_is_read() -> None:
         (f"<domain>{'€' * (XML_MOST // 3)}</domain>", "more than 1048576"),
         ("<a>" * 5000 + "</a>" * 5000, "cannot be read"),
         ("<!DOCTYPE domain><domain/>", "document type"),
+        ("\ufeff<?xml version='1.0'?>\n<?x <a?> <!DOCTYPE domain><domain/>", "document type"),
         ("<!-- <domain> --><!DOCTYPE domain SYSTEM 'http://evil/x.dtd'><domain/>", "document type"),
         (
             "<!DOCTYPE domain [<!ENTITY p SYSTEM 'file:///etc/passwd'>]>"

@@ -17,7 +17,17 @@ MODULES = {path.stem: path for path in sorted(PACKAGE.glob("*.py"))}
 
 every_module = pytest.mark.parametrize("module", MODULES)
 
-ADAPTERS = frozenset({"collectd_plugin", "telegraf_execd", "cli", "top", "__main__"})
+ADAPTERS = frozenset(
+    {
+        "collectd_plugin",
+        "telegraf_execd",
+        "telegraf_child",
+        "cli",
+        "commands",
+        "top",
+        "__main__",
+    }
+)
 TRANSLATION = frozenset({"schema", "line_protocol", "value_lists", "metrics_table"})
 #: Who may import libvirt itself.
 BORDER = frozenset({"connection", "classic"})
@@ -95,6 +105,11 @@ def test_imports_make_no_circle() -> None:
 @every_module
 def test_only_the_border_imports_libvirt(module: str) -> None:
     assert module in BORDER or not others(module) & {"libvirt", "libvirtmod"}
+
+
+@every_module
+def test_only_the_xpaths_of_labels_import_lxml(module: str) -> None:
+    assert module == "xpaths" or "lxml" not in others(module)
 
 
 @every_module

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from domstats.disk_paths import XML_MOST, parse_domain
+from domstats.disk_paths import XML_MOST
 from domstats.domain_xml import describe
 from domstats.errors import ConfigError
 from domstats.labels import (
@@ -66,7 +66,7 @@ def domain(metadata: str = "", name: str = "instance-0000002a", rest: str = "") 
 
 
 def taken(xml: str, *labels: Label) -> dict[str, str]:
-    return Labels(labels).take(parse_domain(xml))
+    return Labels(labels).read(xml)
 
 
 def found(xml: str) -> dict[str, str]:

@@ -65,7 +65,7 @@ class Connection:
 
     hypervisor: Hypervisor
 
-    def __init__(self, uri, watch=None):
+    def __init__(self, uri, watch=None, *, keepalive=False):
         self.opened = 1
         self.closed = threading.Event()
         self.hypervisor.connections.append(self)
@@ -107,12 +107,12 @@ class Connection:
                 event.wait(LONG_S)
                 self.hypervisor.busy_since.pop(uuid, None)
             stats = {"state.state": 1, "cpu.time": 1, "balloon.rss": 1, "block.count": 0}
-            records.append(Record(uuid, f"name of {uuid}", stats))
+            records.append(Record(uuid, stats))
         return records
 
     def stats_without_monitor(self, uuids, groups):
         self._called("free")
-        return [Record(uuid, f"name of {uuid}", {"state.state": 1}) for uuid in uuids]
+        return [Record(uuid, {"state.state": 1}) for uuid in uuids]
 
     def add_facts(self, records, facts):
         for record in records:

@@ -486,7 +486,7 @@ class World:
                 continue
             stats = yield from self._ask_guest(guest, call.groups)
             if stats is not None:
-                records.append((uuid, guest.name, stats))
+                records.append((uuid, stats))
         self._free_workers += 1
         self._wake(self._workers_wanted)
         if call.id not in self.out:
@@ -536,7 +536,7 @@ class World:
         assert call.bulk <= MONITOR_FREE_GROUPS
         groups = call.groups | {"cpu_total", "vcpu", "balloon"}
         records = [
-            (uuid, self.guests[uuid].name, stats_of(self.guests[uuid], groups, self.epoch_ns))
+            (uuid, stats_of(self.guests[uuid], groups, self.epoch_ns))
             for uuid in call.uuids
             if self.guests[uuid].exists
         ]

@@ -1,0 +1,40 @@
+"""The command ``domstats telegraf``: a configuration's hypervisors, sampled at Telegraf's ticks.
+
+It is there for as long as the host is, so it must not import what only people need. What it does
+need is imported here, in the main thread: memory that an import frees in a thread stays with it.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Optional
+
+from .errors import ConfigError
+from .sampler import Sampler
+from .schema import RESERVED_TAGS
+from .settings import read_telegraf
+from .telegraf_execd import run as answer_ticks
+from .telegraf_execd import stderr_log
+
+#: The exit status of a wrong configuration.
+USAGE = 2
+
+
+def run(path: str, interval: Optional[float] = None) -> int:
+    """Answer ticks until the end of input, or a signal.
+
+    :param path: of the configuration.
+    :param interval: seconds between rounds that nobody ticks for.
+    :return: the exit status.
+    """
+    log = stderr_log(sys.stderr.fileno())
+    try:
+        parsed = read_telegraf(path, RESERVED_TAGS)
+    except ConfigError as error:
+        log("error", f"domstats: {error}")
+        return USAGE
+    for text in parsed.warnings:
+        log("warning", f"domstats: {text}")
+    stdin, stdout, stderr = (file.fileno() for file in (sys.stdin, sys.stdout, sys.stderr))
+    answer_ticks(parsed.settings, stdin, stdout, stderr, interval, Sampler)
+    return 0
