@@ -20,8 +20,8 @@ from tests.simhost.host import SimHost
 COUNTS = (100, 1000, 5000, 10_000)
 #: Two vCPUs, a disk and two NICs: 70 keys in the groups of Telegraf.
 SHAPE = {"vcpus": 2, "disks": 1, "interfaces": 2}
-#: The groups that collectd needs without ExtraStats.
-COLLECTD_GROUPS = "state,cpu_total,balloon,interface,block"
+#: What a read for collectd without ExtraStats asks in bulk, and of each domain.
+COLLECTD_CALLS = ("--groups", "state,interface,block", "--calls", "info")
 #: Rounds after which every domain's XML must have been read and everything be compiled.
 MOST_WARM_UP = 60
 
@@ -29,7 +29,7 @@ KINDS = {
     "lines": ("lines",),
     "bare": ("bare",),
     "lists": ("lists",),
-    "bare for lists": ("bare", "--groups", COLLECTD_GROUPS),
+    "bare for lists": ("bare", *COLLECTD_CALLS),
 }
 
 Costs = dict[str, list[Cost]]

@@ -252,7 +252,8 @@ def shows_monitor(stats: Stats, groups: frozenset[str]) -> bool:
                 return True
             asked = True
     if BLOCK in groups and stats.get("block.count"):
-        return any(key.endswith(".rd.reqs") for key in stats)
+        # Most have a first disk that reads; indexes may have holes, and drives may be empty.
+        return "block.0.rd.reqs" in stats or any(key.endswith(".rd.reqs") for key in stats)
     return not asked
 
 

@@ -17,9 +17,11 @@ from __future__ import annotations
 import hashlib
 import posixpath
 import re
+import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import takewhile
+from operator import itemgetter
 from typing import (
     Callable,
     NamedTuple,
@@ -212,12 +214,14 @@ class _Part(NamedTuple):
     """A value list of a domain but for its values.
 
     :param fixed: the values, where they do not change while the domain's texts do not.
+    :param place: where the values are among the domain's counters, of a plain entry.
     """
 
     type: str
     instance: str
     entry: _Entry
     fixed: Optional[tuple[float, ...]] = None
+    place: Optional[slice] = None
 
 
 class _Known(NamedTuple):
@@ -225,6 +229,8 @@ class _Known(NamedTuple):
 
     :param parts: what is sent while it runs.
     :param always: what is sent while it does not.
+    :param counters: picks the values of all plain entries from its stats, one after the other.
+    :param check: raises struct.error if one of them is none that collectd can hold.
     """
 
     plan: _Plan
@@ -234,6 +240,8 @@ class _Known(NamedTuple):
     node_cpus: int
     parts: tuple[_Part, ...]
     always: tuple[_Part, ...]
+    counters: Callable[[Stats], tuple[Value, ...]]
+    check: Callable[..., bytes]
 
 
 #: Physical CPUs of which an affinity is told at most; a bound for a server's text.
@@ -348,9 +356,10 @@ class ValueLists:
         host, plugin_instance = identity
         time_s = sample.time_ns / 1e9
         runs = domain.active and stats.get("state.state", STATE_RUNNING) == STATE_RUNNING
-        for type_, instance, entry, fixed in known.parts if runs else known.always:
-            if entry.is_plain:
-                values = _values_as_they_are(entry, stats)
+        counters = _checked(known, stats)
+        for type_, instance, entry, fixed, place in known.parts if runs else known.always:
+            if place is not None:
+                values = _values_as_they_are(entry, stats) if counters is None else counters[place]
             elif entry.row.rule is Rule.PERCENT:
                 values = self._percent(domain, sample, interval_s)
             else:
@@ -483,9 +492,18 @@ class ValueLists:
             or known.node_cpus != node_cpus
             or (known.devices is not domain.devices and known.devices != domain.devices)
         ):
-            parts = tuple(self._parts(domain, plan, node_cpus))
-            always = tuple(part for part in parts if part.entry.row.always)
-            known = _Known(plan, domain.name, domain.devices, texts, node_cpus, parts, always)
+            parts, counters = _placed(self._parts(domain, plan, node_cpus))
+            known = _Known(
+                plan,
+                domain.name,
+                domain.devices,
+                texts,
+                node_cpus,
+                parts,
+                always=tuple(part for part in parts if part.entry.row.always),
+                counters=_picker(counters),
+                check=struct.Struct(f"={len(counters)}q").pack,
+            )
         return known
 
     def _plan(self, keys: tuple[str, ...]) -> _Plan:
@@ -678,6 +696,38 @@ def _vcpu(vcpu: _Device, stats: Stats, node_cpus: int) -> Iterator[_Part]:
                 yield _Part(row.type, instance, entry, (allowed,))
         else:
             yield _Part(row.type, valid_part(vcpu.id), entry)
+
+
+def _placed(parts: Iterable[_Part]) -> tuple[tuple[_Part, ...], list[str]]:
+    """The parts with their places among the domain's counters, and the keys of these."""
+    placed: list[_Part] = []
+    keys: list[str] = []
+    for part in parts:
+        if part.entry.is_plain:
+            begin = len(keys)
+            keys += part.entry.keys
+            part = part._replace(place=slice(begin, len(keys)))
+        placed.append(part)
+    return tuple(placed), keys
+
+
+def _picker(keys: Sequence[str]) -> Callable[[Stats], tuple[Value, ...]]:
+    """As operator.itemgetter, and always a tuple."""
+    if len(keys) > 1:
+        return itemgetter(*keys)
+    return lambda stats: tuple(stats[key] for key in keys)
+
+
+def _checked(known: _Known, stats: Stats) -> Optional[tuple[float, ...]]:
+    """A domain's counters; None if one of them is none that collectd can hold."""
+    counters = known.counters(stats)
+    try:
+        known.check(*counters)
+    except struct.error:  # a text, or too large
+        return None
+    if bool in map(type, counters) or min(cast("tuple[int, ...]", counters), default=0) < 0:
+        return None
+    return cast("tuple[int, ...]", counters)
 
 
 def _values_as_they_are(entry: _Entry, stats: Stats) -> Optional[tuple[float, ...]]:

@@ -1,0 +1,91 @@
+"""What a domain costs in a round in which nothing is wrong: function calls are counted, not time.
+
+The bounds are what it takes today and a little more. A change that goes beyond has to say why
+each of thousands of domains shall pay for it in every round.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from domstats import engine
+from domstats.line_protocol import LineProtocol
+from domstats.model import DomainSample, Round, Sample, Status
+from domstats.value_lists import CollectdOptions, ValueLists
+
+from tests.unit.world import World
+
+ANSWER = Path(__file__).parents[1] / "cases" / "qemu-9.0" / "answer.json"
+PACKAGE = str(Path(engine.__file__).parent)
+DOMAINS = 160
+
+
+def count_calls(action: Callable[[], Any]) -> float:
+    """Calls of functions by the package's code, of its own and of others', for each domain."""
+    found = [0]
+
+    def profile(frame: Any, event: str, argument: Any) -> None:
+        caller = frame if event == "c_call" else frame.f_back
+        if event in ("call", "c_call") and caller and caller.f_code.co_filename.startswith(PACKAGE):
+            found[0] += 1
+
+    before = sys.getprofile()
+    sys.setprofile(profile)
+    try:
+        action()
+    finally:
+        sys.setprofile(before)
+    return found[0] / DOMAINS
+
+
+def samples() -> Iterator[Sample]:
+    """Round after round of domains whose counters move."""
+    (answer,) = json.loads(ANSWER.read_text()).values()
+    while True:
+        for key, value in answer.items():
+            if isinstance(value, int) and not key.startswith("state."):
+                answer[key] = value + 1
+        domains = tuple(
+            DomainSample(f"u{number}", f"vm{number}", Status.FRESH, dict(answer))
+            for number in range(DOMAINS)
+        )
+        yield Sample("qemu:///system", 1, domains, Round(), node_cpus=2)
+
+
+def test_line_protocol_of_a_known_domain_is_filled_in_not_worked_out() -> None:
+    writer, rounds = LineProtocol(), samples()
+    for _ in range(2):
+        writer.encode(next(rounds))
+    part = next(rounds)
+    assert count_calls(lambda: writer.take(part)) < 20
+
+
+def test_a_value_list_of_a_known_domain_is_filled_in_not_worked_out() -> None:
+    writer, rounds = ValueLists(CollectdOptions()), samples()
+    for _ in range(2):
+        lists = list(writer.translate(next(rounds), 10.0))
+    part = next(rounds)
+    calls = count_calls(lambda: list(writer.take(part, 10.0)))
+    assert calls / (len(lists) / DOMAINS) < 5
+
+
+@pytest.mark.parametrize("watches", [(), ("storage", "process")])
+def test_the_engine_decides_little_about_a_domain_that_is_well(watches: tuple[str, ...]) -> None:
+    world = World(DOMAINS, in_parts=True, watches=watches, storage=lambda number: "/disks/one")
+    world.rounds(3)
+    assert count_calls(world.round) < 88
+
+
+def test_answers_are_not_kept_once_they_are_written() -> None:
+    world = World(DOMAINS, in_parts=True)
+    world.rounds(2)
+    asked = world.query()
+    while len(world.parts[asked]) < 5:
+        world._step(float("inf"))
+    kept = [entry for entry in world.engine._rounds[asked].entries.values() if entry.stats]
+    assert kept == []
