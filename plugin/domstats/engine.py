@@ -14,7 +14,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import islice
-from math import ceil
 from typing import (
     Callable,
     NamedTuple,
@@ -70,6 +69,8 @@ MOST_DELAY_S = 60.0
 MOVE_S = 60.0
 #: Changes that wait at most for a sample of all domains.
 MOST_CHANGES = 1000
+#: A round's last chunks are this many times smaller than what each lane gets.
+SMALLEST = 8
 #: Domains named in one log line.
 NAMED = 3
 
@@ -167,6 +168,10 @@ class Hints:
         """The storage that has not."""
         return ()
 
+    def blind(self) -> tuple[str, ...]:
+        """The storage that we are not allowed to look at."""
+        return ()
+
     def learn(self, uuid: str, paths: Iterable[str]) -> None:
         """A domain's disks lie there."""
 
@@ -228,6 +233,8 @@ class Engine:
         self._has_monitors = True
         self._chunk_limit = settings.chunk_size
         self._looked_at = float("-inf")
+        #: When the last round began that asked monitors.
+        self._opened_at = float("-inf")
         self._events = EventBook(settings.events)
         #: By uuid: until when a domain counts as being migrated, and whether it is asked.
         self._moves: dict[str, tuple[float, bool]] = {}
@@ -250,6 +257,7 @@ class Engine:
         self._node_cpus = 0
         self._trouble = ""
         self._silent: set[str] = set()
+        self._blind: set[str] = set()
         self._connect_at = 0.0
         self._delay_s = 0.0
         #: By uuid: since when a domain hangs, by the engine's clock and in nanoseconds.
@@ -280,7 +288,7 @@ class Engine:
         self._errors = failed._errors + 1
         self._late_results, self._reconnects = failed._late_results, failed._reconnects
         self._connect_at, self._delay_s = failed._connect_at, failed._delay_s
-        self._trouble, self._silent = failed._trouble, failed._silent
+        self._trouble, self._silent, self._blind = failed._trouble, failed._silent, failed._blind
         self._can_control, self._chunk_limit = failed._can_control, failed._chunk_limit
         self._changes_heard_from = failed._changes_heard_from
 
@@ -535,19 +543,20 @@ class Engine:
             names = {uuid: entry.name for uuid, entry in round_.entries.items()}
             self._actions.append(Opened(query.id, names))
         round_.news_at = now
-        round_.chunk_size = max(1, ceil(len(round_.entries) / (2 * self._settings.lanes)))
+        round_.weight = self.roster.weight(round_.entries)
         self._heed_processes(now)
         self.roster.send_canaries(round_.entries)
         withheld = self._hints.withheld()
         guards = BLOCK in query.groups and self._hints.guards_storage
         is_calm = self.roster.is_calm
-        for uuid in self.roster.by_answer(round_.entries):
+        since, self._opened_at = self._opened_at, round_.made
+        for uuid in self.roster.by_turn(round_.entries, since):
             if not self._may_be_asked(uuid):
                 round_.free.append(uuid)
             elif guards and self._must_wait(uuid, withheld):
                 round_.held[uuid] = None
             elif is_calm and self.roster.is_responsive(uuid):
-                round_.queue(uuid, query.groups)
+                round_.queue(uuid, query.groups, self.roster.members[uuid].weight)
             else:
                 self._queue(round_, uuid, query.groups)
 
@@ -589,7 +598,7 @@ class Engine:
         if uuid not in self.roster.members:
             round_.free.append(uuid)  # another round's list was without it: has it ended?
         elif self.roster.is_trusted(uuid) and not self.roster.is_canary(uuid):
-            round_.queue(uuid, groups)
+            round_.queue(uuid, groups, self.roster.members[uuid].weight)
             if round_.is_spared and not round_.entries[uuid].got:
                 round_.free.append(uuid)
         else:
@@ -666,8 +675,7 @@ class Engine:
         for groups in sorted(round_.ready, key=len, reverse=True):  # who can get all comes first
             waiting = round_.ready[groups]
             while waiting:
-                size = min(round_.chunk_size, self._chunk_limit, len(waiting))
-                chunk = [waiting.popleft() for _ in range(size)]
+                chunk = self._cut_chunk(round_, waiting)
                 if self._call(round_, self._askable(round_, chunk, now), groups, now):
                     return True
         while round_.has_singles and room > self._reserve():
@@ -677,6 +685,20 @@ class Engine:
             if groups and self._call(round_, self._askable(round_, [uuid], now), groups, now):
                 return True
         return False
+
+    def _cut_chunk(self, round_: RoundBook, waiting: deque[str]) -> list[str]:
+        """The next domains for a call: the less is left, the fewer, so that lanes end together."""
+        lanes = self._settings.lanes
+        share = max(round_.waiting / (2 * lanes), round_.weight / (SMALLEST * lanes))
+        chunk: list[str] = []
+        weight = 0.0
+        while waiting and len(chunk) < self._chunk_limit and (not chunk or weight < share):
+            uuid = waiting.popleft()
+            member = self.roster.members.get(uuid)
+            weight += 1.0 if member is None else member.weight
+            chunk.append(uuid)
+        round_.waiting = max(0.0, round_.waiting - weight)
+        return chunk
 
     def _reserve(self) -> int:
         return 0 if self.roster.alert_since is None else RESERVE
@@ -714,9 +736,10 @@ class Engine:
         call = self._make(Kind.MONITOR, uuids, groups, now, round_)
         call.bulk = groups.difference(direct)
         call.facts = _facts(direct, groups) | self._mapping_facts(groups)
+        call.weight = self.roster.weight(uuids)
         soft = self._settings.soft_deadline
         if soft is None:
-            soft = self.pace.soft_deadline(len(uuids), round_.query.deadline_s / 4)
+            soft = self.pace.soft_deadline(call.weight, round_.query.deadline_s / 4)
         call.check_at = now + soft
         round_.calls += 1
         return True
@@ -835,7 +858,7 @@ class Engine:
         :returns: the domains whose monitors were asked, or have none.
         """
         if not call.stuck:
-            self.pace.learn(now - call.made, len(call.uuids))
+            self.pace.learn(now - call.made, call.weight)
         answered = call.made if call.late else now  # a late one came after a wait for another
         with_block = BLOCK in call.groups
         groups = call.groups - self._free_groups
@@ -851,7 +874,8 @@ class Engine:
             complete.add(uuid)
             if call.late and member.standing is not Standing.RESPONSIVE:
                 continue  # it has to answer in time once
-            self.roster.answered(uuid, call.made, answered, with_block and member.active)
+            with_disks = with_block and member.active
+            self.roster.answered(uuid, call.made, answered, with_disks, len(stats))
         return complete
 
     def _ask_again(self, round_: RoundBook, call: Call, failure: str, error: str) -> None:
@@ -1315,7 +1339,8 @@ class Engine:
                 self._log(level, f"domain {turn.name} {verb[0]}: {about}")
 
     def _tell_storage(self, round_: RoundBook) -> None:
-        """Tell of storage for which domains went without their disks, and when it is back."""
+        """Tell of storage for which domains went without their disks, and when it is back; and
+        of storage that cannot be watched."""
         for mount in sorted(round_.silent - self._silent):
             text = f"storage {mount} does not answer: domains are not asked for disks on it"
             self._log("warning", text)
@@ -1324,6 +1349,11 @@ class Engine:
         for mount in sorted(back):
             self._log("info", f"storage {mount} answers again")
         self._silent -= back
+        blind = set(self._hints.blind())
+        for mount in sorted(blind - self._blind):
+            text = f"storage {mount} may not be looked at by this user: should it hang, asking for"
+            self._log("warning", f"{text} disks on it freezes domains; run as root, or allow_other")
+        self._blind = blind
 
 
 _ON_EVENT: dict[Meaning, Callable[[Engine, str, float], None]] = {

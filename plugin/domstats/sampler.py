@@ -687,6 +687,9 @@ class _Watches(Hints):
     def silent(self) -> tuple[str, ...]:
         return () if self._storage is None else self._storage.silent()
 
+    def blind(self) -> tuple[str, ...]:
+        return () if self._storage is None else self._storage.blind()
+
     def learn(self, uuid: str, paths: Iterable[str]) -> None:
         if self._storage is not None:
             self._storage.learn(uuid, paths)

@@ -95,14 +95,6 @@ class ProcessWatch:
                 reasons[uuid] = reason
         return reasons
 
-    def doubtful(self) -> frozenset[str]:
-        """Domains that waited uninterruptibly in one look so far: worth a relook in 50 ms."""
-        return frozenset(
-            uuid
-            for uuid, process in self._processes.items()
-            if process.wait is not None and not process.wait.lasts
-        )
-
     def _judge(self, process: _Process, state: str, now: float) -> Optional[str]:
         process.gone = _REASONS.get(state) == GONE
         if state != _UNINTERRUPTIBLE:

@@ -101,10 +101,8 @@ def test_a_guest_waiting_for_its_storage_is_not_asked_if_it_still_does_a_moment_
 ) -> None:
     proc.guest(100, WEB, "D")
     assert watch.look([WEB], 0) == {}
-    assert watch.doubtful() == {WEB}
     assert watch.relook([WEB], 0.01) == {}  # too soon to tell
     assert watch.relook([WEB], 0.06) == {WEB: "waiting"}
-    assert watch.doubtful() == frozenset()
     assert watch.look([WEB], 10) == {WEB: "waiting"}
     proc.is_in(100, "S")
     assert watch.look([WEB], 20) == {}
