@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import islice
+from math import ceil
 from typing import (
     Callable,
     NamedTuple,
@@ -69,8 +70,6 @@ MOST_DELAY_S = 60.0
 MOVE_S = 60.0
 #: Changes that wait at most for a sample of all domains.
 MOST_CHANGES = 1000
-#: A round's last chunks are this many times smaller than what each lane gets.
-SMALLEST = 8
 #: Domains named in one log line.
 NAMED = 3
 
@@ -233,8 +232,6 @@ class Engine:
         self._has_monitors = True
         self._chunk_limit = settings.chunk_size
         self._looked_at = float("-inf")
-        #: When the last round began that asked monitors.
-        self._opened_at = float("-inf")
         self._events = EventBook(settings.events)
         #: By uuid: until when a domain counts as being migrated, and whether it is asked.
         self._moves: dict[str, tuple[float, bool]] = {}
@@ -543,20 +540,19 @@ class Engine:
             names = {uuid: entry.name for uuid, entry in round_.entries.items()}
             self._actions.append(Opened(query.id, names))
         round_.news_at = now
-        round_.weight = self.roster.weight(round_.entries)
+        round_.chunk_size = max(1, ceil(len(round_.entries) / (2 * self._settings.lanes)))
         self._heed_processes(now)
         self.roster.send_canaries(round_.entries)
         withheld = self._hints.withheld()
         guards = BLOCK in query.groups and self._hints.guards_storage
         is_calm = self.roster.is_calm
-        since, self._opened_at = self._opened_at, round_.made
-        for uuid in self.roster.by_turn(round_.entries, since):
+        for uuid in self.roster.by_answer(round_.entries):
             if not self._may_be_asked(uuid):
                 round_.free.append(uuid)
             elif guards and self._must_wait(uuid, withheld):
                 round_.held[uuid] = None
             elif is_calm and self.roster.is_responsive(uuid):
-                round_.queue(uuid, query.groups, self.roster.members[uuid].weight)
+                round_.queue(uuid, query.groups)
             else:
                 self._queue(round_, uuid, query.groups)
 
@@ -598,7 +594,7 @@ class Engine:
         if uuid not in self.roster.members:
             round_.free.append(uuid)  # another round's list was without it: has it ended?
         elif self.roster.is_trusted(uuid) and not self.roster.is_canary(uuid):
-            round_.queue(uuid, groups, self.roster.members[uuid].weight)
+            round_.queue(uuid, groups)
             if round_.is_spared and not round_.entries[uuid].got:
                 round_.free.append(uuid)
         else:
@@ -675,7 +671,8 @@ class Engine:
         for groups in sorted(round_.ready, key=len, reverse=True):  # who can get all comes first
             waiting = round_.ready[groups]
             while waiting:
-                chunk = self._cut_chunk(round_, waiting)
+                size = min(round_.chunk_size, self._chunk_limit, len(waiting))
+                chunk = [waiting.popleft() for _ in range(size)]
                 if self._call(round_, self._askable(round_, chunk, now), groups, now):
                     return True
         while round_.has_singles and room > self._reserve():
@@ -685,20 +682,6 @@ class Engine:
             if groups and self._call(round_, self._askable(round_, [uuid], now), groups, now):
                 return True
         return False
-
-    def _cut_chunk(self, round_: RoundBook, waiting: deque[str]) -> list[str]:
-        """The next domains for a call: the less is left, the fewer, so that lanes end together."""
-        lanes = self._settings.lanes
-        share = max(round_.waiting / (2 * lanes), round_.weight / (SMALLEST * lanes))
-        chunk: list[str] = []
-        weight = 0.0
-        while waiting and len(chunk) < self._chunk_limit and (not chunk or weight < share):
-            uuid = waiting.popleft()
-            member = self.roster.members.get(uuid)
-            weight += 1.0 if member is None else member.weight
-            chunk.append(uuid)
-        round_.waiting = max(0.0, round_.waiting - weight)
-        return chunk
 
     def _reserve(self) -> int:
         return 0 if self.roster.alert_since is None else RESERVE
@@ -736,10 +719,9 @@ class Engine:
         call = self._make(Kind.MONITOR, uuids, groups, now, round_)
         call.bulk = groups.difference(direct)
         call.facts = _facts(direct, groups) | self._mapping_facts(groups)
-        call.weight = self.roster.weight(uuids)
         soft = self._settings.soft_deadline
         if soft is None:
-            soft = self.pace.soft_deadline(call.weight, round_.query.deadline_s / 4)
+            soft = self.pace.soft_deadline(len(uuids), round_.query.deadline_s / 4)
         call.check_at = now + soft
         round_.calls += 1
         return True
@@ -858,7 +840,7 @@ class Engine:
         :returns: the domains whose monitors were asked, or have none.
         """
         if not call.stuck:
-            self.pace.learn(now - call.made, call.weight)
+            self.pace.learn(now - call.made, len(call.uuids))
         answered = call.made if call.late else now  # a late one came after a wait for another
         with_block = BLOCK in call.groups
         groups = call.groups - self._free_groups
@@ -874,8 +856,7 @@ class Engine:
             complete.add(uuid)
             if call.late and member.standing is not Standing.RESPONSIVE:
                 continue  # it has to answer in time once
-            with_disks = with_block and member.active
-            self.roster.answered(uuid, call.made, answered, with_disks, len(stats))
+            self.roster.answered(uuid, call.made, answered, with_block and member.active)
         return complete
 
     def _ask_again(self, round_: RoundBook, call: Call, failure: str, error: str) -> None:

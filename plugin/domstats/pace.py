@@ -17,21 +17,18 @@ LEAST_S = 0.25
 
 
 class Pace:
-    """The recent cost of bulk calls per domain: it learns quickly, and forgets slowly.
-
-    A domain is a small one here; one that costs as much as three counts as three.
-    """
+    """The recent cost of bulk calls per domain: it learns quickly, and forgets slowly."""
 
     def __init__(self) -> None:
         self.per_domain_s = _FIRST_GUESS_S
 
-    def learn(self, took_s: float, domains: float) -> None:
+    def learn(self, took_s: float, domains: int) -> None:
         """A call for so many domains took so many seconds."""
         cost = min(took_s / max(domains, 1), _MOST_S)
         weight = 0.5 if cost > self.per_domain_s else 0.1
         self.per_domain_s += weight * (cost - self.per_domain_s)
 
-    def soft_deadline(self, domains: float, most_s: float) -> float:
+    def soft_deadline(self, domains: int, most_s: float) -> float:
         """Seconds after which a call for so many domains is suspect; ``most_s`` at most."""
         return min(max(LEAST_S, _PATIENCE * self.per_domain_s * domains + 0.1), most_s)
 

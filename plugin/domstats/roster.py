@@ -16,9 +16,6 @@ _NEVER = float("-inf")
 SUSPICIOUS_CULPRITS = 2
 
 
-#: Keys in the answer of a small domain.
-_KEYS_OF_ONE = 50
-
 #: Seconds between stuck calls after which they count as different outbreaks.
 OUTBREAK_GAP_S = 15.0
 
@@ -49,8 +46,6 @@ class Member:
 
     :ivar answered: when its monitor answered last, in the engine's seconds.
     :ivar answered_block: when it answered a question about its disks last.
-    :ivar weight: what asking it costs, as many times as a small domain: by the keys of its last
-        answer, as each vCPU, disk and NIC adds keys and work.
     :ivar since: when it was found to hang.
     :ivar storages: names of storages that the storage watch cannot see, for suspicion.
     """
@@ -66,7 +61,6 @@ class Member:
         "standing",
         "storages",
         "uuid",
-        "weight",
     )
 
     def __init__(self, uuid: str, name: str, active: bool) -> None:
@@ -76,7 +70,6 @@ class Member:
         self.standing = Standing.RESPONSIVE
         self.answered = _NEVER
         self.answered_block = _NEVER
-        self.weight = 1.0
         self.since = _NEVER
         self.cause: Optional[Cause] = None
         self.reason = ""
@@ -171,19 +164,13 @@ class Roster:
 
     # --- who answers
 
-    def answered(
-        self, uuid: str, made: float, now: float, with_block: bool, keys: int = _KEYS_OF_ONE
-    ) -> None:
-        """A domain's monitor has answered, at ``now``, a call that was made at ``made``.
-
-        :param keys: how many keys the answer has.
-        """
+    def answered(self, uuid: str, made: float, now: float, with_block: bool) -> None:
+        """A domain's monitor has answered, at ``now``, a call that was made at ``made``."""
         member = self.members.get(uuid)
         if member is None:
             return
         member.answered = max(member.answered, now)
         if with_block:
-            member.weight = keys / _KEYS_OF_ONE
             member.answered_block = max(member.answered_block, now)
             for storage in member.storages:
                 if made > self._found.get(storage, _NEVER):
@@ -289,24 +276,10 @@ class Roster:
             for culprit in culprits
         )
 
-    def by_turn(self, uuids: Iterable[str], since: float) -> list[str]:
-        """Domains in the order in which to ask them.
-
-        First those that have not answered since then, who waited longest at the head; then the
-        others, the heaviest first, so that no lane begins with one when the rest is done.
-        """
+    def by_answer(self, uuids: Iterable[str]) -> list[str]:
+        """Domains in the order in which they answered: who waited longest comes first."""
         members = self.members
-
-        def turn(uuid: str) -> tuple[float, float]:
-            member = members[uuid]
-            return (min(member.answered, since), -member.weight)
-
-        return sorted(uuids, key=turn)
-
-    def weight(self, uuids: Iterable[str]) -> float:
-        """What asking these domains costs, as many times as a small domain."""
-        members = self.members
-        return sum([members[uuid].weight for uuid in uuids if uuid in members])
+        return sorted(uuids, key=lambda uuid: members[uuid].answered)
 
     def hope(self, uuid: str) -> tuple[int, float]:
         """A sort key: the domains that are the likelier to answer come first, canaries last."""

@@ -81,7 +81,6 @@ class Call(msgspec.Struct, eq=False):
     :param made: when it was made, in the engine's seconds.
     :param query: the query that it serves; 0 for none.
     :param bulk: the groups to ask for in bulk.
-    :param weight: what it costs, as many times as a call for a small domain.
     :param facts: what to ask for besides, of ``model.FACTS``, by calls for each domain.
     :param check_at: when it becomes suspect.
     :param stuck: it hangs, and its domains have been asked again by another.
@@ -98,7 +97,6 @@ class Call(msgspec.Struct, eq=False):
     query: int
     bulk: frozenset[str] = frozenset()
     facts: frozenset[str] = frozenset()
-    weight: float = 1.0
     check_at: float = 0.0
     stuck: bool = False
     culprit: Optional[str] = None
@@ -172,8 +170,6 @@ class Entry:
 class RoundBook:
     """A query under way: its domains, and those that wait for something.
 
-    :ivar weight: what asking all of its domains costs.
-    :ivar waiting: the same of those that wait in chunks.
     :ivar half: when half of its time is over.
     :ivar held: domains that wait to learn where their disks lie, or for that storage, in order.
     :ivar news: held and owed domains whose storage, or place, there is news of.
@@ -196,7 +192,7 @@ class RoundBook:
         self.half = now + query.deadline_s / 2
         self.listed = False
         self.entries: dict[str, Entry] = {}
-        self.weight = self.waiting = 0.0
+        self.chunk_size = 1
         self.held: dict[str, None] = {}
         self.news: set[str] = set()
         self.news_at = now
@@ -216,9 +212,8 @@ class RoundBook:
         self.attempts: dict[str, int] = {}
         self.calls = 0
 
-    def queue(self, uuid: str, groups: frozenset[str], weight: float = 1.0) -> None:
+    def queue(self, uuid: str, groups: frozenset[str]) -> None:
         """To be asked in a chunk with others."""
-        self.waiting += weight
         self.ready.setdefault(groups, deque()).append(uuid)
 
     def queue_single(self, uuid: str, groups: frozenset[str], hope: tuple[int, float]) -> None:

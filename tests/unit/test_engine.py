@@ -212,29 +212,6 @@ def test_a_driver_without_monitors_is_sampled_without_a_second_question():
     assert max(sum(uuid in call.uuids for call in world.calls_made) for uuid in world.guests) <= 2
 
 
-def test_calls_get_smaller_towards_the_end_so_that_all_lanes_end_together():
-    world = World(40)
-    world.rounds(2)
-    asked = world.query()
-    world.run(world.now + INTERVAL_S)
-    sizes = [len(call.uuids) for call in world.calls_made if call.query == asked]
-    assert sum(sizes) == 40
-    assert sizes == sorted(sizes, reverse=True)
-    assert sizes[0] == 5
-    assert sizes[-1] <= 2
-    assert len(sizes) <= 16
-
-
-def test_a_domain_that_costs_as_much_as_many_is_asked_first_and_with_few_others():
-    world = World(40)
-    world.rounds(2)
-    world.engine.roster.members["u7"].weight *= 50
-    asked = world.query()
-    world.run(world.now + INTERVAL_S)
-    first = next(call for call in world.calls_made if call.query == asked)
-    assert first.uuids == ("u7",)
-
-
 def test_storage_that_may_not_be_looked_at_is_told_once():
     world = World(3, watches=["storage"])
     world.hints.blind = lambda: ("/fuse",)

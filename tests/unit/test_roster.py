@@ -97,16 +97,7 @@ def test_who_waited_longest_for_an_answer_comes_first():
     made = roster("a", "b")
     made.listed([("a", "a", True), ("b", "b", True), ("new", "new", True)])
     made.answered("a", 5.0, 5.0, True)
-    assert made.by_turn(["a", "b", "new"], since=100.0) == ["new", "b", "a"]
-
-
-def test_of_those_who_answered_in_the_last_round_the_heaviest_come_first():
-    made = roster("small", "large", "late")
-    made.answered("small", 10.0, 10.1, True, keys=50)
-    made.answered("large", 10.0, 10.4, True, keys=500)
-    made.answered("late", 1.0, 1.1, True, keys=50)
-    assert made.by_turn(["small", "large", "late"], since=10.0) == ["late", "large", "small"]
-    assert made.weight(["small", "large"]) == 11.0
+    assert made.by_answer(["a", "b", "new"]) == ["new", "b", "a"]
 
 
 def test_a_late_answer_does_not_make_a_domain_look_as_if_it_had_answered_less():
