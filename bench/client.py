@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import gc
 import json
 import os
 import queue
@@ -144,12 +145,14 @@ def _sampler(given: argparse.Namespace) -> Round:
 
 def _lines(given: argparse.Namespace) -> Round:
     """A round of ours as line protocol, as Telegraf's child makes it."""
+    from domstats.cli import GARBAGE_LOOKED_FOR_AFTER
     from domstats.sampler import Sampler
     from domstats.telegraf_execd import writer
 
     settings = _settings(given)
     sampler = Sampler(settings, lambda level, text: print(text, file=sys.stderr))
     lines, null = writer(settings), os.open(os.devnull, os.O_WRONLY)
+    gc.set_threshold(GARBAGE_LOOKED_FOR_AFTER)
 
     def make_round() -> dict[str, Any]:
         written = 0

@@ -70,6 +70,9 @@ MOST_DELAY_S = 60.0
 MOVE_S = 60.0
 #: Changes that wait at most for a sample of all domains.
 MOST_CHANGES = 1000
+#: Domains that are handed out together, as far as they are complete: to wake somebody for each
+#: call's costs more than what they say.
+PART = 64
 #: Domains named in one log line.
 NAMED = 3
 
@@ -346,9 +349,11 @@ class Engine:
             numbers = ids or {}
             places = [(uuid, name, numbers.get(uuid, active - 1)) for uuid, name, active in wanted]
             self._events.listed(places, now, self._time_ns(now))
-        self._notice_starts(wanted)
-        self.roster.listed(wanted)
-        self._retain({uuid for uuid, _, _ in wanted})
+        listing = self.roster.listed(wanted)
+        for uuid in listing.switched:  # the XML of a domain that is started may be another
+            self._want_xml(uuid)
+        if self._settings.wants_xml and (listing.is_other or len(self._devices) < len(wanted)):
+            self._retain({uuid for uuid, _, _ in wanted})
         self._renew_xml(now)
         if round_ is not None:
             self._open(round_, wanted, now)
@@ -396,7 +401,9 @@ class Engine:
                 self._tell_complete(round_, call.uuids)
         self.pump(now)  # first the next calls: what is handed out takes time to be written
         if round_ is not None and round_.query.in_parts and round_.query.id in self._rounds:
-            self._hand_out_part(round_, call.uuids)
+            round_.answered += call.uuids
+            if len(round_.answered) >= PART:
+                self._hand_out_part(round_)
 
     def call_failed(self, call_id: int, failure: str, error: str, now: float) -> None:
         """A call has failed. ``failure`` is "lost", "too large", "gone" or "failed"."""
@@ -1058,8 +1065,6 @@ class Engine:
 
     def _retain(self, known: set[str]) -> None:
         """Forget domains that are no more, and have the XML of new ones read."""
-        if not self._settings.wants_xml:
-            return
         self._hints.retain(known)
         for kept in (self._devices, self._device_names, self._labels, self._xml_from):
             for uuid in kept.keys() - known:
@@ -1090,7 +1095,7 @@ class Engine:
         self._renewals %= 1.0
 
     def _want_xml(self, uuid: str) -> None:
-        if uuid not in self._wanted_xml:
+        if self._settings.wants_xml and uuid not in self._wanted_xml:
             self._wanted_xml.add(uuid)
             self._to_describe.append(uuid)
 
@@ -1102,13 +1107,6 @@ class Engine:
         for word, names in device_names(stats).items():
             if known.setdefault(word, names) != names:
                 known[word] = names
-                self._want_xml(uuid)
-
-    def _notice_starts(self, domains: Sequence[tuple[str, str, bool]]) -> None:
-        """Have the XML read again of domains that were started or stopped: it may be another."""
-        for uuid, _, active in domains:
-            member = self.roster.members.get(uuid)
-            if member is not None and member.active != active and self._settings.wants_xml:
                 self._want_xml(uuid)
 
     # --- a round ends
@@ -1184,10 +1182,11 @@ class Engine:
         )
         self._actions.append(Answer(round_.query.id, sample))
 
-    def _hand_out_part(self, round_: RoundBook, uuids: Iterable[str]) -> None:
-        """Hand out those of the domains that are complete, and keep nothing of their answers."""
+    def _hand_out_part(self, round_: RoundBook) -> None:
+        """Hand out the domains that are complete, and keep nothing of their answers."""
         part = []
-        for uuid in uuids:
+        answered, round_.answered = round_.answered, []
+        for uuid in answered:
             entry = round_.entries[uuid]
             if entry.handed_out is None and not entry.missing and not entry.gone:
                 entry.handed_out = self._domain_sample(round_, entry)
@@ -1231,16 +1230,11 @@ class Engine:
     def _domain_sample(self, round_: RoundBook, entry: Entry) -> DomainSample:
         if entry.handed_out is not None:
             return entry.handed_out
-        sample = DomainSample(
-            uuid=entry.uuid,
-            name=entry.name,
-            status=Status.FRESH,
-            stats=entry.stats,
-            active=entry.active,
-            devices=self._devices.get(entry.uuid, NO_DEVICES),
-            labels=self._labels.get(entry.uuid, {}),
-        )
-        member = self.roster.members.get(entry.uuid)
+        uuid = entry.uuid
+        sample = DomainSample(uuid, entry.name, Status.FRESH, entry.stats, entry.active)
+        sample.devices = self._devices.get(uuid, NO_DEVICES)
+        sample.labels = self._labels.get(uuid, _NO_LABELS)
+        member = self.roster.members.get(uuid)
         if entry.gone:
             sample.status, sample.stats = Status.GONE, {}
         elif entry.missing:
@@ -1344,6 +1338,8 @@ _ON_EVENT: dict[Meaning, Callable[[Engine, str, float], None]] = {
     Meaning.HANDED_OVER: Engine._handed_over,
     Meaning.SETTLED: Engine._settled,
 }
+
+_NO_LABELS: dict[str, str] = {}
 
 _TOLD = (
     (Event.HUNG, "warning", ("does not answer", "do not answer")),

@@ -105,7 +105,7 @@ class Devices(msgspec.Struct, frozen=True):
 NO_DEVICES = Devices()
 
 
-class DomainSample(msgspec.Struct):
+class DomainSample(msgspec.Struct, gc=False):
     """One domain in one round.
 
     :param uuid: the domain's identity, in libvirt's text form (names change, ids are reused).

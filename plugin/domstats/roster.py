@@ -94,6 +94,17 @@ class Turn(NamedTuple):
     reason: str
 
 
+class Listing(NamedTuple):
+    """How a list of domains differs from the one before.
+
+    :param is_other: whether it has other domains.
+    :param switched: those that were started or stopped since.
+    """
+
+    is_other: bool
+    switched: list[str]
+
+
 class Roster:
     """All domains of one hypervisor, and the calls that are stuck in some of them."""
 
@@ -112,29 +123,35 @@ class Roster:
 
     # --- the list of domains
 
-    def listed(self, domains: Iterable[tuple[str, str, bool]]) -> None:
+    def listed(self, domains: Iterable[tuple[str, str, bool]]) -> Listing:
         """Take in the hypervisor's list: uuid, name, active. What is not in it is forgotten.
 
         A domain that was started anew, or stopped, begins with a clean slate, unless a call of
         ours still hangs in it.
         """
         members: dict[str, Member] = {}
+        switched: list[str] = []
         stuck_in = {culprit for _, culprit in self._stuck.values()}
         for uuid, name, active in domains:
             member = self.members.get(uuid)
             if member is None:
                 member = Member(uuid, name, active)
-            elif member.active != active and uuid not in stuck_in:
-                storages, member = member.storages, Member(uuid, name, active)
-                member.storages = storages
+            elif member.active != active:
+                switched.append(uuid)
+                if uuid not in stuck_in:
+                    storages, member = member.storages, Member(uuid, name, active)
+                    member.storages = storages
             member.name, member.active = name, active
             members[uuid] = member
-        for uuid, member in self.members.items():
-            if members.get(uuid) is not member:
-                self._exonerate(member)
-                if member.standing is not Standing.RESPONSIVE:
-                    self._tell(Event.ENDED, member)
+        is_other = members.keys() != self.members.keys()
+        if is_other or switched:
+            for uuid, member in self.members.items():
+                if members.get(uuid) is not member:
+                    self._exonerate(member)
+                    if member.standing is not Standing.RESPONSIVE:
+                        self._tell(Event.ENDED, member)
         self.members = members
+        return Listing(is_other, switched)
 
     def stopped(self, uuid: str) -> None:
         """A domain has ended: nothing that was held against it counts any more.

@@ -181,6 +181,7 @@ class RoundBook:
     :ivar free_alone: those of them that must be sampled alone, since a call for many failed.
     :ivar is_spared: whether those who wait are sampled without their monitor too.
     :ivar retry: domains whose monitor was busy, to be asked once more at the end.
+    :ivar answered: domains that have answered and were not handed out since.
     :ivar out: calls under way for this round, by id.
     """
 
@@ -208,6 +209,7 @@ class RoundBook:
         self.retry: list[str] = []
         self.retried = False
         self.awaits_control = False
+        self.answered: list[str] = []
         self.out: set[int] = set()
         self.attempts: dict[str, int] = {}
         self.calls = 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
+from domstats.engine import PART
 from domstats.sampler import Sampler
 from domstats.settings import Settings, parse_telegraf
 from domstats.telegraf_execd import writer
@@ -103,5 +104,5 @@ def test_every_domain_is_written_once_while_the_round_goes_on(quiet: SimHost) ->
         end = lines.encode(sampler.sample(20.0, take=lambda part: pieces.append(lines.take(part))))
     states = b"".join([*pieces, end]).count(b"libvirt_state,")
     assert states == DOMAINS
-    assert CHUNKS - 1 <= len(pieces) <= CHUNKS
-    assert len(end) < sum(map(len, pieces)) / (CHUNKS - 2), "no more than a chunk waits for the end"
+    assert len(pieces) == DOMAINS // PART
+    assert len(end) < len(pieces[0]), "what waits for the round's end is less than a part"
