@@ -231,6 +231,8 @@ class Engine:
         #: Groups that never need the monitor.
         self._free_groups = MONITOR_FREE_GROUPS.union(settings.direct)
         self._cadence = Cadence(settings.every)
+        #: Domains in which a call of a lost connection still holds a worker of the server.
+        self._orphaned: set[str] = set()
         #: Whether the driver has monitors that can be busy (QEMU's has).
         self._has_monitors = True
         self._chunk_limit = settings.chunk_size
@@ -283,6 +285,7 @@ class Engine:
             if call.id not in unbegun:
                 call.over, call.culprit, call.suspect = True, None, None
                 self._calls[call.id] = call
+        self._orphaned = failed._orphaned
         self._events.take_over(failed._events)
         self._call_ids = failed._call_ids
         self._errors = failed._errors + 1
@@ -350,6 +353,7 @@ class Engine:
             places = [(uuid, name, numbers.get(uuid, active - 1)) for uuid, name, active in wanted]
             self._events.listed(places, now, self._time_ns(now))
         listing = self.roster.listed(wanted)
+        self._orphaned.intersection_update(self.roster.members)
         for uuid in listing.switched:  # the XML of a domain that is started may be another
             self._want_xml(uuid)
         if self._settings.wants_xml and (listing.is_other or len(self._devices) < len(wanted)):
@@ -411,7 +415,7 @@ class Engine:
         self._errors += failure != "gone"
         if failure == "too large":
             self._chunk_limit = max(1, min(self._chunk_limit, len(call.uuids) // 2))
-        round_ = self._returned(call, now)
+        round_ = self._returned(call, now, is_lost=failure == "lost")
         if round_ is not None and not call.stuck:
             ask_again = self._ask_again if call.kind is Kind.MONITOR else self._ask_free_again
             ask_again(round_, call, failure, error)
@@ -453,6 +457,7 @@ class Engine:
                 self._judge(call, controls, now)
         for uuid in self.roster.quarantined(Cause.OCCUPANCY):
             if uuid in controls and not controls[uuid][0]:
+                self._orphaned.discard(uuid)
                 self.roster.release(uuid)
         for round_ in self._rounds.values():
             if round_.awaits_control:
@@ -616,7 +621,7 @@ class Engine:
     @property
     def _is_safe_mode(self) -> bool:
         """Whether the budget is spent: no monitor is asked until a stuck call is back."""
-        return self._late_calls() >= self._settings.stuck_budget
+        return self._room() <= 0
 
     def _needs_sparing(self, round_: RoundBook) -> bool:
         """Whether domains wait for a turn that may not come, with nothing sampled of them."""
@@ -662,6 +667,10 @@ class Engine:
     def _late_calls(self) -> int:
         return sum(call.late for call in self._monitor_calls())
 
+    def _room(self) -> int:
+        """How many workers of the server may still get stuck on our account."""
+        return self._settings.stuck_budget - self._late_calls() - len(self._orphaned)
+
     def _hand_out_turn_by_turn(self, now: float) -> None:
         """Make the calls that can be made; no round takes all lanes while others wait."""
         made = [True]
@@ -670,9 +679,9 @@ class Engine:
 
     def _hand_out(self, round_: RoundBook, now: float) -> bool:
         """Make one monitor call of a round, if there is one to make and room for it."""
-        calls = self._monitor_calls()
-        room = self._settings.stuck_budget - len(calls)
-        if len(calls) - self._late_calls() >= self._settings.lanes or room <= 0:
+        at_work = len(self._monitor_calls()) - self._late_calls()
+        room = self._room() - at_work
+        if at_work >= self._settings.lanes or room <= 0:
             return False
         self._sort_for_alert(round_)
         for groups in sorted(round_.ready, key=len, reverse=True):  # who can get all comes first
@@ -815,9 +824,12 @@ class Engine:
 
     # --- calls come back
 
-    def _returned(self, call: Call, now: float) -> Optional[RoundBook]:
+    def _returned(
+        self, call: Call, now: float, is_lost: bool = False
+    ) -> Optional[RoundBook]:
         """Account for a call that is back.
 
+        :param is_lost: with its connection: what it was stuck in goes on to hold the server.
         :returns: its round, if it is in time for it.
         """
         if call.kind is Kind.DESCRIBE:
@@ -828,7 +840,11 @@ class Engine:
             return None
         if call.kind is Kind.MONITOR:
             culprit = self.roster.call_returned(call.id)
-            if culprit is not None:
+            if culprit is not None and is_lost and self._can_control:
+                self._orphaned.add(culprit)
+                reason = "its monitor does not answer a call of a connection that is lost"
+                self.roster.quarantine(culprit, now, Cause.OCCUPANCY, reason)
+            elif culprit is not None:
                 self.roster.release(culprit)
                 if culprit in self._moves:
                     self._moves[culprit] = (self._moves[culprit][0], True)
@@ -1016,6 +1032,7 @@ class Engine:
     def _ended(self, uuid: str, now: float) -> None:
         """A domain has been stopped: nobody need ask it, or wait for it, any more."""
         self.roster.stopped(uuid)
+        self._orphaned.discard(uuid)
         for call in self._calls.values():
             if call.culprit == uuid:
                 call.culprit = None
@@ -1137,7 +1154,7 @@ class Engine:
         """Whether nothing of a round is under way or can be handed out, but for retries."""
         if not round_.listed or round_.out or round_.held or round_.awaits_control:
             return False
-        room = self._settings.stuck_budget - self._late_calls()
+        room = self._room()
         if (round_.has_ready and room > 0) or (round_.has_singles and room > self._reserve()):
             return False
         return not round_.free or sum(call.over for call in self._free_calls()) >= MOST_FREE_CALLS

@@ -224,6 +224,29 @@ def test_storage_that_may_not_be_looked_at_is_told_once():
     assert "storage /fuse may not be looked at by this user" in text
 
 
+def test_calls_of_lost_connections_that_go_on_to_hold_the_server_count_in_the_budget():
+    world = World(60)
+    world.rounds(2)
+    for first in range(0, 40, 8):
+        world.hang(*range(first, first + 8))
+        world.round()
+        world.lose_connections()
+        assert 20 - world._free_workers <= world.settings.stuck_budget + world.settings.lanes
+    world.heal(*range(40))
+    assert complete(world.rounds(4)[-1]) == 60
+
+
+def test_a_server_that_was_restarted_holds_nothing_of_ours():
+    world = World(20)
+    world.hang(3)
+    world.round()
+    world.lose_connections()
+    world.guest(3).job_since = None
+    world.guest(3).waiting.clear()
+    world.heal(3)
+    assert complete(world.rounds(3)[-1]) == 20
+
+
 # --- groups that not every round asks for, and the fast lane
 
 
