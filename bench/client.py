@@ -29,7 +29,12 @@ ROOT = Path(__file__).parents[1]
 DISPATCH_S = 7e-6
 LANES = 4
 CHUNK = 16
-#: Calls for each domain that a round of ours for collectd makes beside the bulk calls.
+#: What a read for collectd asks in bulk and of each domain, without ExtraStats and with them.
+COLLECTD_CALLS = ("--groups", "state,interface,block", "--calls", "info")
+COLLECTD_EXTRA_CALLS = (
+    "--groups", "state,balloon,interface,block,perf", "--calls", "info", "getCPUStats", "vcpus",
+)  # fmt: skip
+#: Calls for each domain that can be made beside the bulk calls, with their arguments.
 CLASSIC: dict[str, tuple[Any, ...]] = {"info": (), "getCPUStats": (True,), "vcpus": ()}
 
 Round = Callable[[], dict[str, Any]]

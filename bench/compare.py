@@ -19,13 +19,14 @@ from typing import Any, Callable, NamedTuple
 
 from bench import agents, proc, report
 from bench.agents import Bench, Turn
-from bench.client import Client, clients
+from bench.client import COLLECTD_EXTRA_CALLS, Client, clients
 
 #: What is measured, by the names in the tables.
 OURS = "domstats, as a library"
 CHILD = "domstats, child of Telegraf alone"
 COMMAND = "domstats sample"
 BARE = "the same calls, bare"
+BARE_EXTRA = "those for collectd, ExtraStats, bare"
 BULK = "one bulk call, bare"
 VIRSH = "virsh domstats"
 TELEGRAF, TELEGRAF_OWN = "Telegraf with domstats", "Telegraf with inputs.libvirt"
@@ -33,7 +34,13 @@ COLLECTD, COLLECTD_OWN = "collectd with domstats", "collectd with virt"
 EXTRA, EXTRA_OWN = "collectd with domstats, ExtraStats", "collectd with virt, ExtraStats"
 
 #: Clients that are asked round by round.
-CLIENTS = {OURS: ("sampler",), CHILD: ("lines",), BARE: ("bare",), BULK: ("bulk",)}
+CLIENTS = {
+    OURS: ("sampler",),
+    CHILD: ("lines",),
+    BARE: ("bare",),
+    BARE_EXTRA: ("bare", *COLLECTD_EXTRA_CALLS),
+    BULK: ("bulk",),
+}
 
 #: They, and virsh, make so many times more rounds in a turn than the agents: it takes less time.
 MORE = 3
@@ -63,6 +70,7 @@ TARGETS = (
     Target("wall_s", OURS, VIRSH, 0.6),
     Target("wall_s", TELEGRAF, TELEGRAF_OWN, 0.55),
     Target("wall_s", EXTRA, EXTRA_OWN, 0.25),
+    Target("wall_s", EXTRA, BARE_EXTRA, 1.15),
     Target("cpu_s", TELEGRAF, TELEGRAF_OWN, 1.0),
     Target("cpu_s", COLLECTD, COLLECTD_OWN, 0.7),
     Target("cpu_s", EXTRA, EXTRA_OWN, 0.7),

@@ -14,14 +14,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from bench import proc, report
-from bench.client import Client, Cost, clients
+from bench.client import COLLECTD_CALLS, Client, Cost, clients
 from tests.simhost.host import SimHost
 
 COUNTS = (100, 1000, 5000, 10_000)
 #: Two vCPUs, a disk and two NICs: 70 keys in the groups of Telegraf.
 SHAPE = {"vcpus": 2, "disks": 1, "interfaces": 2}
-#: What a read for collectd without ExtraStats asks in bulk, and of each domain.
-COLLECTD_CALLS = ("--groups", "state,interface,block", "--calls", "info")
 #: Rounds after which every domain's XML must have been read and everything be compiled.
 MOST_WARM_UP = 60
 
