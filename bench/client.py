@@ -28,7 +28,6 @@ ROOT = Path(__file__).parents[1]
 #: What a call to collectd's Values.dispatch() costs, as ``python -m bench dispatch`` measures it.
 DISPATCH_S = 7e-6
 LANES = 4
-CHUNK = 16
 #: What a read for collectd asks in bulk and of each domain, without ExtraStats and with them.
 COLLECTD_CALLS = ("--groups", "state,interface,block", "--calls", "info")
 COLLECTD_EXTRA_CALLS = (
@@ -258,6 +257,7 @@ def _bulk(given: argparse.Namespace) -> Round:
 def _bare(given: argparse.Namespace) -> Round:
     """The calls that a round of ours consists of, on as many connections, and nothing else."""
     import libvirt
+    from domstats.engine import chunk_size
 
     mask, flags = _mask(given.groups), libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT
     control = _open(given.uri)
@@ -281,7 +281,7 @@ def _bare(given: argparse.Namespace) -> Round:
 
     def make_round() -> dict[str, Any]:
         count = len(control.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE))
-        size = max(1, min(CHUNK, -(-count // (2 * LANES))))
+        size = min(64, chunk_size(count, LANES, 0.0))
         begins = range(0, count, size)
         for begin in begins:
             chunks.put((begin, begin + size))

@@ -70,6 +70,9 @@ MOST_DELAY_S = 60.0
 MOVE_S = 60.0
 #: Changes that wait at most for a sample of all domains.
 MOST_CHANGES = 1000
+#: Domains in one call, unless there are thousands, and seconds that a call for more may take.
+USUAL_CHUNK = 16
+QUICK_S = 0.05
 #: Domains that are handed out together, as far as they are complete: to wake somebody for each
 #: call's costs more than what they say.
 PART = 64
@@ -196,7 +199,7 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     uri: str
     lanes: int = 4
-    chunk_size: int = 16
+    chunk_size: int = 64
     stuck_budget: int = 6
     soft_deadline: Optional[float] = None
     quarantine_groups: frozenset[str] = MONITOR_FREE_GROUPS
@@ -552,7 +555,8 @@ class Engine:
             names = {uuid: entry.name for uuid, entry in round_.entries.items()}
             self._actions.append(Opened(query.id, names))
         round_.news_at = now
-        round_.chunk_size = max(1, ceil(len(round_.entries) / (2 * self._settings.lanes)))
+        per_domain_s = self.pace.per_domain_s
+        round_.chunk_size = chunk_size(len(round_.entries), self._settings.lanes, per_domain_s)
         self._heed_processes(now)
         self.roster.send_canaries(round_.entries)
         withheld = self._hints.withheld()
@@ -1371,6 +1375,16 @@ def counts(domains: Sequence[DomainSample]) -> dict[str, int]:
     for domain in domains:
         found[domain.status] += 1
     return {"domains": len(domains), **{status.value: n for status, n in found.items()}}
+
+
+def chunk_size(domains: int, lanes: int, per_domain_s: float) -> int:
+    """How many of a round's domains to ask in one call.
+
+    Each lane gets two calls at least, so that all end together. Larger ones than usual only where
+    it gets eight of them all the same, and where such a call is over soon.
+    """
+    large = min(domains // (8 * lanes), int(QUICK_S / max(per_domain_s, 1e-6)))
+    return max(1, min(USUAL_CHUNK, ceil(domains / (2 * lanes))), large)
 
 
 def _facts(by_group: Mapping[str, frozenset[str]], groups: frozenset[str]) -> frozenset[str]:

@@ -461,8 +461,9 @@ OPTIONS: tuple[Option, ...] = (
         telegraf="chunk_size",
         least=1,
         most=256,
-        text="Domains asked in one call, at most. With few domains chunks are smaller, so that"
-        " every lane has several.",
+        text="Domains asked in one call, at most. With few domains it is fewer, so that every lane"
+        " has several calls (5 of 40 with four lanes), and more than 16 only of thousands that"
+        " answer quickly.",
         ours=True,
     ),
     Option(

@@ -73,7 +73,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     wants_devices: bool = False
 
     lanes: int = 4
-    chunk_size: int = 16
+    chunk_size: int = 64
     interval: float = 10.0
     fast_interval: float | None = None
     interval_fixed: bool = False

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
-from domstats.engine import PART
+from domstats.engine import PART, chunk_size
 from domstats.model import FAST_GROUPS, Status
 from domstats.rounds import BLOCK, Kind
 from hypothesis import HealthCheck, given, settings
@@ -213,6 +213,20 @@ def test_a_driver_without_monitors_is_sampled_without_a_second_question():
     sample = world.round()
     assert sample.round.fresh == 10
     assert max(sum(uuid in call.uuids for call in world.calls_made) for uuid in world.guests) <= 2
+
+
+@pytest.mark.parametrize(
+    ("domains", "lanes", "size"),
+    [(0, 4, 1), (1, 4, 1), (40, 4, 5), (128, 4, 16), (500, 4, 16), (1000, 4, 31), (40, 1, 16)],
+)
+def test_each_lane_gets_two_calls_and_large_ones_only_where_it_gets_eight(domains, lanes, size):
+    assert chunk_size(domains, lanes, 0.0001) == size
+
+
+def test_large_calls_are_for_hosts_that_answer_them_soon():
+    assert chunk_size(10_000, 4, 0.0001) == 312
+    assert chunk_size(10_000, 4, 0.001) == 50
+    assert chunk_size(10_000, 4, 0.01) == 16
 
 
 def test_storage_that_may_not_be_looked_at_is_told_once():
