@@ -19,7 +19,6 @@ from typing import Any
 import msgspec
 
 from .adapter import (
-    ROUND_SHARE,
     LazySampler,
     LogFunction,
     MakeSampler,
@@ -91,15 +90,29 @@ class _Plugin:
         for number, hypervisor in enumerate(settings, 1):
             instance = hypervisor.uri if len(settings) > 1 else ""
             shared = LazySampler(hypervisor, self._log, self._make_sampler)
-            reader = _Reader(self._collectd, hypervisor, instance, shared, self._log)
+            options = collectd_options(hypervisor, instance)
+            fast = hypervisor.fast_interval
+            if fast is not None:
+                self._read_fast(f"domstats-{number}-fast", fast, hypervisor, options, shared)
+                options = msgspec.structs.replace(options, groups=options.groups - FAST_GROUPS)
+            reader = _Reader(self._collectd, hypervisor, options, shared, self._log)
             self._readers.append(reader)
             interval = {"interval": hypervisor.interval} if hypervisor.interval_fixed else {}
             self._collectd.register_read(reader.read, name=f"domstats-{number}", **interval)
-            fast = hypervisor.fast_interval
-            if fast is not None:
-                reader = _FastReader(self._collectd, hypervisor, instance, shared, self._log)
-                name = f"domstats-{number}-fast"
-                self._collectd.register_read(reader.read, name=name, interval=fast)
+
+    def _read_fast(
+        self,
+        name: str,
+        interval: float,
+        settings: Settings,
+        options: CollectdOptions,
+        shared: LazySampler,
+    ) -> None:
+        """Register the read of a fast lane."""
+        paced = msgspec.structs.replace(settings, deadline=None)
+        fast = msgspec.structs.replace(options, groups=FAST_GROUPS, report_round=False)
+        reader = _FastReader(self._collectd, paced, fast, shared, self._log, interval)
+        self._collectd.register_read(reader.read, name=name, interval=interval)
 
     def stop(self) -> None:
         """End soon, whatever hangs."""
@@ -119,18 +132,16 @@ class _Reader:
         self,
         collectd: Any,
         settings: Settings,
-        instance: str,
+        options: CollectdOptions,
         shared: LazySampler,
         log: LogFunction,
+        interval: float | None = None,
     ) -> None:
         self._collectd = collectd
         self._uri = settings.uri
         self._sampler = shared
         self._closed = False
-        self._deadline = RoundDeadline(settings)
-        options = collectd_options(settings, instance)
-        if settings.fast_interval is not None:
-            options = msgspec.structs.replace(options, groups=options.groups - FAST_GROUPS)
+        self._deadline = RoundDeadline(settings, interval)
         self._value_lists = ValueLists(options)
         self._values = collectd.Values()
         self._unexpected = Unexpected(lambda text: log("error", text))
@@ -206,25 +217,8 @@ class _Reader:
 class _FastReader(_Reader):
     """Reads one hypervisor's fast lane, at an interval of its own."""
 
-    def __init__(
-        self,
-        collectd: Any,
-        settings: Settings,
-        instance: str,
-        shared: LazySampler,
-        log: LogFunction,
-    ) -> None:
-        super().__init__(collectd, settings, instance, shared, log)
-        interval = settings.fast_interval or 0.0
-        self._deadline = RoundDeadline(settings, interval)
-        self._seconds = interval * ROUND_SHARE
-        options = collectd_options(settings, instance)
-        self._value_lists = ValueLists(
-            msgspec.structs.replace(options, groups=FAST_GROUPS, report_round=False)
-        )
-
     def _ask(self, sampler: SamplerLike) -> Sample:
-        return sampler.sample_fast(self._seconds, take=self._dispatch_part)
+        return sampler.sample_fast(self._deadline.seconds, take=self._dispatch_part)
 
 
 def collectd_options(settings: Settings, instance: str = "") -> CollectdOptions:

@@ -20,8 +20,9 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Callable
 
+import msgspec
+
 from .adapter import (
-    ROUND_SHARE,
     LazySampler,
     LogFunction,
     MakeSampler,
@@ -91,9 +92,11 @@ def run(
         shared = LazySampler(settings, log, make_sampler)
         paced = interval if interval is None or not settings.interval_fixed else settings.interval
         common = output, log, shared, lambda: _give_up(woken)
-        ticked.append(_Station(settings, paced, *common))
-        if settings.fast_interval is not None:
-            stations.append(_FastStation(settings, settings.fast_interval, *common))
+        ticked.append(_Station(settings, paced, writer(settings), *common))
+        fast = settings.fast_interval
+        if fast is not None:
+            settings = msgspec.structs.replace(settings, deadline=None)
+            stations.append(_FastStation(settings, fast, fast_writer(settings), *common))
     stations += ticked
     with _signals(woken):
         for station in stations:
@@ -211,6 +214,7 @@ class _Station(threading.Thread):
         self,
         settings: Settings,
         interval: float | None,
+        lines: LineProtocol,
         output: _Output,
         log: LogFunction,
         shared: LazySampler,
@@ -224,7 +228,7 @@ class _Station(threading.Thread):
         self._give_up = give_up
         self._deadline = RoundDeadline(settings, interval)
         self._unexpected = Unexpected(lambda text: log("error", text))
-        self._lines = writer(settings)
+        self._lines = lines
         self._wake = threading.Event()
         self._ticked = interval is not None
         self._ending = False
@@ -292,25 +296,12 @@ class _Station(threading.Thread):
 class _FastStation(_Station):
     """Makes the rounds of a hypervisor's fast lane, at an interval of their own."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        interval: float,
-        output: _Output,
-        log: LogFunction,
-        shared: LazySampler,
-        give_up: Callable[[], None],
-    ) -> None:
-        super().__init__(settings, interval, output, log, shared, give_up)
-        self._seconds = interval * ROUND_SHARE
-        self._lines = fast_writer(settings)
-
     def end(self, finish: bool) -> None:
         """End at once: nobody asked for another round."""
         super().end(finish=False)
 
     def _ask(self, sampler: SamplerLike) -> Sample:
-        return sampler.sample_fast(self._seconds, take=self._write_part)
+        return sampler.sample_fast(self._deadline.seconds, take=self._write_part)
 
     def _close(self) -> None:
         """The sampler is the other station's."""
