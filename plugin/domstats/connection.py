@@ -234,7 +234,8 @@ class Connection:
             return [
                 record
                 for record in records
-                if classic.add_facts(self._domains[record.uuid], record.stats, facts)
+                if record.uuid in self._domains
+                and classic.add_facts(self._domains[record.uuid], record.stats, facts)
             ]
         except libvirt.libvirtError as error:
             raise self._translated(error) from None

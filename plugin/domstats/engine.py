@@ -776,7 +776,7 @@ class Engine:
         if round_.query.fast:
             answered = groups
             bulk = groups & MONITOR_FREE_GROUPS
-            facts = _facts({"cpu_total": frozenset({"cpu"}), **direct}, groups)
+            facts = _facts({**_FAST_FACTS, **direct}, groups)
         else:
             bulk = groups & self._settings.quarantine_groups
             answered = bulk | groups.intersection(direct)
@@ -1359,6 +1359,9 @@ _ON_EVENT: dict[Meaning, Callable[[Engine, str, float], None]] = {
     Meaning.HANDED_OVER: Engine._handed_over,
     Meaning.SETTLED: Engine._settled,
 }
+
+#: What stands for a group in the fast lane.
+_FAST_FACTS = {"cpu_total": frozenset({"cpu"})}
 
 _NO_LABELS: dict[str, str] = {}
 

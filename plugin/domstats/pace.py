@@ -53,7 +53,7 @@ class Cadence:
             group
             for group in groups
             if now - self._asked.get(group, float("-inf"))
-            >= self._every.get(group, 0.0) - deadline_s / 2
+            >= (every := self._every.get(group, 0.0)) - min(deadline_s, every) / 2
         )
         self._asked.update(dict.fromkeys(due.intersection(self._every), now))
         return due

@@ -79,6 +79,12 @@ def test_a_round_a_moment_early_or_late_makes_no_difference():
     assert found == [0.02, 59.97]
 
 
+def test_a_deadline_far_beyond_the_period_does_not_make_it_meaningless():
+    cadence = Cadence(EVERY_MINUTE)
+    found = [now for now in range(0, 130, 10) if "block" in cadence.due(GROUPS, now, 600.0)]
+    assert found == [0, 30, 60, 90, 120]
+
+
 def test_other_groups_are_asked_for_in_every_round():
     cadence = Cadence(EVERY_MINUTE)
     assert all("state" in cadence.due(GROUPS, float(now), 9.0) for now in range(0, 100, 10))
