@@ -131,7 +131,7 @@ class Connection:
             return
         if libvirt is None:
             raise LibvirtMissingError(_MISSING)
-        _prepare_libvirt(needs_loop=self._keepalive or bool(self._watch and self._watch.sources))
+        _prepare_libvirt(self._keepalive or bool(self._watch and self._watch.sources))
         try:
             conn = libvirt.openReadOnly(self.uri)
         except libvirt.libvirtError as error:

@@ -80,6 +80,7 @@ class StubConn:
         self.stub = stub
         self.alive = True
         self.closed = False
+        self.keepalive: tuple[int, int] | None = None
         self.callbacks: dict[int, tuple[Any, Any]] = {}
 
     def isAlive(self) -> bool:
@@ -109,6 +110,7 @@ class StubConn:
     def setKeepAlive(self, interval: int, count: int) -> None:
         if self.stub.driver != "QEMU":
             raise StubError(self.stub.VIR_ERR_NO_SUPPORT)
+        self.keepalive = interval, count
 
     def getType(self) -> str:
         return self.stub.driver

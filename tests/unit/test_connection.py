@@ -30,7 +30,8 @@ def stub(monkeypatch):
     made = StubLibvirt(StubDomain("u1", "web"), StubDomain("u2", "db"))
     for module in (connection, classic):
         monkeypatch.setattr(module, "libvirt", made)
-    monkeypatch.setattr(connection, "_prepare_libvirt", lambda needs_loop: None)
+    made.loops = []
+    monkeypatch.setattr(connection, "_prepare_libvirt", made.loops.append)
     return made
 
 
@@ -131,6 +132,13 @@ def test_no_permission_says_which_group_to_join(stub):
     with pytest.raises(HypervisorError, match="usermod -aG libvirt") as raised:
         Connection("qemu:///system").connect()
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("keepalive", [False, True])
+def test_only_who_wants_a_server_pinged_has_libvirts_event_loop_running(stub, keepalive):
+    Connection("qemu:///system", keepalive=keepalive).connect()
+    assert stub.loops == [keepalive]
+    assert bool(stub.opened[0].keepalive) is keepalive
 
 
 def test_domains_are_listed_with_their_names_and_whether_they_run(stub):

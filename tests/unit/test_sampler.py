@@ -19,7 +19,7 @@ from domstats.errors import (
 )
 from domstats.model import Status
 from domstats.sampler import Sampler
-from domstats.settings import Settings, is_local
+from domstats.settings import Settings, is_local, is_remote
 
 LONG_S = 10.0
 
@@ -608,3 +608,18 @@ def test_nobody_is_asked_anything_after_the_close(new_sampler, hypervisor):
 )
 def test_a_hypervisor_of_this_host_is_known_by_its_uri(uri, local):
     assert is_local(uri) is local
+
+
+@pytest.mark.parametrize(
+    ("uri", "remote"),
+    [
+        ("qemu:///system", False),
+        ("qemu+unix:///system?socket=/run/s", False),
+        ("test:///default", False),
+        ("qemu+ssh://root@node7/system", True),
+        ("qemu://node7/system", True),
+        ("qemu+ext:///system", True),
+    ],
+)
+def test_a_hypervisor_that_is_asked_over_a_network_is_known_by_its_uri(uri, remote):
+    assert is_remote(uri) is remote
