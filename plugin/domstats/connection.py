@@ -193,6 +193,7 @@ class Connection:
 
         NOWAIT is set: a domain whose monitor is busy with somebody else's command answers
         without what only the monitor knows. A domain that does not exist any more is left out.
+        Groups of ``model.MONITOR_FREE_GROUPS`` alone ask no monitor; so does no group at all.
         What the driver does not send in bulk is added by classic calls under the same keys.
         """
         conn = self._open()
@@ -207,17 +208,6 @@ class Connection:
             for uuid, stats in records:
                 classic.complete(self._domains[uuid], stats, groups, self._devices)
             return records
-        except libvirt.libvirtError as error:
-            raise self._translated(error) from None
-
-    def stats_without_monitor(self, uuids: Sequence[str], groups: frozenset[str]) -> list[Record]:
-        """The same for groups that need no monitor, with nothing added to them."""
-        conn = self._open()
-        try:
-            domains = self._handles(uuids)
-            if not domains:
-                return []
-            return self._bulk_records(conn, domains, groups)
         except libvirt.libvirtError as error:
             raise self._translated(error) from None
 

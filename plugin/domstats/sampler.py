@@ -18,7 +18,7 @@ from typing import Callable, NamedTuple, Optional, Union
 
 import msgspec
 
-from .connection import CONTROL_OCCUPIED, Connection, Listed, Record, Watch
+from .connection import CONTROL_OCCUPIED, Connection, Listed, Watch
 from .desk import Begin, Desk, Reply, Wanted
 from .domain_xml import describe
 from .engine import (
@@ -536,15 +536,8 @@ class _Worker(_Thread):
 
         self._post(come_back)
 
-    def _ask_monitor(self, call: Call) -> _Event:
-        return self._with_facts(call, self._connection.stats(call.uuids, call.bulk))
-
-    def _ask_free(self, call: Call) -> _Event:
-        return self._with_facts(
-            call, self._connection.stats_without_monitor(call.uuids, call.bulk)
-        )
-
-    def _with_facts(self, call: Call, records: list[Record]) -> _Event:
+    def _ask_statistics(self, call: Call) -> _Event:
+        records = self._connection.stats(call.uuids, call.bulk)
         if call.facts:
             records = self._connection.add_facts(records, call.facts)
         return lambda engine, now: engine.answered(call.id, records, now)
@@ -565,8 +558,8 @@ class _Worker(_Thread):
 
 
 _ASKED_BY: dict[Kind, Callable[[_Worker, Call], _Event]] = {
-    Kind.MONITOR: _Worker._ask_monitor,
-    Kind.FREE: _Worker._ask_free,
+    Kind.MONITOR: _Worker._ask_statistics,
+    Kind.FREE: _Worker._ask_statistics,
     Kind.DESCRIBE: _Worker._describe,
 }
 

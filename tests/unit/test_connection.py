@@ -82,14 +82,13 @@ def test_where_vcpus_run_and_may_run_is_added(driver):
 
 def test_what_needs_no_monitor_comes_from_classic_calls(driver):
     (domain,) = driver.list_domains(inactive=False)
-    records = driver.stats_without_monitor([domain.uuid], STATE)
+    records = driver.stats([domain.uuid], STATE)
     (record,) = driver.add_facts(records, frozenset({"info", "cpu", "vcpus"}))
     assert {"state.state", "cpu.time", "vcpu.0.time", "balloon.current"} <= record.stats.keys()
 
 
 def test_a_domain_that_does_not_exist_is_left_out(driver):
     assert driver.stats(["no such uuid"], ALL) == []
-    assert driver.stats_without_monitor(["no such uuid"], STATE) == []
     assert driver.control(["no such uuid"]) == {}
     with pytest.raises(DomainGoneError):
         driver.xml("no such uuid")
@@ -186,7 +185,7 @@ def test_a_driver_without_the_bulk_call_is_asked_domain_by_domain_from_then_on(s
 
 
 def test_without_any_monitor_free_group_the_monitor_is_not_asked_all_the_same(stub):
-    Connection("qemu:///system").stats_without_monitor(["u1"], frozenset())
+    Connection("qemu:///system").stats(["u1"], frozenset())
     ((_, mask, _),) = stub.bulk_calls
     assert mask == 1 << 0  # 0 would mean every group, and hang
 

@@ -17,7 +17,7 @@ from domstats.errors import (
     HypervisorError,
     UnsupportedError,
 )
-from domstats.model import Status
+from domstats.model import MONITOR_FREE_GROUPS, Status
 from domstats.sampler import Sampler
 from domstats.settings import Settings, is_local, is_remote
 
@@ -93,6 +93,8 @@ class Connection:
         return [Listed(uuid, f"name of {uuid}", 1) for uuid in self.hypervisor.domains]
 
     def stats(self, uuids, groups):
+        if groups <= MONITOR_FREE_GROUPS:
+            return [Record(uuid, {"state.state": 1}) for uuid in uuids]
         self._called("stats")
         self.hypervisor.groups.add(groups)
         records = []
@@ -109,10 +111,6 @@ class Connection:
             stats = {"state.state": 1, "cpu.time": 1, "balloon.rss": 1, "block.count": 0}
             records.append(Record(uuid, stats))
         return records
-
-    def stats_without_monitor(self, uuids, groups):
-        self._called("free")
-        return [Record(uuid, {"state.state": 1}) for uuid in uuids]
 
     def add_facts(self, records, facts):
         for record in records:
