@@ -27,7 +27,7 @@ unit: $(VENV)/test ## the tests that need no server and no guest, and those agai
 system: machine $(VENV)/test ## the tests with real libvirtd, guests, collectd, Telegraf, InfluxDB and Graphite
 	$(BIN)/pytest tests/system
 
-soak: $(VENV)/test ## hundreds of rounds against a simulated host of thousands of domains, some minutes
+soak: $(VENV)/test ## hundreds of rounds against a simulated host of thousands of domains, some 20 minutes
 	$(BIN)/python -m tests.simhost.soak
 
 bench: machine $(VENV)/test ## rounds measured beside collectd virt, Telegraf inputs.libvirt and virsh
