@@ -385,6 +385,7 @@ class Engine:
         complete: Collection[str] = ()
         if call.kind is Kind.MONITOR:
             complete = self._learn_from(call, records, now)
+            self._orphaned.difference_update(complete)
         round_ = self._returned(call, now)
         if round_ is not None:
             ended = set(call.uuids)
@@ -460,8 +461,10 @@ class Engine:
                 self._judge(call, controls, now)
         for uuid in self.roster.quarantined(Cause.OCCUPANCY):
             if uuid in controls and not controls[uuid][0]:
-                self._orphaned.discard(uuid)
                 self.roster.release(uuid)
+        self._orphaned.difference_update(
+            [uuid for uuid, (is_occupied, _) in controls.items() if not is_occupied]
+        )
         for round_ in self._rounds.values():
             if round_.awaits_control:
                 round_.awaits_control = False
@@ -975,7 +978,7 @@ class Engine:
         for call in late:
             if not call.stuck:
                 self._suspect(call, now)
-        uuids = set(self.roster.quarantined(Cause.OCCUPANCY))
+        uuids = self._orphaned.union(self.roster.quarantined(Cause.OCCUPANCY))
         uuids.update(uuid for call in late for uuid in call.uuids)
         self._ask_control(uuids, (call.id for call in late))
 

@@ -248,6 +248,7 @@ def test_calls_of_lost_connections_that_go_on_to_hold_the_server_count_in_the_bu
         assert 20 - world._free_workers <= world.settings.stuck_budget + world.settings.lanes
     world.heal(*range(40))
     assert complete(world.rounds(4)[-1]) == 60
+    assert world.engine._room() == world.settings.stuck_budget
 
 
 def test_a_server_that_was_restarted_holds_nothing_of_ours():
@@ -259,6 +260,18 @@ def test_a_server_that_was_restarted_holds_nothing_of_ours():
     world.guest(3).waiting.clear()
     world.heal(3)
     assert complete(world.rounds(3)[-1]) == 20
+    assert world.engine._room() == world.settings.stuck_budget
+
+
+def test_a_call_of_a_lost_connection_is_over_when_its_domain_answers_whatever_it_was_taken_for():
+    world = World(20)
+    world.hang(3)
+    world.round()
+    world.lose_connections()
+    world.heal(3)
+    world.engine.roster.answered("u3", world.now, world.now, True)  # it is not in quarantine
+    world.rounds(2)
+    assert world.engine._room() == world.settings.stuck_budget
 
 
 # --- groups that not every round asks for, and the fast lane
