@@ -368,6 +368,9 @@ def test_telegrafs_child_ends_promptly_while_calls_are_stuck(
 ) -> None:
     settings = telegraf_toml(tmp_path, twenty_four.uri, **WATCHES_OFF)
     said = tmp_path / "said"
+    # What a child that was killed before has left in a monitor would be stuck in place of ours.
+    free = [guest.has_free_monitor for guest in twenty_four.guests[:3]]
+    wait_for("free monitors", lambda: all(is_free() for is_free in free))
     with hung(twenty_four.guests[:3], Story("", [])), said.open("wb") as output:
         child = subprocess.Popen(
             [*telegraf_command(settings), "--interval", "1"],

@@ -132,6 +132,12 @@ class Guest:
                 return pid
         raise LookupError(f"{self.name} does not run")
 
+    def has_free_monitor(self) -> bool:
+        """Whether no call is under way in its monitor."""
+        with self._domain() as domain:
+            state: int = domain.controlInfo()[0]
+        return state == libvirt.VIR_DOMAIN_CONTROL_OK
+
     def hang(self) -> None:
         """Stop its QEMU process: from now on its monitor does not answer."""
         os.kill(self.pid, signal.SIGSTOP)
