@@ -171,7 +171,8 @@ def test_guests_on_hung_storage_miss_their_disks_only(hung_in_the_middle: Story)
     spared = set(story.on_it).difference(*story.frozen)
     assert lacking(story.rounds, spared, WITHOUT_DISKS) == []
     for seen in story.during()[1:]:
-        assert not any("block" in seen.guests[name] for name in story.on_it)
+        if seen.time + seen.report["duration_s"] < story.healed:  # else it was back in its course
+            assert not any("block" in seen.guests[name] for name in story.on_it)
 
 
 def test_at_most_a_call_under_way_freezes_a_guest(hung_in_the_middle: Story) -> None:
