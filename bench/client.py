@@ -258,6 +258,7 @@ def _bare(given: argparse.Namespace) -> Round:
     """The calls that a round of ours consists of, on as many connections, and nothing else."""
     import libvirt
     from domstats.engine import chunk_size
+    from domstats.settings import Settings
 
     mask, flags = _mask(given.groups), libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT
     control = _open(given.uri)
@@ -281,7 +282,7 @@ def _bare(given: argparse.Namespace) -> Round:
 
     def make_round() -> dict[str, Any]:
         count = len(control.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE))
-        size = min(64, chunk_size(count, LANES, 0.0))
+        size = min(Settings().chunk_size, chunk_size(count, LANES, 0.0))
         begins = range(0, count, size)
         for begin in begins:
             chunks.put((begin, begin + size))

@@ -1185,12 +1185,7 @@ class Engine:
         if error and round_.query.paced:
             self._cadence.in_vain(round_.query.groups)
         events = self._hand_out_events(round_, now)
-        domains = tuple(
-            [
-                entry.handed_out or self._domain_sample(round_, entry)
-                for entry in round_.entries.values()
-            ]
-        )
+        domains = tuple(self._domain_sample(round_, entry) for entry in round_.entries.values())
         changes = self._hand_out_changes(round_)
         report = self._report(round_, domains, now, error)
         uri = self._settings.uri

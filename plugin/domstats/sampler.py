@@ -148,16 +148,13 @@ class Sampler:
         callback: Callable[[Sample], None],
         deadline: Optional[float] = None,
         domains: Optional[Collection[str]] = None,
-        take: Optional[Take] = None,
     ) -> None:
         """Ask for a round; ``callback`` is called with its sample, once, in the engine's thread.
 
         If the sampler is closed meanwhile, the sample says so. Raises DomstatsError if it already
         is closed.
-
-        :param take: as of ``sample``, but called in the engine's thread.
         """
-        self._begin(self._query(deadline, domains, take), callback, take)
+        self._begin(self._query(deadline, domains, None), callback, None)
 
     def _query(
         self,
