@@ -28,10 +28,13 @@ ROOT = Path(__file__).parents[1]
 #: What a call to collectd's Values.dispatch() costs, as ``python -m bench dispatch`` measures it.
 DISPATCH_S = 7e-6
 LANES = 4
-#: What a read for collectd asks in bulk and of each domain, without ExtraStats and with them.
+#: Groups that domains without I/O threads and measured dirty rate are asked for once a minute.
+IDLE = frozenset({"iothread", "dirtyrate"})
+#: What a read for collectd asks in bulk and of each domain, without ExtraStats and with them; the
+#: group balloon once a minute where guests report no statistics, as here.
 COLLECTD_CALLS = ("--groups", "state,interface,block", "--calls", "info")
 COLLECTD_EXTRA_CALLS = (
-    "--groups", "state,balloon,interface,block,perf", "--calls", "info", "getCPUStats", "vcpus",
+    "--groups", "state,interface,block,perf", "--calls", "info", "getCPUStats", "vcpus",
 )  # fmt: skip
 #: Calls for each domain that can be made beside the bulk calls, with their arguments.
 CLASSIC: dict[str, tuple[Any, ...]] = {"info": (), "getCPUStats": (True,), "vcpus": ()}
@@ -258,9 +261,11 @@ def _bare(given: argparse.Namespace) -> Round:
     """The calls that a round of ours consists of, on as many connections, and nothing else."""
     import libvirt
     from domstats.engine import chunk_size
+    from domstats.options import TELEGRAF_GROUPS
     from domstats.settings import Settings
 
-    mask, flags = _mask(given.groups), libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT
+    groups = given.groups or ",".join(group for group in TELEGRAF_GROUPS if group not in IDLE)
+    mask, flags = _mask(groups), libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT
     control = _open(given.uri)
     chunks: queue.SimpleQueue[Optional[tuple[int, int]]] = queue.SimpleQueue()
     back: queue.SimpleQueue[int] = queue.SimpleQueue()

@@ -25,6 +25,7 @@ from typing import (
 import msgspec
 
 from .events import CHANGES_OF_XML, EventBook, Meaning, meanings
+from .idle import RSS, IdleGroups
 from .model import (
     FACTS_OF_GROUP,
     GROUPS,
@@ -161,6 +162,10 @@ class Hints:
         """The same for some of them, in the middle of a round."""
         return {}
 
+    def rss_kib(self, uuid: str) -> Optional[int]:
+        """Host memory of the domain's process in the last look, if that is known."""
+        return None
+
     def is_placed(self, uuid: str) -> bool:
         """Whether it is known where the domain's disks lie."""
         return True
@@ -190,6 +195,7 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
     :param groups: all that are wanted, by whatever query.
     :param direct: by group that is not asked for in bulk: the facts that are asked for instead.
     :param every: by group that not every round is to ask for: the seconds between two that do.
+    :param idle_s: seconds for which a domain is not asked for groups that have nothing to tell.
     :param vcpu_mapping: whether the placement of vCPUs is asked for.
     :param wants_xml: whether anybody needs what the domains' XML says.
     :param xml_lasts_s: seconds after which the XML is read again, None if no matter how old it is.
@@ -206,6 +212,7 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
     groups: frozenset[str] = frozenset(GROUPS)
     direct: Mapping[str, frozenset[str]] = {}
     every: Mapping[str, float] = {}
+    idle_s: float = 0.0
     vcpu_mapping: bool = False
     occupancy_watch: bool = True
     wants_xml: bool = True
@@ -234,6 +241,8 @@ class Engine:
         #: Groups that never need the monitor.
         self._free_groups = MONITOR_FREE_GROUPS.union(settings.direct)
         self._cadence = Cadence(settings.every)
+        has_info = "info" in settings.direct.get("cpu_total", ())
+        self._idle = IdleGroups(settings.idle_s, has_info=has_info)
         #: Domains in which a call of a lost connection still holds a worker of the server.
         self._orphaned: set[str] = set()
         #: Whether the driver has monitors that can be busy (QEMU's has).
@@ -357,8 +366,9 @@ class Engine:
             self._events.listed(places, now, self._time_ns(now))
         listing = self.roster.listed(wanted)
         self._orphaned.intersection_update(self.roster.members)
-        for uuid in listing.switched:  # the XML of a domain that is started may be another
+        for uuid in listing.switched:  # a domain that is started may be another than it was
             self._want_xml(uuid)
+            self._idle.forget(uuid)
         if self._settings.wants_xml and (listing.is_other or len(self._devices) < len(wanted)):
             self._retain({uuid for uuid, _, _ in wanted})
         self._renew_xml(now)
@@ -562,6 +572,8 @@ class Engine:
         round_.chunk_size = chunk_size(len(round_.entries), self._settings.lanes, per_domain_s)
         self._heed_processes(now)
         self.roster.send_canaries(round_.entries)
+        if query.paced:
+            self._idle.begin(now)
         withheld = self._hints.withheld()
         guards = BLOCK in query.groups and self._hints.guards_storage
         is_calm = self.roster.is_calm
@@ -571,9 +583,22 @@ class Engine:
             elif guards and self._must_wait(uuid, withheld):
                 round_.held[uuid] = None
             elif is_calm and self.roster.is_responsive(uuid):
-                round_.queue(uuid, query.groups)
+                round_.queue(uuid, self._to_ask(round_, uuid))
             else:
-                self._queue(round_, uuid, query.groups)
+                self._queue(round_, uuid, self._to_ask(round_, uuid))
+
+    def _to_ask(self, round_: RoundBook, uuid: str) -> frozenset[str]:
+        """The groups to ask a domain for: all of the query's but those that are idle."""
+        groups, idle = round_.query.groups, self._idle.of(uuid)
+        if idle is None or not round_.query.paced or self.roster.is_suspected(uuid):
+            return groups
+        within = idle.within(groups)
+        if within is not None and RSS in within.stats:
+            within = within.with_rss(self._hints.rss_kib(uuid))
+        if within is None:
+            return groups
+        round_.entries[uuid].idle = within
+        return groups - within.groups
 
     def _heed_processes(self, now: float) -> None:
         """Quarantine the domains whose process is stopped; release those that run again."""
@@ -664,7 +689,7 @@ class Engine:
                 round_.owed[uuid] = None
                 self._queue(round_, uuid, round_.query.groups - {BLOCK})
             else:
-                self._queue(round_, uuid, round_.query.groups)
+                self._queue(round_, uuid, self._to_ask(round_, uuid))
 
     # --- calls are handed out
 
@@ -874,6 +899,7 @@ class Engine:
         answered = call.made if call.late else now  # a late one came after a wait for another
         with_block = BLOCK in call.groups
         groups = call.groups - self._free_groups
+        learns_idle = not groups.isdisjoint(self._idle.groups)
         members, complete = self.roster.members, set()
         for uuid, stats in records:
             member = members.get(uuid)
@@ -884,6 +910,8 @@ class Engine:
             if has_monitor and not shows_monitor(stats, groups):
                 continue
             complete.add(uuid)
+            if learns_idle and has_monitor:
+                self._idle.learn(uuid, stats, call.groups, now)
             if call.late and member.standing is not Standing.RESPONSIVE:
                 continue  # it has to answer in time once
             self.roster.answered(uuid, call.made, answered, with_block and member.active)

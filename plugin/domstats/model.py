@@ -36,6 +36,13 @@ GROUPS: tuple[str, ...] = (
     "vm",
 )
 
+#: The group of a key, by the key's first word.
+GROUP_OF_WORD: dict[str, str] = {
+    **{group: group for group in GROUPS},
+    "cpu": "cpu_total",
+    "net": "interface",
+}
+
 #: The groups for which libvirt never asks the domain's monitor: they answer of a hung domain too.
 MONITOR_FREE_GROUPS: frozenset[str] = frozenset({"state", "interface", "perf", "memory"})
 

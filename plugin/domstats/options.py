@@ -428,6 +428,20 @@ OPTIONS: tuple[Option, ...] = (
         ours=True,
     ),
     Option(
+        key="idle_refresh",
+        kind=Kind.SECONDS,
+        collectd="IdleRefresh",
+        telegraf="idle_refresh",
+        least=0,
+        most=3600,
+        text="Seconds after which a domain is asked again for a group that has nothing to tell of"
+        " it; what it told last is repeated until then. That spares commands of its monitor. Such"
+        " groups are iothread without I/O threads, dirtyrate if it was never measured, and in"
+        " collectd on a local hypervisor balloon if the guest's driver reports nothing (memory and"
+        " rss are always of this round). 0 asks for them in every round.",
+        ours=True,
+    ),
+    Option(
         key="fast_interval",
         kind=Kind.SECONDS,
         collectd="FastInterval",

@@ -13,23 +13,16 @@ from typing import NamedTuple, Optional
 
 import msgspec
 
-from .model import GROUPS, DomainSample, Stats
+from .idle import Idle
+from .model import GROUP_OF_WORD, DomainSample, Stats
 
 #: The group whose question makes QEMU look at the domain's storage.
 BLOCK = "block"
-
-#: The group of a key, by the key's first word.
-GROUP_OF_WORD: dict[str, str] = {
-    **{group: group for group in GROUPS},
-    "cpu": "cpu_total",
-    "net": "interface",
-}
 
 #: Keys by which an answer shows that the monitor was asked. libvirt skips the monitor for all
 #: groups of a domain at once, so one of them is evidence for all.
 _EVIDENCE: tuple[tuple[str, str], ...] = (
     ("balloon", "balloon.rss"),
-    ("iothread", "iothread.count"),
     ("dirtyrate", "dirtyrate.calc_status"),
 )
 
@@ -116,6 +109,7 @@ class Call(msgspec.Struct, eq=False):
 class Entry:
     """What a round knows of one domain so far.
 
+    :ivar idle: what it need not be asked for, and what that told last.
     :ivar handed_out: what was handed out before the round's end; it is final.
     """
 
@@ -126,6 +120,7 @@ class Entry:
         "gone",
         "got",
         "handed_out",
+        "idle",
         "name",
         "stats",
         "uuid",
@@ -140,6 +135,7 @@ class Entry:
         self.stats: Stats = {}
         self.gone = False
         self.failure = ""
+        self.idle: Optional[Idle] = None
         self.handed_out: Optional[DomainSample] = None
 
     @property
@@ -148,6 +144,10 @@ class Entry:
 
     def take(self, stats: Stats, groups: frozenset[str]) -> None:
         """A complete answer for these groups; it goes before what there is."""
+        idle, self.idle = self.idle, None
+        if idle is not None and idle.groups.isdisjoint(groups):
+            stats.update(idle.stats)
+            groups |= idle.groups
         self.stats = {**self.stats, **stats} if self.stats else stats
         self.got |= groups
         self.failure = ""

@@ -668,6 +668,9 @@ class _Watches(Hints):
     def relook(self, uuids: Sequence[str], now: float) -> dict[str, str]:
         return {} if self._processes is None else self._processes.relook(uuids, now)
 
+    def rss_kib(self, uuid: str) -> Optional[int]:
+        return None if self._processes is None else self._processes.rss_kib(uuid)
+
     def is_placed(self, uuid: str) -> bool:
         return self._storage is None or self._storage.known(uuid)
 
@@ -731,6 +734,7 @@ def _engine_settings(settings: Settings) -> EngineSettings:
         groups=settings.groups,
         direct=settings.direct,
         every=settings.every,
+        idle_s=settings.idle_refresh,
         vcpu_mapping=settings.vcpu_mapping,
         occupancy_watch=settings.occupancy_watch,
         events=settings.events,

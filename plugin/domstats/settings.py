@@ -46,6 +46,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     :param direct: groups of which a few facts (of ``model.FACTS``) are all that is needed: they are
         asked for by calls of each domain's own that need no monitor, not in bulk.
     :param every: by group that not every round is to ask for: the seconds between two that do.
+    :param idle_refresh: seconds after which a group that had nothing to tell of a domain is asked
+        for again.
     :param vcpu_mapping: whether to ask which physical CPUs each vCPU may run on.
     :param kvm_statistics: whether the KVM statistics of the groups vcpu and vm are passed on.
     :param inactive: whether domains that are defined and not started are listed too.
@@ -66,6 +68,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     groups: frozenset[str] = frozenset(TELEGRAF_GROUPS)
     direct: Mapping[str, frozenset[str]] = {}
     every: Mapping[str, float] = {}
+    idle_refresh: float = 60.0
     vcpu_mapping: bool = False
     kvm_statistics: bool = False
     inactive: bool = True

@@ -1,10 +1,10 @@
 """The process watch: which QEMU processes of this host cannot answer a monitor call now.
 
 It reads /proc alone, so it works for local hypervisors only, asks nobody anything, and gives
-nothing but hints: whatever it cannot see or is not sure of (no permission, another host, two
-processes that claim one domain) it keeps silent about, and the round itself finds out. It must
-not know libvirt, rounds or quarantine. Only the main thread's state counts, as it is QEMU's main
-loop that answers the monitor; /proc/PID/stat shows exactly that one's state.
+nothing but hints, and the processes' memory: whatever it cannot see or is not sure of (no
+permission, another host, two processes that claim one domain) it keeps silent about, and the round
+itself finds out. It must not know libvirt, rounds or quarantine. Only the main thread's state
+counts, as it is QEMU's main loop that answers the monitor; /proc/PID/stat shows exactly that one's.
 
 Two files of a process are read, and they differ in what they may cost. `stat` (and `schedstat`)
 never blocks. `cmdline` takes the process's memory lock, which a process wedged on hung storage
@@ -40,6 +40,7 @@ _WEDGED_AFTER = 1.0  # seconds after which a search is taken to be stuck in its 
 _WEDGED_MOST = 3  # searches stuck at the same time; then no new one is begun
 _CMDLINE_MOST = 65536  # bytes; -uuid comes before the devices, the first kilobytes hold it
 _STAT_MOST = 1024
+_PAGE_KIB = os.sysconf("SC_PAGE_SIZE") // 1024
 
 _UUID = re.compile(rb"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
@@ -90,10 +91,16 @@ class ProcessWatch:
             if seen is None or seen.start != process.start:
                 del self._processes[uuid]  # ended, and its pid may be another process's by now
                 continue
+            process.rss_kib = seen.rss_kib
             reason = self._judge(process, seen.state, now)
             if reason is not None:
                 reasons[uuid] = reason
         return reasons
+
+    def rss_kib(self, uuid: str) -> Optional[int]:
+        """Host memory of the domain's process in the last look; None if it was not seen."""
+        process = self._processes.get(uuid)
+        return None if process is None or process.gone else process.rss_kib
 
     def _judge(self, process: _Process, state: str, now: float) -> Optional[str]:
         process.gone = _REASONS.get(state) == GONE
@@ -191,6 +198,7 @@ class _Process(msgspec.Struct):
 
     pid: int
     start: bytes
+    rss_kib: Optional[int] = None
     wait: Optional[_Wait] = None
     gone: bool = False
 
@@ -260,14 +268,16 @@ def _claimed_uuid(cmdline: bytes) -> Optional[str]:
 class _Stat(NamedTuple):
     state: str
     start: bytes  # clock ticks since boot, as the kernel writes them: only compared
+    rss_kib: int
 
 
 def _read_stat(proc: str, pid: int) -> Optional[_Stat]:
     # A program's name is in parentheses and may hold blanks and parentheses itself.
-    fields = _read_file(f"{proc}/{pid}/stat", _STAT_MOST).rpartition(b")")[2].split(None, 20)
-    if len(fields) < 20:
+    fields = _read_file(f"{proc}/{pid}/stat", _STAT_MOST).rpartition(b")")[2].split(None, 22)
+    if len(fields) < 22 or not fields[21].isdigit():
         return None
-    return _Stat(fields[0].decode("ascii", "replace"), fields[19])
+    rss_kib = int(fields[21]) * _PAGE_KIB
+    return _Stat(fields[0].decode("ascii", "replace"), fields[19], rss_kib)
 
 
 def _read_turns(proc: str, pid: int) -> bytes:

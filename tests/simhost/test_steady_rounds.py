@@ -54,6 +54,23 @@ def test_a_round_for_telegraf_is_a_list_and_a_bulk_call_for_each_chunk(quiet: Si
     assert calls_of_steady_rounds(quiet, telegraf(quiet)) == {LIST: 1, BULK: CHUNKS}
 
 
+def test_a_steady_round_leaves_out_the_groups_that_are_idle(quiet: SimHost) -> None:
+    with Sampler(telegraf(quiet)) as sampler:
+        wait_until(lambda: sampler.sample(20.0).round.fresh == DOMAINS, seconds=30)
+        before = quiet.control.asked()
+        rounds = [sampler.sample(20.0) for _ in range(ROUNDS)]
+        after = quiet.control.asked()
+    asked: Counter[str] = Counter()
+    for name in after:
+        asked += Counter(after[name]) - Counter(before[name])
+    assert asked["block"] == ROUNDS * DOMAINS
+    # A few are asked again, since a minute is not over for all of them at once.
+    assert max(asked["iothread"], asked["dirtyrate"]) < DOMAINS / 4
+    for sample in rounds:
+        for domain in sample.domains:
+            assert domain.stats["dirtyrate.calc_status"] == 0
+
+
 def test_labels_events_and_slower_groups_add_no_call(quiet: SimHost) -> None:
     settings = telegraf(
         quiet,

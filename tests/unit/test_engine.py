@@ -302,6 +302,103 @@ def test_who_asks_for_some_domains_gets_the_groups_that_he_names_at_any_time():
     assert BLOCK in world.answer(domains=["vm1"]).groups
 
 
+def with_idle_groups(world: World, *numbers: int) -> World:
+    """Domains without I/O threads, whose dirty rate nobody has measured."""
+    for number in numbers:
+        world.guest(number).says = {"iothread.count": 0, "dirtyrate.calc_status": 0}
+    return world
+
+
+def test_groups_with_nothing_to_tell_are_asked_for_each_minute_and_are_in_every_sample():
+    world = with_idle_groups(World(24, idle_s=60.0), *range(20))
+    samples = world.rounds(13)
+    assert all(complete(sample) == sample.round.fresh == 24 for sample in samples)
+    idle = samples[-1].domains[0].stats
+    assert (idle["iothread.count"], idle["dirtyrate.calc_status"]) == (0, 0)
+    asked = [guest.asked for guest in world.guests.values()]
+    assert {each["dirtyrate"] for each in asked[:20]} <= {2, 3}
+    assert {each["balloon"] for each in asked} == {each["dirtyrate"] for each in asked[20:]} == {13}
+
+
+def test_what_an_idle_group_has_to_tell_is_told_within_a_minute():
+    world = with_idle_groups(World(20, idle_s=60.0), *range(20))
+    world.rounds(3)
+    for guest in world.guests.values():
+        guest.says = {}
+    late = [world.round() for _ in range(7)]
+    told = [sum(domain.stats["iothread.count"] > 0 for domain in sample.domains) for sample in late]
+    assert told == sorted(told), "who has something to tell is asked from then on"
+    assert told[0] < 20 == told[-1]
+
+
+def test_a_domain_that_hangs_repeats_nothing_but_misses_its_idle_groups():
+    world = with_idle_groups(World(20, idle_s=600.0, watches=["process"]), *range(20))
+    world.rounds(2)
+    world.hang(3)
+    domain = by_name(world.round())["vm3"]
+    assert {"iothread", "dirtyrate", "balloon"} <= domain.missing
+    assert "iothread.count" not in domain.stats
+    world.heal(3)
+    assert counts(world.rounds(2)[-1]) == EVERYBODY_WELL
+
+
+def test_a_domain_that_is_started_anew_is_asked_for_everything():
+    world = with_idle_groups(World(3, idle_s=600.0), 0, 1, 2)
+    world.rounds(2)
+    world.guest(1).active = False
+    world.round()
+    world.start_again(1)
+    assert by_name(world.round())["vm1"].stats["iothread.count"] > 0
+    assert by_name(world.round())["vm0"].stats["iothread.count"] == 0
+
+
+def test_who_asks_for_a_domain_gets_its_idle_groups_as_they_are():
+    world = with_idle_groups(World(3, idle_s=600.0), 0, 1, 2)
+    world.rounds(2)
+    world.guest(1).says = {}
+    assert by_name(world.answer(domains=["vm1"]))["vm1"].stats["iothread.count"] > 0
+
+
+def test_a_domain_whose_storage_is_silent_is_asked_for_all_else():
+    world = World(4, idle_s=600.0, watches=["storage"], storage=lambda n: f"/disk/{n % 2}")
+    with_idle_groups(world, 0, 1, 2, 3)
+    world.rounds(2)
+    world.silence("/disk/1")
+    sample = world.round(groups=frozenset({"state", "block", "iothread"}))
+    assert [sorted(domain.missing) for domain in sample.domains] == [[], ["block"], [], ["block"]]
+    assert all("iothread.count" in domain.stats for domain in sample.domains)
+
+
+@pytest.mark.parametrize("others", [{"state"}, {"state", "cpu_total", "vcpu"}])
+def test_no_group_is_left_out_without_another_that_shows_whether_the_monitor_was_asked(others):
+    world = with_idle_groups(World(3, idle_s=600.0), 0, 1, 2)
+    world.rounds(2)
+    world.round(groups=frozenset({"iothread", *others}))
+    assert {guest.asked["iothread"] for guest in world.guests.values()} == {2}
+
+
+DIRECT = {"cpu_total": frozenset({"info"})}
+FOR_COLLECTD = frozenset({"state", "cpu_total", "balloon", "block"})
+SILENT_DRIVER = {"balloon.last-update": 0}
+
+
+@pytest.mark.parametrize(
+    ("settings", "is_idle"),
+    [
+        ({"direct": DIRECT, "watches": ["process"]}, True),
+        ({"direct": DIRECT}, False),  # nobody knows the process's memory
+        ({"watches": ["process"]}, False),  # nobody knows the domain's memory
+    ],
+)
+def test_a_balloon_that_reports_nothing_is_idle_where_the_rest_of_it_is_known(settings, is_idle):
+    world = World(3, idle_s=600.0, **settings)
+    samples = [world.round(groups=FOR_COLLECTD) for _ in range(4)]
+    assert {guest.asked["balloon"] for guest in world.guests.values()} == {1 if is_idle else 4}
+    for sample in samples:
+        assert sample.round.fresh == 3
+        assert all(domain.stats["balloon.rss"] >= sample.time_ns for domain in sample.domains)
+
+
 def test_the_fast_lane_asks_no_monitor_and_costs_the_same_whatever_hangs():
     world = World(20)
     world.rounds(2)

@@ -39,10 +39,15 @@ class Proc:
         self.runs(pid, QEMU, "-name", name, *rest, state=state, **stat)
 
     def is_in(
-        self, pid: int, state: str = "S", start: str = "500", comm: str = "qemu-system-x86"
+        self,
+        pid: int,
+        state: str = "S",
+        start: str = "500",
+        comm: str = "qemu-system-x86",
+        pages: str = "0",
     ) -> None:
-        """The state of its main thread from now on."""
-        after = [state, "1", *["0"] * 17, start, *["0"] * 30]
+        """The state of its main thread from now on, and the memory of all."""
+        after = [state, "1", *["0"] * 17, start, "0", pages, *["0"] * 28]
         self.file(pid, "stat").write_text(f"{pid} ({comm}) {' '.join(after)}\n")
 
     def had_turns(self, pid: int, turns: int) -> None:
@@ -359,3 +364,26 @@ def test_however_many_processes_are_wedged_only_three_searches_hang_in_them(
 
 def test_the_real_proc_knows_nobody_by_a_made_up_uuid() -> None:
     assert ProcessWatch().look([WEB], 0) == {}
+
+
+def test_the_memory_of_a_process_is_that_of_the_last_look(proc: Proc, watch: ProcessWatch) -> None:
+    kib = os.sysconf("SC_PAGE_SIZE") // 1024
+    proc.guest(7, WEB, pages="1000")
+    watch.look({WEB, DB}, 0.0)
+    assert watch.rss_kib(WEB) == 1000 * kib
+    assert watch.rss_kib(DB) is None
+    proc.is_in(7, pages="1001")
+    watch.relook([WEB], 1.0)
+    assert watch.rss_kib(WEB) == 1001 * kib
+    proc.ends(7)
+    watch.look({WEB}, 2.0)
+    assert watch.rss_kib(WEB) is None
+
+
+@pytest.mark.parametrize("pages", ["-1", "x"])
+def test_no_memory_is_told_that_makes_no_sense(
+    proc: Proc, watch: ProcessWatch, pages: str
+) -> None:
+    proc.guest(7, WEB, pages=pages)
+    watch.look({WEB}, 0.0)
+    assert watch.rss_kib(WEB) is None

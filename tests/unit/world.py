@@ -95,6 +95,8 @@ class Guest:
         self.job_since: Optional[float] = None
         self.nic = "vnet0"
         self.waiting: deque[_Process] = deque()
+        #: What it answers under some keys, where that is not the time.
+        self.says: dict[str, int] = {}
         #: How often its monitor was asked, by group.
         self.asked: Counter[str] = Counter()
 
@@ -124,6 +126,9 @@ class Silence(Hints):
         if storage not in self.world.silent and storage not in self.answered:
             self.answered.add(storage)
             self.world.engine.storage_news(self.world.now)
+
+    def rss_kib(self, uuid: str) -> Optional[int]:
+        return self.world.epoch_ns if self.sees_processes else None
 
     def look(self, uuids: Iterable[str], now: float) -> dict[str, str]:
         self.looks += 1
@@ -578,7 +583,7 @@ def stats_of(
     stats: dict[str, Any] = {}
     for group in groups:
         if guest.active or group == "state":
-            stats.update(dict.fromkeys(keys.get(group, ()), asked_ns))
+            stats.update((key, guest.says.get(key, asked_ns)) for key in keys.get(group, ()))
     if guest.active and keys is _WITHOUT and "interface" in groups:
         stats["net.count"], stats["net.0.name"] = 1, guest.nic
     if guest.active and keys is _WITHOUT and BLOCK in groups:
