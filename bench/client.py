@@ -152,14 +152,13 @@ def _sampler(given: argparse.Namespace) -> Round:
 
 def _lines(given: argparse.Namespace) -> Round:
     """A round of ours as line protocol, as Telegraf's child makes it."""
-    from domstats.cli import GARBAGE_LOOKED_FOR_AFTER
     from domstats.sampler import Sampler
     from domstats.telegraf_execd import writer
 
     settings = _settings(given)
     sampler = Sampler(settings, lambda level, text: print(text, file=sys.stderr))
     lines, null = writer(settings), os.open(os.devnull, os.O_WRONLY)
-    gc.set_threshold(GARBAGE_LOOKED_FOR_AFTER)
+    gc.disable()  # as the child does, which looks for garbage every ten minutes
 
     def make_round() -> dict[str, Any]:
         written = 0

@@ -7,7 +7,6 @@ sampled; 0: else. The process ends with ``os._exit``, because threads may be stu
 from __future__ import annotations
 
 import contextlib
-import gc
 import os
 import sys
 from collections.abc import Sequence
@@ -17,17 +16,11 @@ from .adapter import Unexpected
 from .errors import DomstatsError
 from .shown import tell
 
-#: Objects made and not dropped after which this process looks for garbage in cycles.
-GARBAGE_LOOKED_FOR_AFTER = 50_000
-
 USAGE, FAILED, INTERRUPTED = 2, 1, 130
 
 
 def main() -> NoReturn:
     """The entry point."""
-    # A round makes some objects for each of thousands of domains, and none of them in cycles:
-    # looking for cycles as often as usual takes a seventh of the CPU time with 10,000 domains.
-    gc.set_threshold(GARBAGE_LOOKED_FOR_AFTER)
     status = run(sys.argv[1:])
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError):

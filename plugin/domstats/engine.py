@@ -42,7 +42,7 @@ from .model import (
 )
 from .pace import LEAST_S, Cadence, Pace
 from .roster import Cause, Event, Roster, Standing, Turn
-from .rounds import BLOCK, Call, Entry, Kind, Query, RoundBook, device_names, shows_monitor
+from .rounds import BLOCK, Call, Entry, Kind, Query, RoundBook, SeenDevices, shows_monitor
 
 #: Seconds without news for which a round waits to learn where disks lie, and for their storage to
 #: answer, before it asks for everything else.
@@ -267,7 +267,7 @@ class Engine:
         #: When XML that has become old was looked for, and for how many domains there is time.
         self._renewed_at = float("inf")
         self._renewals = 0.0
-        self._device_names: dict[str, dict[str, tuple[object, ...]]] = {}
+        self._seen_devices: dict[str, SeenDevices] = {}
         self._node_cpus = 0
         self._trouble = ""
         self._silent: set[str] = set()
@@ -592,13 +592,13 @@ class Engine:
         groups, idle = round_.query.groups, self._idle.of(uuid)
         if idle is None or not round_.query.paced or self.roster.is_suspected(uuid):
             return groups
-        within = idle.within(groups)
+        within, left = idle.within(groups)
         if within is not None and RSS in within.stats:
             within = within.with_rss(self._hints.rss_kib(uuid))
         if within is None:
             return groups
         round_.entries[uuid].idle = within
-        return groups - within.groups
+        return left
 
     def _heed_processes(self, now: float) -> None:
         """Quarantine the domains whose process is stopped; release those that run again."""
@@ -627,7 +627,7 @@ class Engine:
         member = self.roster.members.get(uuid)
         if member is None or member.standing is Standing.QUARANTINED:
             return False
-        return self._moves.get(uuid, (0.0, True))[1]
+        return uuid not in self._moves or self._moves[uuid][1]
 
     def _queue(self, round_: RoundBook, uuid: str, groups: frozenset[str]) -> None:
         """A domain is to be asked: in a chunk with others, or alone if it is in question."""
@@ -739,8 +739,9 @@ class Engine:
         if self.roster.alert_since is None or self.roster.evidence == round_.sorted_for:
             return
         round_.sorted_for = self.roster.evidence
-        ready, round_.ready = round_.ready, {}
-        for groups, waiting in ready.items():
+        ready = list(round_.ready.items())
+        round_.ready.clear()
+        for groups, waiting in ready:
             for uuid in waiting:
                 self._queue(round_, uuid, groups)
 
@@ -1118,7 +1119,7 @@ class Engine:
     def _retain(self, known: set[str]) -> None:
         """Forget domains that are no more, and have the XML of new ones read."""
         self._hints.retain(known)
-        for kept in (self._devices, self._device_names, self._labels, self._xml_from):
+        for kept in (self._devices, self._seen_devices, self._labels, self._xml_from):
             for uuid in kept.keys() - known:
                 del kept[uuid]
         for uuid in known:
@@ -1155,11 +1156,11 @@ class Engine:
         """Have the XML read again when devices were plugged in or out, or disks moved."""
         if not self._settings.wants_xml:
             return
-        known = self._device_names.setdefault(uuid, {})
-        for word, names in device_names(stats).items():
-            if known.setdefault(word, names) != names:
-                known[word] = names
-                self._want_xml(uuid)
+        seen = self._seen_devices.get(uuid)
+        if seen is None:
+            seen = self._seen_devices[uuid] = SeenDevices()
+        if seen.differ(stats):
+            self._want_xml(uuid)
 
     # --- a round ends
 
@@ -1213,7 +1214,12 @@ class Engine:
         if error and round_.query.paced:
             self._cadence.in_vain(round_.query.groups)
         events = self._hand_out_events(round_, now)
-        domains = tuple(self._domain_sample(round_, entry) for entry in round_.entries.values())
+        domains = tuple(
+            [
+                entry.handed_out or self._domain_sample(round_, entry)
+                for entry in round_.entries.values()
+            ]
+        )
         changes = self._hand_out_changes(round_)
         report = self._report(round_, domains, now, error)
         uri = self._settings.uri
@@ -1235,8 +1241,8 @@ class Engine:
         answered, round_.answered = round_.answered, []
         for uuid in answered:
             entry = round_.entries[uuid]
-            if entry.handed_out is None and not entry.missing and not entry.gone:
-                entry.handed_out = self._domain_sample(round_, entry)
+            if entry.handed_out is None and entry.is_complete and not entry.gone:
+                entry.handed_out = self._complete_sample(entry)
                 entry.stats = {}
                 part.append(entry.handed_out)
         if part:
@@ -1278,9 +1284,7 @@ class Engine:
         if entry.handed_out is not None:
             return entry.handed_out
         uuid = entry.uuid
-        sample = DomainSample(uuid, entry.name, Status.FRESH, entry.stats, entry.active)
-        sample.devices = self._devices.get(uuid, NO_DEVICES)
-        sample.labels = self._labels.get(uuid, _NO_LABELS)
+        sample = self._complete_sample(entry)
         member = self.roster.members.get(uuid)
         if entry.gone:
             sample.status, sample.stats = Status.GONE, {}
@@ -1293,6 +1297,19 @@ class Engine:
                 sample.status = Status.PARTIAL
                 sample.reason = self._why_partial(round_, entry)
         return sample
+
+    def _complete_sample(self, entry: Entry) -> DomainSample:
+        """The sample of a domain that lacks nothing."""
+        uuid = entry.uuid
+        return DomainSample(
+            uuid,
+            entry.name,
+            Status.FRESH,
+            entry.stats,
+            entry.active,
+            devices=self._devices.get(uuid, NO_DEVICES),
+            labels=self._labels.get(uuid, _NO_LABELS),
+        )
 
     def _why_partial(self, round_: RoundBook, entry: Entry) -> str:
         if entry.uuid in self._moves:
@@ -1400,10 +1417,8 @@ _TOLD = (
 
 def counts(domains: Sequence[DomainSample]) -> dict[str, int]:
     """How many domains there are, and of each status: fields of model.Round."""
-    found = dict.fromkeys(Status, 0)
-    for domain in domains:
-        found[domain.status] += 1
-    return {"domains": len(domains), **{status.value: n for status, n in found.items()}}
+    found = [domain.status for domain in domains]
+    return {"domains": len(domains), **{status.value: found.count(status) for status in Status}}
 
 
 def chunk_size(domains: int, lanes: int, per_domain_s: float) -> int:

@@ -56,11 +56,11 @@ class Idle(msgspec.Struct, frozen=True, eq=False):
     stats: Stats
     shows: frozenset[str]
 
-    def within(self, groups: frozenset[str]) -> Optional[Idle]:
-        """Those of them that a query for ``groups`` need not ask for; None if there are none.
+    def within(self, groups: frozenset[str]) -> tuple[Optional[Idle], frozenset[str]]:
+        """Those of them that a query for ``groups`` need not ask for, and what it has to.
 
         What is left to be asked must show whether the monitor was asked: libvirt passes over one
-        that is busy.
+        that is busy. If it does not, nothing is left out.
         """
         return _within(self, groups)
 
@@ -151,13 +151,14 @@ def _idle(
 
 
 @lru_cache(maxsize=256)
-def _within(idle: Idle, groups: frozenset[str]) -> Optional[Idle]:
+def _within(idle: Idle, groups: frozenset[str]) -> tuple[Optional[Idle], frozenset[str]]:
     wanted = idle.groups & groups
     if "cpu_total" not in groups:  # along with which virDomainGetInfo is asked
         wanted -= {"balloon"}
-    if not wanted or (groups - wanted).isdisjoint(idle.shows):
-        return None
+    left = groups - wanted
+    if not wanted or left.isdisjoint(idle.shows):
+        return None, groups
     if wanted == idle.groups:
-        return idle
+        return idle, left
     stats = {key: value for key, value in idle.stats.items() if _group(key) in wanted}
-    return Idle(wanted, stats, idle.shows)
+    return Idle(wanted, stats, idle.shows), left

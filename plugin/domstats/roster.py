@@ -186,9 +186,11 @@ class Roster:
         member = self.members.get(uuid)
         if member is None:
             return
-        member.answered = max(member.answered, now)
+        if now > member.answered:
+            member.answered = now
         if with_block:
-            member.answered_block = max(member.answered_block, now)
+            if now > member.answered_block:
+                member.answered_block = now
             for storage in member.storages:
                 if made > self._found.get(storage, _NEVER):
                     self._clear(storage)

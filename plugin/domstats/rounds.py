@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import enum
 import heapq
-from collections import deque
+from collections import defaultdict, deque
 from functools import lru_cache
-from typing import NamedTuple, Optional
+from operator import itemgetter
+from typing import Callable, NamedTuple, Optional
 
 import msgspec
 
@@ -142,6 +143,11 @@ class Entry:
     def missing(self) -> frozenset[str]:
         return self.asked - self.got
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether it lacks nothing."""
+        return self.asked <= self.got
+
     def take(self, stats: Stats, groups: frozenset[str]) -> None:
         """A complete answer for these groups; it goes before what there is."""
         idle, self.idle = self.idle, None
@@ -149,7 +155,7 @@ class Entry:
             stats.update(idle.stats)
             groups |= idle.groups
         self.stats = {**self.stats, **stats} if self.stats else stats
-        self.got |= groups
+        self.got = self.got | groups if self.got else groups
         self.failure = ""
         if "state" not in self.asked:
             self.stats.pop("state.state", None)
@@ -199,7 +205,7 @@ class RoundBook:
         self.news_at = now
         self.silent: set[str] = set()
         self.owed: dict[str, None] = {}
-        self.ready: dict[frozenset[str], deque[str]] = {}
+        self.ready: defaultdict[frozenset[str], deque[str]] = defaultdict(deque)
         self.sorted_for: tuple[object, ...] = ()
         self._singles: list[tuple[tuple[int, float], int, str, frozenset[str]]] = []
         self._queued = 0
@@ -216,7 +222,7 @@ class RoundBook:
 
     def queue(self, uuid: str, groups: frozenset[str]) -> None:
         """To be asked in a chunk with others."""
-        self.ready.setdefault(groups, deque()).append(uuid)
+        self.ready[groups].append(uuid)
 
     def queue_single(self, uuid: str, groups: frozenset[str], hope: tuple[int, float]) -> None:
         """To be asked alone, the smallest ``hope`` first."""
@@ -270,12 +276,53 @@ def device_names(stats: Stats) -> dict[str, tuple[object, ...]]:
 
     By the first word of their keys; an answer without that group says nothing about its devices.
     """
-    names: dict[str, tuple[object, ...]] = {}
-    for word in _DEVICE_KEYS:
-        count = stats.get(word + ".count")
-        if isinstance(count, int):
-            names[word] = tuple(map(stats.get, _name_keys(word, count)))
-    return names
+    return {word: tuple(map(stats.get, keys)) for word, keys in _keys_of_names(stats).items()}
+
+
+def _keys_of_names(stats: Stats) -> dict[str, tuple[str, ...]]:
+    """The keys of its devices' names, by their first word."""
+    counts = {word: stats.get(f"{word}.count") for word in _DEVICE_KEYS}
+    return {
+        word: _name_keys(word, count) for word, count in counts.items() if isinstance(count, int)
+    }
+
+
+class SeenDevices:
+    """The device names that a domain's answers had last."""
+
+    __slots__ = ("_absent", "_known", "_pick", "_picked")
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[object, ...]] = {}
+        self._pick: Optional[Callable[[Stats], object]] = None
+        self._picked: object = None
+        self._absent: frozenset[str] = frozenset()
+
+    def differ(self, stats: Stats) -> bool:
+        """Whether this answer has other devices than those before it; it is remembered."""
+        if self._pick is not None:
+            try:
+                are_same = self._pick(stats) == self._picked
+            except KeyError:
+                are_same = False
+            if are_same and stats.keys().isdisjoint(self._absent):
+                return False
+        keys_by_word, names = _keys_of_names(stats), device_names(stats)
+        before = {word: self._known.get(word, found) for word, found in names.items()}
+        self._known.update(names)
+        self._pick = None
+        if len(names) == len(_DEVICE_KEYS):  # else a later answer may have what this one lacks
+            keys = [key for of_word in keys_by_word.values() for key in of_word]
+            self._absent = frozenset(keys).difference(stats)
+            self._pick = _picker(tuple(key for key in keys if key in stats))
+            self._picked = self._pick(stats)
+        return before != names
+
+
+@lru_cache(maxsize=1024)
+def _picker(keys: tuple[str, ...]) -> Callable[[Stats], object]:
+    """What picks the counts of devices and these names from an answer, all at once."""
+    return itemgetter("net.count", "block.count", *keys)
 
 
 @lru_cache(maxsize=1024)

@@ -10,6 +10,7 @@ It must not know what is sampled or how it is written.
 from __future__ import annotations
 
 import contextlib
+import gc
 import math
 import os
 import select
@@ -40,6 +41,8 @@ from .shown import one_line
 GRACE_S = 0.6
 #: The same after a signal: enough to finish writing, too little to begin anything.
 GRACE_AFTER_SIGNAL_S = 0.3
+#: Seconds between two looks for garbage in cycles, where the interpreter itself does not look.
+SWEEP_S = 600.0
 #: Characters of a line on stderr. Telegraf stops reading at one of 64 KiB.
 LINE_LIMIT = 2000
 
@@ -232,6 +235,7 @@ class _Station(threading.Thread):
         self._wake = threading.Event()
         self._ticked = interval is not None
         self._ending = False
+        self._swept_at = time.monotonic()
 
     def tick(self) -> None:
         """Make a round, at once or after the one under way. Called in the main thread."""
@@ -256,6 +260,7 @@ class _Station(threading.Thread):
                 except _NobodyReadsError:  # all else that a round raises is told in it
                     self._give_up()
                     break
+                self._sweep()
             elif self._ending:
                 break
             else:
@@ -264,6 +269,13 @@ class _Station(threading.Thread):
 
     def _close(self) -> None:
         self._sampler.close()
+
+    def _sweep(self) -> None:
+        """Look for garbage in cycles, now and then, in the pause after a round."""
+        now = time.monotonic()
+        if now - self._swept_at >= SWEEP_S and not gc.isenabled():
+            self._swept_at = now
+            gc.collect()
 
     def _wait(self) -> None:
         """Until the next tick, of the agent or of the clock."""

@@ -69,7 +69,8 @@ def test_the_balloon_is_not_idle_where_nobody_else_tells_the_memory() -> None:
     idle.learn("u", dict(NOTHING), ALL, 0.0)
     found = idle.of("u")
     assert found is not None
-    assert found.within(ALL - {"cpu_total", "iothread", "dirtyrate"}) is None
+    without = ALL - {"cpu_total", "iothread", "dirtyrate"}
+    assert found.within(without) == (None, without)
 
 
 def test_what_was_told_is_told_again_and_the_memory_of_the_process_as_it_is_now() -> None:
@@ -77,7 +78,7 @@ def test_what_was_told_is_told_again_and_the_memory_of_the_process_as_it_is_now(
     idle.learn("u", dict(NOTHING), ALL, 0.0)
     found = idle.of("u")
     assert found is not None
-    assert found.within(ALL) is found
+    assert found.within(ALL) == (found, {"cpu_total", "block"})
     now = found.with_rss(700)
     assert now is not None
     assert now.stats == {
@@ -95,8 +96,9 @@ def test_a_query_is_told_of_the_groups_that_it_asks_for_alone() -> None:
     idle.learn("u", dict(NOTHING), ALL, 0.0)
     found = idle.of("u")
     assert found is not None
-    within = found.within(frozenset({"iothread", "block"}))
+    within, left = found.within(frozenset({"iothread", "block"}))
     assert within is not None
+    assert left == {"block"}
     assert within.stats == {"iothread.count": 0}
 
 
@@ -107,10 +109,10 @@ def test_what_is_left_to_be_asked_shows_whether_the_monitor_was_asked() -> None:
     disks, none = idle.of("disks"), idle.of("none")
     assert disks is not None
     assert none is not None
-    assert disks.within(frozenset({"iothread", "vcpu"})) is None
-    assert disks.within(frozenset({"iothread", "block"})) is not None
-    assert none.within(frozenset({"iothread", "block"})) is None
-    assert none.within(frozenset({"iothread", "balloon"})) is not None
+    assert disks.within(frozenset({"iothread", "vcpu"}))[0] is None
+    assert disks.within(frozenset({"iothread", "block"}))[1] == {"block"}
+    assert none.within(frozenset({"iothread", "block"}))[0] is None
+    assert none.within(frozenset({"iothread", "balloon"}))[1] == {"balloon"}
 
 
 @pytest.mark.parametrize("interval_s", [1.0, 10.0, 25.0, 60.0, 300.0])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from domstats.model import GROUPS, MONITOR_FREE_GROUPS
-from domstats.rounds import BLOCK, Entry, Query, RoundBook, device_names, shows_monitor
+from domstats.rounds import BLOCK, Entry, Query, RoundBook, SeenDevices, device_names, shows_monitor
 
 ALL = frozenset(GROUPS)
 
@@ -103,6 +103,46 @@ def test_an_answer_without_disks_says_nothing_about_disks():
 @pytest.mark.parametrize("count", [-1, "many", 2**64 - 1, None, 1.5])
 def test_a_count_that_makes_no_sense_does_no_harm(count):
     assert len(device_names({"block.count": count}).get("block", ())) <= 2 * 4096
+
+
+@pytest.mark.parametrize(
+    ("then", "differ"),
+    [
+        ({}, False),
+        ({"cpu.time": 7}, False),
+        ({"net.0.name": "vnet1"}, True),
+        ({"net.count": 2, "net.1.name": "vnet1"}, True),
+        ({"block.0.path": "/b"}, True),
+        ({"block.1.path": "/cd.iso"}, True),
+        ({"block.count": 1}, True),
+        ({"net.count": None, "net.0.name": None}, False),
+        ({"block.count": None, "block.0.path": "/b"}, False),
+    ],
+)
+@pytest.mark.parametrize("has_cdrom", [True, False])
+def test_other_devices_are_noticed_once(then, differ, has_cdrom):
+    first = {"net.count": 1, "net.0.name": "vnet0", "block.count": 1, "block.0.name": "vda",
+             "block.0.path": "/a"}  # fmt: skip
+    if has_cdrom:
+        first.update({"block.count": 2, "block.1.name": "sda"})
+    elif "block.1.path" in then or then == {"block.count": 1}:
+        then, differ = {}, False
+    seen = SeenDevices()
+    assert not seen.differ(first), "there was nothing before"
+    assert not seen.differ(first)
+    second = {key: value for key, value in {**first, **then}.items() if value is not None}
+    assert seen.differ(second) is differ
+    assert not seen.differ(second)
+
+
+def test_devices_that_were_not_in_every_answer_are_noticed_all_the_same():
+    seen = SeenDevices()
+    assert not seen.differ({"net.count": 1, "net.0.name": "vnet0"})
+    disk = {"block.count": 1, "block.0.name": "vda", "block.0.path": "/a"}
+    both = {"net.count": 1, "net.0.name": "vnet0", **disk}
+    assert not seen.differ(both)
+    assert not seen.differ({"net.count": 1, "net.0.name": "vnet0"})
+    assert seen.differ({**both, "block.0.path": "/b"})
 
 
 def test_those_who_are_asked_alone_come_in_the_order_of_hope_then_of_asking():
