@@ -50,7 +50,7 @@ GRACE_S = 0.15
 #: A monitor that somebody else's command keeps busy for so many seconds counts as hanging.
 OCCUPIED_S = 2.0
 #: A look at all processes serves for so many seconds.
-LOOK_FOR_S = 0.02
+LOOK_FOR_S = 0.1
 #: Domains in one call without the monitor, and in one look at XML.
 FREE_CHUNK = 32
 DESCRIBE_CHUNK = 32

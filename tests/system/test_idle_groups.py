@@ -1,0 +1,72 @@
+"""Groups with nothing to tell: what they told is repeated, what they have to tell comes in time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Callable
+
+import libvirt
+import pytest
+
+from tests.system.agents import Collectd, Telegraf
+from tests.system.configurations import execd, libvirt_table, python_plugin
+from tests.system.waiting import wait_for
+
+INTERVAL_S, REFRESH_S = 0.5, 4.0
+ROUNDS = 10
+
+
+def test_a_dirty_rate_is_told_soon_after_it_was_measured_for_the_first_time(
+    bed: Any, start: Callable[..., Any], tmp_path: Path
+) -> None:
+    settings = tmp_path / "domstats.toml"
+    settings.write_text(libvirt_table(bed.uri, f"idle_refresh = {REFRESH_S}"))
+    telegraf = start(Telegraf, execd(settings), INTERVAL_S)
+    guest = bed.guests[0]
+    guest.destroy()  # whoever measured it before
+    guest.start()
+
+    def measured() -> list[tuple[float, int]]:
+        """When each point of its dirty rate came, and the state of the measurement in it."""
+        return [
+            (point.time / 1e9, int(point.fields["calc_status"].value))
+            for point in telegraf.points()
+            if point.measurement == "libvirt_dirtyrate"
+            and point.tags["domain_name"] == guest.name
+        ]
+
+    wait_for("rounds", lambda: len(measured()) >= ROUNDS, 60)
+    assert {status for _, status in measured()} == {libvirt.VIR_DOMAIN_DIRTYRATE_UNSTARTED}
+    rounds = [point.time for point in telegraf.points() if point.measurement == "domstats_round"]
+    assert len(measured()) >= len(rounds) - 4, "it is in every round, but of one before its start"
+    with bed.connection() as connection:
+        connection.lookupByName(guest.name).startDirtyRateCalc(1)
+    began = max(time for time, _ in measured())
+    done = libvirt.VIR_DOMAIN_DIRTYRATE_MEASURED
+    wait_for("the dirty rate", lambda: done in {status for _, status in measured()}, 60)
+    first = min(time for time, status in measured() if status == done)
+    assert first - began <= REFRESH_S + 1.0 + 4 * INTERVAL_S
+    wait_for("more rounds", lambda: measured()[-1][0] > first + 4 * INTERVAL_S, 60)
+    assert {status for time, status in measured() if time > first} == {done}
+
+
+def test_collectd_gets_the_memory_of_guests_whose_balloon_tells_nothing(
+    bed: Any, start: Callable[..., Any]
+) -> None:
+    options = [f'Connection "{bed.uri}"', 'ExtraStats "memory"', "IdleRefresh 3600"]
+    collectd = start(Collectd, python_plugin("\n".join(options)), INTERVAL_S)
+    guest = bed.guests[0]
+
+    def values(kind: str) -> list[float]:
+        rows = collectd.series(guest.name).get(f"{guest.name}/{kind}", ())
+        return [row.values[0] for row in rows]
+
+    wait_for("rounds", lambda: len(values("virt/memory-total")) >= ROUNDS, 60)
+    rounds = len(values("virt/memory-total"))
+    with bed.connection() as connection:
+        told = connection.lookupByName(guest.name).memoryStats()
+    assert told.get("last_update", 0) == 0, "its balloon tells nothing"
+    for kind, key in (("memory-total", "actual"), ("memory-actual_balloon", "actual")):
+        assert set(values(f"virt/{kind}")) == {1024.0 * told[key]}
+    assert len(values("virt/memory-rss")) >= rounds - 1
+    assert values("virt/memory-rss")[-1] == pytest.approx(1024 * told["rss"], rel=0.1)
