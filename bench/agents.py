@@ -30,7 +30,7 @@ ROOT = Path(__file__).parents[1]
 DOMSTATS = f"{sysconfig.get_path('scripts')}/domstats"
 
 #: ExtraStats that collectd's virt and ours both have.
-EXTRA = "cpu_util disk domain_state memory pcpu perf vcpupin vcpu"
+EXTRA = "cpu_util disk disk_err domain_state memory pcpu perf vcpupin vcpu"
 EXTRA += " disk_physical disk_allocation disk_capacity"
 
 #: Telegraf's interval: far longer than any round.

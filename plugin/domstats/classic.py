@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any, Callable, NamedTuple
 
 from .domain_xml import DiskTarget, device_names
-from .model import STATE_RUNNING, STATE_SHUTOFF, Stats
+from .model import PAUSED_IOERROR, STATE_PAUSED, STATE_RUNNING, STATE_SHUTOFF, Stats
 
 try:
     import libvirt
@@ -131,7 +131,8 @@ def complete(domain: Domain, stats: Stats, groups: frozenset[str], devices: Devi
 
 
 def add_facts(domain: Domain, stats: Stats, facts: frozenset[str]) -> bool:
-    """Add facts, of ``model.FACTS``, by calls that need no monitor and never block.
+    """Add facts, of ``model.FACTS``, by calls that need no monitor and never block; but for the
+    errors of disks, for which the monitor is asked if it has just answered.
 
     A domain that is not started has none but its affinities.
 
@@ -190,14 +191,29 @@ def _add_vcpu_facts(domain: Domain, stats: Stats, facts: frozenset[str]) -> None
                 stats[f"vcpu.{number}.affinity"] = cpus
 
 
+def _add_disk_errors(domain: Domain, stats: Stats, _facts: frozenset[str]) -> None:
+    """QEMU stops a guest when a disk has an error to tell, and forgets it when the guest goes on:
+    one that does not stand still for that has none."""
+    if (stats.get("state.state"), stats.get("state.reason")) != (STATE_PAUSED, PAUSED_IOERROR):
+        return
+    indexes = [key[: -len(".rd.reqs")] for key in stats if key.endswith(".rd.reqs")]
+    if indexes:
+        errors = domain.diskErrors()
+        for index in indexes:
+            error = errors.get(stats.get(f"{index}.name"))
+            if error:
+                stats[f"{index}.error"] = error
+
+
 #: The facts that a call gives, and who makes it: virDomainGetInfo, virDomainGetCPUStats (total),
-#: virDomainGetVcpus. What two of them give is the later one's.
+#: virDomainGetVcpus, virDomainGetDiskErrors. What two of them give is the later one's.
 _FACT_CALLS: tuple[
     tuple[frozenset[str], Callable[[Domain, Stats, frozenset[str]], None]], ...
 ] = (
     (frozenset({"info"}), _add_info),
     (frozenset({"cpu", "modes"}), _add_cpu_facts),
     (frozenset({"vcpus", "placement", "affinity"}), _add_vcpu_facts),
+    (frozenset({"errors"}), _add_disk_errors),
 )
 
 

@@ -215,7 +215,8 @@ class Connection:
         """Add to each record what calls that need no monitor tell of its domain.
 
         Up to three calls for each domain, which never block: virDomainGetInfo,
-        virDomainGetCPUStats (total), virDomainGetVcpus.
+        virDomainGetCPUStats (total), virDomainGetVcpus. Of a domain that stands still for an I/O
+        error also virDomainGetDiskErrors, which asks the monitor.
 
         :param facts: of ``model.FACTS``.
         :returns: the records without those of domains that have ended meanwhile.

@@ -77,6 +77,8 @@ QUICK_S = 0.05
 #: Domains that are handed out together, as far as they are complete: to wake somebody for each
 #: call's costs more than what they say.
 PART = 64
+#: In so many parts at least, or all of a small host would be written when its round is over.
+FEWEST_PARTS = 4
 #: Domains named in one log line.
 NAMED = 3
 
@@ -197,6 +199,7 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
     :param every: by group that not every round is to ask for: the seconds between two that do.
     :param idle_s: seconds for which a domain is not asked for groups that have nothing to tell.
     :param vcpu_mapping: whether the placement of vCPUs is asked for.
+    :param disk_errors: whether the errors of disks are asked for, with the group block.
     :param wants_xml: whether anybody needs what the domains' XML says.
     :param xml_lasts_s: seconds after which the XML is read again, None if no matter how old it is.
     :param events: the kinds of events to tell, of ``model.EVENT_KINDS``.
@@ -214,6 +217,7 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
     every: Mapping[str, float] = {}
     idle_s: float = 0.0
     vcpu_mapping: bool = False
+    disk_errors: bool = False
     occupancy_watch: bool = True
     wants_xml: bool = True
     xml_lasts_s: Optional[float] = None
@@ -420,7 +424,7 @@ class Engine:
         self.pump(now)  # first the next calls: what is handed out takes time to be written
         if round_ is not None and round_.query.in_parts and round_.query.id in self._rounds:
             round_.answered += call.uuids
-            if len(round_.answered) >= PART:
+            if len(round_.answered) >= min(PART, len(round_.entries) / FEWEST_PARTS):
                 self._hand_out_part(round_)
 
     def call_failed(self, call_id: int, failure: str, error: str, now: float) -> None:
@@ -768,6 +772,8 @@ class Engine:
         call = self._make(Kind.MONITOR, uuids, groups, now, round_)
         call.bulk = groups.difference(direct)
         call.facts = _facts(direct, groups) | self._mapping_facts(groups)
+        if self._settings.disk_errors and BLOCK in groups:
+            call.facts |= {"errors"}
         soft = self._settings.soft_deadline
         if soft is None:
             soft = self.pace.soft_deadline(len(uuids), round_.query.deadline_s / 4)

@@ -18,7 +18,8 @@ Value = Union[int, float, bool, str]
 #: Keys of our own, under which the classic calls' extra facts travel:
 #: ``vcpu.<n>.cpu`` (int, the physical CPU that the vCPU is on, from virDomainGetVcpus) and
 #: ``vcpu.<n>.affinity`` (text, physical CPUs it may run on, as ``0,1,5``, from
-#: virDomainGetVcpuPinInfo).
+#: virDomainGetVcpuPinInfo), ``block.<n>.error`` (int, virDomainDiskErrorCode, from
+#: virDomainGetDiskErrors).
 Stats = dict[str, Value]
 
 #: The stats groups under the names that both agents' users know, in libvirt's order.
@@ -65,8 +66,11 @@ FAST_GROUPS: frozenset[str] = MONITOR_FREE_GROUPS | {"cpu_total"}
 #: ``info`` (CPU time of its process in clock ticks, memory that it has and may have, number of
 #: vCPUs), ``cpu`` (CPU time of its control group: the bulk answer's, with the time in user mode
 #: and in the kernel), ``modes`` (of that, the latter two only), ``vcpus`` (their states and times),
-#: ``placement`` (on which physical CPU each is), ``affinity`` (on which it may be).
-FACTS: frozenset[str] = frozenset({"info", "cpu", "modes", "vcpus", "placement", "affinity"})
+#: ``placement`` (on which physical CPU each is), ``affinity`` (on which it may be). And ``errors``,
+#: of the disks of a domain that stands still for one: of such a domain alone it needs the monitor.
+FACTS: frozenset[str] = frozenset(
+    {"info", "cpu", "modes", "vcpus", "placement", "affinity", "errors"}
+)
 
 #: By group: the facts that stand for it where the monitor must not be asked.
 FACTS_OF_GROUP: dict[str, frozenset[str]] = {
@@ -77,7 +81,10 @@ FACTS_OF_GROUP: dict[str, frozenset[str]] = {
 
 #: virDomainState, as ``state.state`` carries it.
 STATE_RUNNING = 1
+STATE_PAUSED = 3
 STATE_SHUTOFF = 5
+#: virDomainPausedReason, as ``state.reason`` carries it: the guest stands still for an I/O error.
+PAUSED_IOERROR = 5
 
 
 class Status(str, enum.Enum):

@@ -92,6 +92,7 @@ EXTRA_STATS: tuple[str, ...] = (
     "disk",
     "disk_allocation",
     "disk_capacity",
+    "disk_err",
     "disk_physical",
     "domain_state",
     "memory",
@@ -103,7 +104,6 @@ EXTRA_STATS: tuple[str, ...] = (
 
 #: Selectors of virt's ExtraStats that this version does not report: ignored with a warning.
 EXTRA_STATS_LATER: tuple[str, ...] = (
-    "disk_err",
     "fs_info",
     "job_stats_background",
     "job_stats_completed",

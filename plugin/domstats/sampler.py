@@ -736,6 +736,7 @@ def _engine_settings(settings: Settings) -> EngineSettings:
         every=settings.every,
         idle_s=settings.idle_refresh,
         vcpu_mapping=settings.vcpu_mapping,
+        disk_errors="disk_err" in settings.extra_stats,
         occupancy_watch=settings.occupancy_watch,
         events=settings.events,
         wants_xml=settings.wants_devices or bool(settings.labels) or BLOCK in settings.groups,

@@ -302,6 +302,8 @@ KEYS: tuple[Key, ...] = (
         (f"block.{INDEX}.threshold", "threshold", _U, _GAUGE, "bytes",
          "libvirt tells when a write goes beyond it"),
     ),
+    Key(f"block.{INDEX}.error", "block", "1", _GAUGE, _U, "libvirt_block", ("block_id",), "error",
+        "1 for an error, 2 for no space left (collectd's disk_err alone)", telegraf=False),
     *_section(
         "block", "libvirt_block", ("block_id",),
         *((f"block.{INDEX}.limits.{word}", f"limits_{word}", _U, _GAUGE, unit, text)
@@ -719,6 +721,9 @@ VALUE_LISTS: tuple[ValueListRow, ...] = (
     ValueListRow("total_time_in_ms", "flush-{device}", (f"block.{INDEX}.fl.times",), Per.DISK,
                  "µs", "time spent on flushes; virt, too, divides nanoseconds by 1,000 only",
                  selector="disk", divide=1000),
+    ValueListRow("disk_error", "{device}", (f"block.{INDEX}.error",), Per.DISK, "1",
+                 "1 for an error, 2 for no space left; of a guest that stands still for it",
+                 selector="disk_err", counter=False, always=True),
     _disk_size("allocation", "allocation", "how far the disk is written; else its size on the host",
                "physical", of_images=False),
     _disk_size("allocation", "physical", "of a qcow2 file and its like: what it uses on the host",

@@ -268,3 +268,28 @@ def test_collectd_gets_a_notification_for_each_event_of_the_kinds_that_are_asked
     wait_for("the gap", lambda: "events gap (reconnected" in collectd.log)
     (gap,) = (line for line in collectd.log.splitlines() if "events gap" in line)
     assert "host = collectd" in gap
+
+
+def test_collectd_gets_the_error_of_a_disk_for_which_a_guest_stands_still(
+    bed: Any, start: Callable[..., Any], full_disk: Path
+) -> None:
+    rom = bed.folder / "images" / "writer.rom"
+    write_writer_rom(rom)
+    xml = WRITER_XML.format(type=DOMAIN_TYPE, rom=rom, disk=full_disk, policy="stop")
+    options = f'Connection "{bed.uri}"\nExtraStats "disk_err domain_state"'
+    collectd = start(Collectd, python_plugin(options))
+
+    def errors() -> list[float]:
+        rows = collectd.series("writer").get("writer/virt/disk_error-hda", ())
+        return [row.values[0] for row in rows]
+
+    with bed.connection() as connection:
+        domain = connection.createXML(xml)
+        try:
+            wait_for("the error", errors)
+        finally:
+            domain.destroy()
+    assert set(errors()) == {2.0}, "no space left"
+    assert [host for host in collectd.series() if "disk_error" in host] == [
+        "writer/virt/disk_error-hda"
+    ]

@@ -198,3 +198,35 @@ def test_vcpus_of_a_domain_that_does_not_run_may_be_somewhere_and_are_nowhere(st
     domain = StubDomain("u1", "web", vcpus=stub.error("VIR_ERR_OPERATION_INVALID"))
     add_facts(domain, stats, frozenset({"placement", "affinity"}))
     assert stats == {"vcpu.0.affinity": "0"}
+
+
+ENOSPC = {
+    "state.state": 3,
+    "state.reason": 5,
+    "block.count": 3,
+    "block.0.name": "vda",
+    "block.0.rd.reqs": 7,
+    "block.2.name": "vdc",
+    "block.2.rd.reqs": 7,
+}
+
+
+def test_the_errors_of_disks_are_those_of_a_guest_that_stands_still_for_one(stub):
+    stats, domain = dict(ENOSPC), StubDomain("u1", "web", diskErrors={"vdc": 2, "foreign": 1})
+    assert add_facts(domain, stats, frozenset({"errors"}))
+    assert stats == {**ENOSPC, "block.2.error": 2}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"state.state": 1, "state.reason": 1},
+        {"state.reason": 1},
+        {"block.0.rd.reqs": None, "block.2.rd.reqs": None},  # its monitor was busy: do not wait
+    ],
+)
+def test_no_other_guest_is_asked_for_the_errors_of_its_disks(stub, change):
+    stats = {key: value for key, value in {**ENOSPC, **change}.items() if value is not None}
+    domain = StubDomain("u1", "web", diskErrors={"vda": 1})
+    assert add_facts(domain, stats, frozenset({"errors"}))
+    assert domain.calls == []

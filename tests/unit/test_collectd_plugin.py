@@ -214,7 +214,7 @@ def test_when_every_block_has_a_mistake_nothing_is_sampled(world: World) -> None
 
 
 def test_warnings_about_the_configuration_are_logged(world: World) -> None:
-    world.collectd.configure(option("ExtraStats", "disk_err"))
+    world.collectd.configure(option("ExtraStats", "fs_info"))
     world.collectd.configure()
     world.collectd.init()
     levels = [level for level, _ in world.collectd.logged]
