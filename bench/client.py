@@ -191,10 +191,11 @@ class _StandIn:
         self.dispatched = 0
         self.callbacks: dict[str, Any] = {}
         self._spin_s = DISPATCH_S
-        self._spin_s -= self._mean_dispatch_s() - DISPATCH_S  # what a call and the clock take
+        # What a call and the clock take; the least, as others may be at work.
+        self._spin_s -= min(self._mean_dispatch_s() for _ in range(100)) - DISPATCH_S
         self.dispatched = 0
 
-    def _mean_dispatch_s(self, count: int = 5000) -> float:
+    def _mean_dispatch_s(self, count: int = 100) -> float:
         began = time.perf_counter()
         for _ in range(count):
             self.dispatch(

@@ -580,13 +580,14 @@ class Engine:
             self._idle.begin(now)
         withheld = self._hints.withheld()
         guards = BLOCK in query.groups and self._hints.guards_storage
-        is_calm = self.roster.is_calm
+        is_calm = self.roster.is_calm and not self._moves
         for uuid in self.roster.by_answer(round_.entries):
-            if not self._may_be_asked(uuid):
+            is_well = is_calm and self.roster.is_responsive(uuid)
+            if not is_well and not self._may_be_asked(uuid):
                 round_.free.append(uuid)
             elif guards and self._must_wait(uuid, withheld):
                 round_.held[uuid] = None
-            elif is_calm and self.roster.is_responsive(uuid):
+            elif is_well:
                 round_.queue(uuid, self._to_ask(round_, uuid))
             else:
                 self._queue(round_, uuid, self._to_ask(round_, uuid))
