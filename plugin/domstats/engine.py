@@ -1149,8 +1149,8 @@ class Engine:
             if since < old
         ]
         for uuid in chosen:
-            del self._xml_from[uuid]
-            self._xml_from[uuid] = now  # should it fail, others come first the next time
+            # Should it fail, others come first the next time; and it is as old as it was.
+            self._xml_from[uuid] = self._xml_from.pop(uuid)
             self._want_xml(uuid)
         self._renewals %= 1.0
 

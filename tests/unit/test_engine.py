@@ -184,6 +184,19 @@ def test_with_events_no_xml_is_read_again_but_what_changed_while_nobody_listened
     assert not any(counts[15:])
 
 
+def test_what_changed_while_nobody_listened_is_read_even_if_that_fails_at_first():
+    world = World(100, xml_lasts_s=100.0)
+    world.engine.subscribed(world.now)
+    world.round()
+    world.engine.subscribed(world.now)
+    world.describe_fails = set(world.guests)
+    world.rounds(12)
+    before = dict(world.described)
+    world.describe_fails = set()
+    world.rounds(24)
+    assert all(world.described[uuid] > before[uuid] for uuid in world.guests)
+
+
 def test_a_hypervisor_without_events_of_metadata_has_its_xml_read_again():
     world = World(10, xml_lasts_s=20.0)
     world.engine.subscribed(world.now)
