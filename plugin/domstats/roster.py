@@ -322,7 +322,7 @@ class Roster:
         One that answered about them since the alert began is not, nor is a canary.
         """
         member = self.members.get(uuid)
-        if member is None or not member.storages:
+        if not self._culprits or member is None or not member.storages:
             return False
         alert = self.alert_since
         if alert is not None and member.answered_block > alert:
