@@ -186,7 +186,10 @@ become `_`. A domain that does not run has `domain_state` only.
   the numbers. It asks for each disk's size in a call of its own, which looks at the file. What
   the bulk answer does not tell so well: of a disk that was not written to since the domain's start,
   `disk_physical` (of a file) and `disk_allocation` (of a block device, or a file without content),
-  and `disk_physical` of a qcow2 file that was allocated in advance.
+  and `disk_physical` of a qcow2 file that was allocated in advance, or written to before the
+  domain's start beyond where it was since.
+- `disk_error` is of guests that stand still for the error: QEMU tells of no other's, so virt, which
+  asks those that run, sends none.
 """
 
 _OWN_TEXT = """\
