@@ -39,9 +39,7 @@ GROUPS: tuple[str, ...] = (
 
 #: The group of a key, by the key's first word.
 GROUP_OF_WORD: dict[str, str] = {
-    **{group: group for group in GROUPS},
-    "cpu": "cpu_total",
-    "net": "interface",
+    {"cpu_total": "cpu", "interface": "net"}.get(group, group): group for group in GROUPS
 }
 
 #: The groups for which libvirt never asks the domain's monitor: they answer of a hung domain too.

@@ -276,7 +276,11 @@ def device_names(stats: Stats) -> dict[str, tuple[object, ...]]:
 
     By the first word of their keys; an answer without that group says nothing about its devices.
     """
-    return {word: tuple(map(stats.get, keys)) for word, keys in _keys_of_names(stats).items()}
+    return _named(stats, _keys_of_names(stats))
+
+
+def _named(stats: Stats, keys_by_word: dict[str, tuple[str, ...]]) -> dict[str, tuple[object, ...]]:
+    return {word: tuple(map(stats.get, keys)) for word, keys in keys_by_word.items()}
 
 
 def _keys_of_names(stats: Stats) -> dict[str, tuple[str, ...]]:
@@ -307,7 +311,8 @@ class SeenDevices:
                 are_same = False
             if are_same and stats.keys().isdisjoint(self._absent):
                 return False
-        keys_by_word, names = _keys_of_names(stats), device_names(stats)
+        keys_by_word = _keys_of_names(stats)
+        names = _named(stats, keys_by_word)
         before = {word: self._known.get(word, found) for word, found in names.items()}
         self._known.update(names)
         self._pick = None

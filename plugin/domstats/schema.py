@@ -18,6 +18,8 @@ from typing import NamedTuple, Optional
 
 import msgspec
 
+from .model import GROUP_OF_WORD
+
 #: Where a key has an index. Indexes may have holes.
 INDEX = "<n>"
 #: Where a key has a name that the hypervisor chose (KVM statistics).
@@ -433,9 +435,6 @@ DEVICE_NAMES: dict[str, tuple[str, str]] = {
     "block": ("block_id", "block.{}.name"),
 }
 DEVICE_TAG = "device"
-
-#: The stats group of a key by its first word.
-GROUP_OF_WORD: dict[str, str] = {row.pattern.split(".")[0]: row.group for row in KEYS if row.group}
 
 
 def _index_tags() -> dict[str, str]:

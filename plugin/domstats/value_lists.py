@@ -34,6 +34,7 @@ import msgspec
 from . import schema
 from .errors import ConfigError
 from .model import (
+    GROUP_OF_WORD,
     GROUPS,
     STATE_RUNNING,
     Devices,
@@ -783,7 +784,7 @@ def _affinity(listed: Value, node_cpus: int) -> Iterator[tuple[int, float]]:
 
 def _group(row: ValueListRow) -> str:
     """The stats group of a row's keys."""
-    return schema.GROUP_OF_WORD[row.keys[0].split(".", 1)[0]]
+    return GROUP_OF_WORD[row.keys[0].split(".", 1)[0]]
 
 
 def _plan(

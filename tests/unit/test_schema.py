@@ -183,6 +183,8 @@ def test_a_row_is_complete(row: Key) -> None:
 
 def test_each_group_of_keys_is_one_that_libvirt_has() -> None:
     assert set(schema.GROUP_OF_WORD.values()) == set(GROUPS)
+    words = {row.pattern.split(".")[0]: row.group for row in schema.KEYS if row.group}
+    assert words == schema.GROUP_OF_WORD
 
 
 def test_types_are_those_of_the_stock_types_db() -> None:
