@@ -188,8 +188,8 @@ class _StandIn:
     NOTIF_OKAY, NOTIF_FAILURE = 4, 1
 
     def __init__(self) -> None:
-        self.dispatched = 0
         self.callbacks: dict[str, Any] = {}
+        self.dispatched = 0
         self._spin_s = DISPATCH_S
         # What a call and the clock take; the least, as others may be at work.
         self._spin_s -= min(self._mean_dispatch_s() for _ in range(100)) - DISPATCH_S
@@ -198,10 +198,7 @@ class _StandIn:
     def _mean_dispatch_s(self, count: int = 100) -> float:
         began = time.perf_counter()
         for _ in range(count):
-            self.dispatch(
-                host="", plugin="", plugin_instance="", type="", type_instance="", values=(),
-                time=0.0, interval=0.0,
-            )  # fmt: skip
+            self.dispatch("", (), "", "", "", "", 0.0, 0.0)
         return (time.perf_counter() - began) / count
 
     def _register(self, callback: Any, name: str = "", **_: Any) -> None:
@@ -226,7 +223,7 @@ class _StandIn:
     def Values(self) -> _StandIn:  # collectd's name for it
         return self
 
-    def dispatch(self, **_: Any) -> None:
+    def dispatch(self, *_: Any) -> None:
         until = time.perf_counter() + self._spin_s
         self.dispatched += 1
         while time.perf_counter() < until:

@@ -32,7 +32,7 @@ from .errors import ConfigError
 from .model import FAST_GROUPS, Sample
 from .settings import Settings, from_nothing, parse_collectd, share_budget
 from .shown import cut_bytes, one_line
-from .value_lists import CollectdOptions, Notification, ValueList, ValueLists
+from .value_lists import Batch, CollectdOptions, Notification, ValueLists
 
 #: What ``Import`` and ``<Module>`` call us.
 MODULE = "domstats.collectd_plugin"
@@ -170,32 +170,19 @@ class _Reader:
         """Hand over what is complete while the round goes on: nothing of it has to be kept."""
         self._dispatch(self._value_lists.take(part, self._deadline.interval))
 
-    def _dispatch(self, value_lists: Iterable[ValueList]) -> None:
-        """Hand them over. What collectd does not take costs nothing else."""
+    def _dispatch(self, batches: Iterable[Batch]) -> None:
+        """Hand over their value lists. What collectd does not take costs nothing else."""
         dispatch = self._values.dispatch
-        for (
-            host,
-            plugin,
-            plugin_instance,
-            type_,
-            type_instance,
-            values,
-            seconds,
-            interval,
-        ) in value_lists:
-            try:
-                dispatch(
-                    host=host,
-                    plugin=plugin,
-                    plugin_instance=plugin_instance,
-                    type=type_,
-                    type_instance=type_instance,
-                    values=values,
-                    time=seconds,
-                    interval=interval,
-                )
-            except Exception as error:
-                self._unexpected(f"collectd does not take values of type {type_}", error)
+        for host, plugin, plugin_instance, time_s, heads, values_of in batches:
+            for (type_, instance, interval_s), values in zip(heads, values_of):
+                if values is not None:
+                    try:  # arguments in the order in which collectd-python(5) has them
+                        dispatch(
+                            type_, values, plugin_instance, instance, plugin, host, time_s,
+                            interval_s,
+                        )  # fmt: skip
+                    except Exception as error:
+                        self._unexpected(f"collectd does not take values of type {type_}", error)
 
     def _notify(self, notification: Notification) -> None:
         severity = {

@@ -29,7 +29,7 @@ from typing import (
 
 from . import schema
 from .errors import ConfigError
-from .model import GROUPS, DomainEvent, DomainSample, Sample, Status, Value
+from .model import GROUPS, NO_STATS, DomainEvent, DomainSample, Sample, Status, Value
 
 SERIES = ("full", "telegraf")
 
@@ -240,7 +240,7 @@ class LineProtocol:
         """
         written = "".join(self._domains(part))
         for domain in part.domains:
-            domain.stats = {}
+            domain.stats = NO_STATS
         return written.encode()
 
     def encode(self, sample: Sample) -> bytes:

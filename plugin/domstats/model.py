@@ -22,6 +22,9 @@ Value = Union[int, float, bool, str]
 #: virDomainGetDiskErrors).
 Stats = dict[str, Value]
 
+#: Stands where an answer was that has been written; nobody adds to it.
+NO_STATS: Stats = {}
+
 #: The stats groups under the names that both agents' users know, in libvirt's order.
 GROUPS: tuple[str, ...] = (
     "state",

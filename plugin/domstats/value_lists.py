@@ -23,6 +23,7 @@ from functools import lru_cache
 from itertools import takewhile
 from operator import itemgetter
 from typing import (
+    Any,
     Callable,
     NamedTuple,
     Optional,
@@ -36,6 +37,7 @@ from .errors import ConfigError
 from .model import (
     GROUP_OF_WORD,
     GROUPS,
+    NO_STATS,
     STATE_RUNNING,
     Devices,
     DomainEvent,
@@ -127,23 +129,29 @@ class CollectdOptions(msgspec.Struct, frozen=True, kw_only=True):
                     raise ConfigError(f"{option} is {word!r}; allowed are {', '.join(allowed)}")
 
 
-class ValueList(NamedTuple):
-    """What collectd dispatches at once.
+#: What a value list is called within its host: type, type instance, and the seconds to the next
+#: one; 0 for the agent's interval.
+Head = tuple[str, str, float]
+
+#: A value for each data source of a type: integers for DERIVE, floats for GAUGE.
+Values = tuple[float, ...]
+
+
+class Batch(NamedTuple):
+    """Value lists of one host and plugin instance, to be dispatched one by one.
 
     :param host: empty for collectd's own.
-    :param values: one for each data source of the type: integers for DERIVE, floats for GAUGE.
     :param time_s: seconds since the epoch.
-    :param interval_s: seconds to the next one; 0 for the agent's interval.
+    :param heads: what each is called.
+    :param values: those of each; None for one that there is not this time.
     """
 
     host: str
     plugin: str
     plugin_instance: str
-    type: str
-    type_instance: str
-    values: tuple[float, ...]
     time_s: float
-    interval_s: float = 0.0
+    heads: Sequence[Head]
+    values: Sequence[Optional[Values]]
 
 
 class Notification(NamedTuple):
@@ -177,7 +185,7 @@ class _Entry(NamedTuple):
     :param fallback: the key for a value of 0, or an empty text.
     :param family: the keys of which one must be above zero.
     :param is_plain: its values are counters that are passed on as they are.
-    :param interval_s: as of ``ValueList``.
+    :param interval_s: as of ``Head``.
     """
 
     row: ValueListRow
@@ -215,23 +223,35 @@ class _Part(NamedTuple):
     """A value list of a domain but for its values.
 
     :param fixed: the values, where they do not change while the domain's texts do not.
-    :param place: where the values are among the domain's counters, of a plain entry.
     """
 
-    type: str
-    instance: str
+    head: Head
     entry: _Entry
-    fixed: Optional[tuple[float, ...]] = None
-    place: Optional[slice] = None
+    fixed: Optional[Values] = None
+
+
+class _Layout(NamedTuple):
+    """How values are read from the stats of all domains that send the same value lists.
+
+    :param plain: the entries that come first.
+    :param counters: picks the values of all of them, one after the other.
+    :param check: raises struct.error if one of these is none that collectd can hold.
+    :param cut: cuts them into the values of each entry.
+    :param others: the entries that come then, with their fixed values.
+    """
+
+    plain: tuple[_Entry, ...]
+    counters: Callable[[Stats], tuple[Value, ...]]
+    check: Callable[..., bytes]
+    cut: Callable[[tuple[Value, ...]], tuple[Optional[Values], ...]]
+    others: tuple[tuple[_Entry, Optional[Values]], ...]
 
 
 class _Known(NamedTuple):
     """What was worked out for a domain, and from what.
 
-    :param parts: what is sent while it runs.
-    :param always: what is sent while it does not.
-    :param counters: picks the values of all plain entries from its stats, one after the other.
-    :param check: raises struct.error if one of them is none that collectd can hold.
+    :param running: what is sent while it runs, and how values are read for it.
+    :param stopped: what is sent while it does not.
     """
 
     plan: _Plan
@@ -239,10 +259,8 @@ class _Known(NamedTuple):
     devices: Devices
     texts: tuple[Optional[Value], ...]
     node_cpus: int
-    parts: tuple[_Part, ...]
-    always: tuple[_Part, ...]
-    counters: Callable[[Stats], tuple[Value, ...]]
-    check: Callable[..., bytes]
+    running: tuple[tuple[Head, ...], _Layout]
+    stopped: tuple[tuple[Head, ...], _Layout]
 
 
 #: Physical CPUs of which an affinity is told at most; a bound for a server's text.
@@ -297,6 +315,7 @@ class ValueLists:
             and (options.report_block_devices or row.per is not Per.DISK)
             and (options.report_network_interfaces or row.per is not Per.NIC)
         ]
+        self._wants_percent = any(row.rule is Rule.PERCENT for row in self._rows)
         # All hold what the last sample had, no more. What was worked out of keys is kept by the
         # groups that were asked for, since a domain's keys differ with them; ``_used`` is what
         # this sample needed so far.
@@ -308,20 +327,21 @@ class ValueLists:
         self._names: dict[str, tuple[str, str]] = {}
         self._identities: dict[str, _Identity] = {}
 
-    def take(self, part: Sample, interval_s: float) -> Iterator[ValueList]:
+    def take(self, part: Sample, interval_s: float) -> Iterator[Batch]:
         """The value lists of domains that are complete while their round goes on.
 
         Empties their stats, but for those that were not in the sample before under the same name:
         who they are for collectd can be told only beside all others, when the round is over. The
         round's sample must be translated after its parts.
         """
+        known = self._known.get(part.groups, {})
         for domain in part.domains:
-            named = self._named(domain)
-            if named is not None and self._names.get(domain.uuid) == named:
-                yield from self._domain(domain, self._identities[domain.uuid], part, interval_s)
-                domain.stats = {}
+            if self._is_identified(domain):
+                identity = self._identities[domain.uuid]
+                yield self._domain(domain, known.get(domain.uuid), identity, part, interval_s)
+                domain.stats = NO_STATS
 
-    def translate(self, sample: Sample, interval_s: float) -> Iterator[ValueList]:
+    def translate(self, sample: Sample, interval_s: float) -> Iterator[Batch]:
         """All value lists of a sample, but for what was taken of it before.
 
         Exhaust it: a percentage needs the sample before.
@@ -330,48 +350,52 @@ class ValueLists:
             timestamps do not tell it.
         """
         identities = self._identify(sample.domains)
+        known = self._known.get(sample.groups, {})
         for domain in sample.domains:
             if domain.stats and domain.uuid in identities:
-                yield from self._domain(domain, identities[domain.uuid], sample, interval_s)
-        self._cpu = {each.uuid: self._cpu[each.uuid] for each in sample.domains
-                     if each.uuid in self._cpu}  # fmt: skip
-        before = len(self._known.get(sample.groups, ()))
+                identity = identities[domain.uuid]
+                yield self._domain(domain, known.get(domain.uuid), identity, sample, interval_s)
+        if self._wants_percent:
+            self._cpu = {each.uuid: self._cpu[each.uuid] for each in sample.domains
+                         if each.uuid in self._cpu}  # fmt: skip
         self._known[sample.groups], self._used = self._used, {}
-        if self._has_new_plans or before != len(self._known[sample.groups]):
+        if self._has_new_plans or len(known) != len(self._known[sample.groups]):
             self._has_new_plans = False
             self._plans = {
                 each.plan.keys: each.plan
-                for known in self._known.values()
-                for each in known.values()
+                for kept in self._known.values()
+                for each in kept.values()
             }
         if self._options.report_round:
             yield from self._own(sample, identities, sample.time_ns / 1e9)
 
     def _domain(
-        self, domain: DomainSample, identity: _Identity, sample: Sample, interval_s: float
-    ) -> Iterator[ValueList]:
+        self,
+        domain: DomainSample,
+        known: Optional[_Known],
+        identity: _Identity,
+        sample: Sample,
+        interval_s: float,
+    ) -> Batch:
         """A domain's value lists."""
         stats = domain.stats
-        known = self._known.get(sample.groups, {}).get(domain.uuid)
         known = self._used[domain.uuid] = self._recall(known, domain, sample.node_cpus)
-        host, plugin_instance = identity
-        time_s = sample.time_ns / 1e9
         runs = domain.active and stats.get("state.state", STATE_RUNNING) == STATE_RUNNING
-        counters = _checked(known, stats)
-        for type_, instance, entry, fixed, place in known.parts if runs else known.always:
-            if place is not None:
-                values = _values_as_they_are(entry, stats) if counters is None else counters[place]
-            elif entry.row.rule is Rule.PERCENT:
-                values = self._percent(domain, sample, interval_s)
-            else:
-                values = fixed or _values(entry, stats)
-            if values is not None:
-                yield ValueList(
-                    host, PLUGIN, plugin_instance, type_, instance, values, time_s, entry.interval_s
-                )
-        spent = stats.get("cpu.time")
-        if isinstance(spent, int):
+        heads, layout = known.running if runs else known.stopped
+        values = _plain_values(layout, stats)
+        if layout.others:
+            values += tuple(
+                [
+                    self._percent(domain, sample, interval_s)
+                    if entry.row.rule is Rule.PERCENT
+                    else fixed or _values(entry, stats)
+                    for entry, fixed in layout.others
+                ]
+            )
+        if self._wants_percent and isinstance(spent := stats.get("cpu.time"), int):
             self._cpu[domain.uuid] = (spent, sample.time_ns)
+        host, plugin_instance = identity
+        return Batch(host, PLUGIN, plugin_instance, sample.time_ns / 1e9, heads, values)
 
     def notifications(self, sample: Sample) -> list[Notification]:
         """A failure for each domain that began to hang, an okay for each that is back; events."""
@@ -419,10 +443,22 @@ class ValueLists:
         One whose metadata is wanted and not known yet is left out: under another name it would be
         another host.
         """
-        names = {each.uuid: named for each in domains if (named := self._named(each))}
-        if names != self._names:
-            self._names, self._identities = names, self._told_apart(names)
+        if len(domains) != len(self._names) or not all(
+            (not each.stats and each.uuid in self._used) or self._is_identified(each)
+            for each in domains
+        ):
+            self._names = {each.uuid: named for each in domains if (named := self._named(each))}
+            self._identities = self._told_apart(self._names)
         return self._identities
+
+    def _is_identified(self, domain: DomainSample) -> bool:
+        """Whether it is known who it is: it was in the sample before under the same name."""
+        named = self._names.get(domain.uuid)
+        return (
+            named is not None
+            and named[0] == domain.name
+            and (not self._wants_metadata or named == self._named(domain))
+        )
 
     def _named(self, domain: DomainSample) -> Optional[tuple[str, str]]:
         """A domain's name and metadata; None if these are wanted and not known yet."""
@@ -493,17 +529,15 @@ class ValueLists:
             or known.node_cpus != node_cpus
             or (known.devices is not domain.devices and known.devices != domain.devices)
         ):
-            parts, counters = _placed(self._parts(domain, plan, node_cpus))
+            parts = list(self._parts(domain, plan, node_cpus))
             known = _Known(
                 plan,
                 domain.name,
                 domain.devices,
                 texts,
                 node_cpus,
-                parts,
-                always=tuple(part for part in parts if part.entry.row.always),
-                counters=_picker(counters),
-                check=struct.Struct(f"={len(counters)}q").pack,
+                running=_laid_out(parts),
+                stopped=_laid_out([part for part in parts if part.entry.row.always]),
             )
         return known
 
@@ -520,7 +554,7 @@ class ValueLists:
         devices = plan.devices
         for whole in devices[Per.DOMAIN]:
             for entry in whole.entries:
-                yield _Part(entry.row.type, valid_part(entry.row.instance), entry)
+                yield _part(entry, entry.row.instance)
         for vcpu in devices[Per.VCPU]:
             yield from _vcpu(vcpu, domain.stats, node_cpus)
         for event in devices[Per.EVENT]:
@@ -537,7 +571,7 @@ class ValueLists:
 
     def _percent(
         self, domain: DomainSample, sample: Sample, interval_s: float
-    ) -> Optional[tuple[float, ...]]:
+    ) -> Optional[Values]:
         """The share of the host's CPUs since the domain's last sample, in percent."""
         before, since = self._cpu.get(domain.uuid, (0, 0))
         spent = domain.stats["cpu.time"]
@@ -577,9 +611,9 @@ class ValueLists:
 
     def _own(
         self, sample: Sample, identities: dict[str, _Identity], time_s: float
-    ) -> Iterator[ValueList]:
+    ) -> Iterator[Batch]:
         numbers = {row.source: getattr(sample.round, row.source) for row in _ROUND_ROWS}
-        yield from _own_lists(self._hypervisor(), _ROUND_ROWS, numbers, time_s)
+        yield _own_batch(self._hypervisor(), _ROUND_ROWS, numbers, time_s)
         back = {change.uuid for change in sample.changes if change.responsive}
         for domain in sample.domains:
             hangs = domain.status is Status.UNRESPONSIVE
@@ -589,7 +623,7 @@ class ValueLists:
                     "responsive": not hangs,
                     "unresponsive_s": max(0, sample.time_ns - since) / 1e9,
                 }
-                yield from _own_lists(identities[domain.uuid], _DOMAIN_ROWS, numbers, time_s)
+                yield _own_batch(identities[domain.uuid], _DOMAIN_ROWS, numbers, time_s)
 
 
 _ROUND_ROWS = tuple(row for row in schema.OWN_VALUE_LISTS if not row.of_domain)
@@ -619,18 +653,23 @@ def _once_each(
             yield device, name
 
 
-def _own_lists(
+def _own_batch(
     who: _Identity,
     rows: Iterable[schema.OwnValueList],
     numbers: Mapping[str, float],
     time_s: float,
-) -> Iterator[ValueList]:
-    for row in rows:
-        value = int(numbers[row.source]) if row.counter else float(numbers[row.source])
-        yield ValueList(
-            who.host, schema.OWN_PLUGIN, who.plugin_instance, row.type, row.instance, (value,),
-            time_s,
-        )  # fmt: skip
+) -> Batch:
+    return Batch(
+        who.host,
+        schema.OWN_PLUGIN,
+        who.plugin_instance,
+        time_s,
+        heads=[(row.type, row.instance, 0.0) for row in rows],
+        values=[
+            (int(numbers[row.source]) if row.counter else float(numbers[row.source]),)
+            for row in rows
+        ],
+    )
 
 
 def _before_none(fields: Iterable[str]) -> list[str]:
@@ -681,11 +720,14 @@ def _source(domain: DomainSample, disk: _Device) -> str:
 # -- values
 
 
+def _part(entry: _Entry, instance: str, fixed: Optional[Values] = None) -> _Part:
+    return _Part((entry.row.type, valid_part(instance), entry.interval_s), entry, fixed)
+
+
 def _named_parts(device: _Device, word: str, name: str) -> Iterator[_Part]:
     """The value lists of a device, under its name."""
     for entry in device.entries:
-        instance = valid_part(entry.row.instance.format(**{word: name}))
-        yield _Part(entry.row.type, instance, entry)
+        yield _part(entry, entry.row.instance.format(**{word: name}))
 
 
 def _vcpu(vcpu: _Device, stats: Stats, node_cpus: int) -> Iterator[_Part]:
@@ -693,45 +735,59 @@ def _vcpu(vcpu: _Device, stats: Stats, node_cpus: int) -> Iterator[_Part]:
         row = entry.row
         if row.rule is Rule.AFFINITY:
             for cpu, allowed in _affinity(stats[entry.keys[0]], node_cpus):
-                instance = valid_part(row.instance.format(index=vcpu.id, cpu=cpu))
-                yield _Part(row.type, instance, entry, (allowed,))
+                yield _part(entry, row.instance.format(index=vcpu.id, cpu=cpu), (allowed,))
         else:
-            yield _Part(row.type, valid_part(vcpu.id), entry)
+            yield _part(entry, vcpu.id)
 
 
-def _placed(parts: Iterable[_Part]) -> tuple[tuple[_Part, ...], list[str]]:
-    """The parts with their places among the domain's counters, and the keys of these."""
-    placed: list[_Part] = []
+def _laid_out(parts: Iterable[_Part]) -> tuple[tuple[Head, ...], _Layout]:
+    """What value lists are called, and the layout of their values: the plain ones come first."""
+    plain = [part for part in parts if part.entry.is_plain]
+    others = [part for part in parts if not part.entry.is_plain]
+    layout = _layout(
+        tuple([part.entry for part in plain]),
+        tuple([(part.entry, part.fixed) for part in others]),
+    )
+    return tuple([part.head for part in (*plain, *others)]), layout
+
+
+@lru_cache(maxsize=1024)
+def _layout(
+    plain: tuple[_Entry, ...], others: tuple[tuple[_Entry, Optional[Values]], ...]
+) -> _Layout:
+    """The same object for all domains with the same entries."""
     keys: list[str] = []
-    for part in parts:
-        if part.entry.is_plain:
-            begin = len(keys)
-            keys += part.entry.keys
-            part = part._replace(place=slice(begin, len(keys)))
-        placed.append(part)
-    return tuple(placed), keys
+    places: list[slice] = []
+    for entry in plain:
+        places.append(slice(len(keys), len(keys) + len(entry.keys)))
+        keys += entry.keys
+    check = struct.Struct(f"={len(keys)}q").pack
+    return _Layout(plain, _picker(keys), check, _picker(places), others)
 
 
-def _picker(keys: Sequence[str]) -> Callable[[Stats], tuple[Value, ...]]:
+def _picker(items: Sequence[Any]) -> Callable[[Any], tuple[Any, ...]]:
     """As operator.itemgetter, and always a tuple."""
-    if len(keys) > 1:
-        return itemgetter(*keys)
-    return lambda stats: tuple(stats[key] for key in keys)
+    if len(items) > 1:
+        return itemgetter(*items)
+    return lambda whole: tuple(whole[item] for item in items)
 
 
-def _checked(known: _Known, stats: Stats) -> Optional[tuple[float, ...]]:
-    """A domain's counters; None if one of them is none that collectd can hold."""
-    counters = known.counters(stats)
+def _plain_values(layout: _Layout, stats: Stats) -> tuple[Optional[Values], ...]:
+    """The values of plain entries; None where one is none that collectd can hold."""
+    counters = layout.counters(stats)
     try:
-        known.check(*counters)
+        layout.check(*counters)
     except struct.error:  # a text, or too large
-        return None
-    if bool in map(type, counters) or min(cast("tuple[int, ...]", counters), default=0) < 0:
-        return None
-    return cast("tuple[int, ...]", counters)
+        are_good = False
+    else:
+        are_good = bool not in map(type, counters)
+        are_good = are_good and min(cast("tuple[int, ...]", counters), default=0) >= 0
+    if are_good:
+        return layout.cut(counters)
+    return tuple([_values_as_they_are(entry, stats) for entry in layout.plain])
 
 
-def _values_as_they_are(entry: _Entry, stats: Stats) -> Optional[tuple[float, ...]]:
+def _values_as_they_are(entry: _Entry, stats: Stats) -> Optional[Values]:
     """The values of a plain entry; None if one is missing, or is none that collectd can hold."""
     values = tuple(map(stats.get, entry.keys))
     for value in values:
@@ -740,7 +796,7 @@ def _values_as_they_are(entry: _Entry, stats: Stats) -> Optional[tuple[float, ..
     return cast("tuple[int, ...]", values)
 
 
-def _values(entry: _Entry, stats: Stats) -> Optional[tuple[float, ...]]:
+def _values(entry: _Entry, stats: Stats) -> Optional[Values]:
     """The values of a value list; None if one is missing, or is none that collectd can hold."""
     row = entry.row
     if entry.family and not any(_positive(stats.get(key)) for key in entry.family):

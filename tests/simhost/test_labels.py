@@ -74,7 +74,7 @@ def test_labels_are_tags_in_telegraf_and_metadata_is_the_host_in_collectd():
         assert labels["metadata"].startswith("instance ")
         assert f",nova_project={labels['nova_project']}," in LineProtocol().encode(sample).decode()
         lists = ValueLists(CollectdOptions(hostname_format=("metadata", "name")))
-        hosts = {each.host for each in lists.translate(sample, 10.0)}
+        hosts = {batch.host for batch in lists.translate(sample, 10.0)}
         assert f"{labels['metadata']}:guest-00001" in hosts
 
 

@@ -22,6 +22,8 @@ from domstats.model import Change, Devices, DomainEvent, DomainSample, Round, Sa
 from domstats.value_lists import CollectdOptions, ValueLists
 from line_protocol_parser import parse_line
 
+from tests.unit.value_lists_told import one_by_one
+
 CASES = Path(__file__).resolve().parents[1] / "cases"
 UPDATE = os.environ.get("DOMSTATS_UPDATE_CASES") == "1"
 
@@ -99,7 +101,7 @@ def the_values(case: Path) -> Iterator[str]:
     translator = the_lists(case)
     list(translator.translate(the_sample(case, before=True), 10.0))
     sample = the_sample(case)
-    for values in translator.translate(sample, 10.0):
+    for values in one_by_one(translator.translate(sample, 10.0)):
         assert values.time_s == sample.time_ns / 1e9
         yield f"{identifier(values)} {' '.join(map(repr, values.values))}"
     for notification in translator.notifications(sample):
@@ -148,10 +150,10 @@ def test_a_sample_in_parts_gives_the_same_lines(case: Path, series: str) -> None
 def test_a_sample_in_parts_gives_the_same_value_lists(case: Path) -> None:
     whole, piecemeal = the_lists(case), the_lists(case)
     for before in (True, False):
-        expected = list(whole.translate(the_sample(case, before=before), 10.0))
+        expected = list(one_by_one(whole.translate(the_sample(case, before=before), 10.0)))
         parts, end = in_parts(the_sample(case, before=before))
-        got = [each for part in parts for each in piecemeal.take(part, 10.0)]
-        got += piecemeal.translate(end, 10.0)
+        batches = [each for part in parts for each in piecemeal.take(part, 10.0)]
+        got = list(one_by_one([*batches, *piecemeal.translate(end, 10.0)]))
         assert sorted(got) == sorted(expected)
 
 

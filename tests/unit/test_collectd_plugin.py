@@ -15,6 +15,10 @@ from domstats.settings import Settings
 
 UUID = "11111111-2222-4333-8444-555555555555"
 PATIENCE_S = 5.0
+#: The arguments of Values.dispatch() in the order of collectd-python(5).
+DISPATCHED = (
+    "type", "values", "plugin_instance", "type_instance", "plugin", "host", "time", "interval",
+)  # fmt: skip
 
 
 def option(key: str, *values: Any) -> Any:
@@ -25,7 +29,8 @@ class FakeValues:
     def __init__(self, collectd: FakeCollectd) -> None:
         self._collectd = collectd
 
-    def dispatch(self, **parts: Any) -> None:
+    def dispatch(self, *values: Any) -> None:
+        parts = dict(zip(DISPATCHED, values))
         if parts["type"] in self._collectd.unknown_types:
             raise TypeError(f"Dataset {parts['type']} not found")
         self._collectd.dispatched.append(parts)

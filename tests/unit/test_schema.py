@@ -25,6 +25,8 @@ from domstats.schema import Key, Per, Wire, place, row_by_rule
 from domstats.value_lists import CollectdOptions, ValueLists
 from line_protocol_parser import parse_line
 
+from tests.unit.value_lists_told import one_by_one
+
 HERE = Path(__file__).resolve().parent
 DOCS = HERE.parents[1] / "docs" / "metrics.md"
 UUID = "11111111-2222-4333-8444-555555555555"
@@ -80,7 +82,8 @@ def sent_types() -> set[tuple[str, str, str]]:
     earlier = msgspec.structs.replace(everything(), time_ns=everything().time_ns - 10**10)
     list(lists.translate(earlier, 10.0))
     return {
-        (part.plugin, part.type, part.type_instance) for part in lists.translate(everything(), 10.0)
+        (part.plugin, part.type, part.type_instance)
+        for part in one_by_one(lists.translate(everything(), 10.0))
     }
 
 

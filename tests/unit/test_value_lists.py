@@ -14,12 +14,13 @@ from domstats.value_lists import (
     PART_BYTES,
     CollectdOptions,
     Notification,
-    ValueList,
     ValueLists,
     valid_part,
 )
 from hypothesis import given
 from hypothesis import strategies as st
+
+from tests.unit.value_lists_told import ValueList, one_by_one
 
 UUID = "11111111-2222-4333-8444-555555555555"
 TIME = 10**18
@@ -46,7 +47,7 @@ def options(*extra_stats: str, **given_: Any) -> CollectdOptions:
 
 
 def lists(of: CollectdOptions, *domains: DomainSample) -> list[ValueList]:
-    return list(ValueLists(of).translate(sample(*domains), INTERVAL))
+    return list(one_by_one(ValueLists(of).translate(sample(*domains), INTERVAL)))
 
 
 def named(found: Sequence[ValueList]) -> dict[str, tuple[float, ...]]:
@@ -55,6 +56,10 @@ def named(found: Sequence[ValueList]) -> dict[str, tuple[float, ...]]:
         f"{part.type}-{part.type_instance}" if part.type_instance else part.type: part.values
         for part in found
     }
+
+
+def told(by: ValueLists, seen: Sample) -> dict[str, tuple[float, ...]]:
+    return named(list(one_by_one(by.translate(seen, INTERVAL))))
 
 
 def values(stats: Stats, *extra_stats: str, **fields: Any) -> dict[str, tuple[float, ...]]:
@@ -96,7 +101,9 @@ def test_every_part_is_valid_whatever_the_texts(
     hung = domain(stats, name, labels={"metadata": metadata}, status=Status.UNRESPONSIVE)
     translator = ValueLists(of)
     seen = sample(hung, changes=(Change(UUID, name, False, TIME, reason=path),))
-    parts: list[Union[ValueList, Notification]] = [*translator.translate(seen, INTERVAL)]
+    parts: list[Union[ValueList, Notification]] = [
+        *one_by_one(translator.translate(seen, INTERVAL))
+    ]
     parts += translator.notifications(seen)
     for part in parts:
         assert_valid(part.host)
@@ -366,7 +373,7 @@ def test_perf_events_keep_their_names() -> None:
 @pytest.mark.parametrize(("node_cpus", "flags"), [(4, [1.0, 0.0, 1.0, 0.0]), (0, [1.0, 0.0, 1.0])])
 def test_an_affinity_tells_of_every_cpu_of_the_host(node_cpus: int, flags: list[float]) -> None:
     seen = sample(domain({"vcpu.1.affinity": "0,2"}), node_cpus=node_cpus)
-    found = named(list(ValueLists(options("vcpupin")).translate(seen, INTERVAL)))
+    found = told(ValueLists(options("vcpupin")), seen)
     assert found == {f"cpu_affinity-vcpu_1-cpu_{cpu}": (flag,) for cpu, flag in enumerate(flags)}
 
 
@@ -397,7 +404,7 @@ def percents(*spent_at: tuple[int, int], node_cpus: int = 4) -> list[float | Non
     for spent, second in spent_at:
         stats: Stats = {"cpu.time": spent} if spent >= 0 else {}
         seen = sample(domain(stats), node_cpus=node_cpus, time_ns=TIME + second * 10**9)
-        values_ = named(list(translator.translate(seen, INTERVAL))).get("percent-virt_cpu_total")
+        values_ = told(translator, seen).get("percent-virt_cpu_total")
         found.append(values_[0] if values_ else None)
     return found
 
@@ -427,14 +434,15 @@ def test_a_domain_that_vanished_is_forgotten() -> None:
     list(translator.translate(sample(domain({"cpu.time": 5}), node_cpus=1), INTERVAL))
     list(translator.translate(sample(node_cpus=1), INTERVAL))
     seen = sample(domain({"cpu.time": 9}), node_cpus=1)
-    assert named(list(translator.translate(seen, INTERVAL))) == {"virt_cpu_total": (9,)}
+    assert told(translator, seen) == {"virt_cpu_total": (9,)}
 
 
 # -- our own work
 
 
 def test_a_round_is_told_of_unless_that_is_switched_off() -> None:
-    told = list(ValueLists(CollectdOptions(hostname="node7")).translate(sample(), INTERVAL))
+    of = CollectdOptions(hostname="node7")
+    told = lists(of)
     assert {(part.host, part.plugin, part.plugin_instance) for part in told} == {
         ("node7", "domstats", "")
     }
