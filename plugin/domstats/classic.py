@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, Callable, NamedTuple
 
 from .domain_xml import DiskTarget, device_names
@@ -141,13 +142,12 @@ def add_facts(domain: Domain, stats: Stats, facts: frozenset[str]) -> bool:
     if stats.get("state.state") == STATE_SHUTOFF:
         facts &= {"affinity"}
     try:
-        for names, add in _FACT_CALLS:
-            if not facts.isdisjoint(names):
-                try:
-                    add(domain, stats, facts)
-                except libvirt.libvirtError as error:
-                    if error.get_error_code() not in _NOT_TO_BE_HAD:
-                        raise
+        for add in _fact_calls(facts):
+            try:
+                add(domain, stats, facts)
+            except libvirt.libvirtError as error:
+                if error.get_error_code() not in _NOT_TO_BE_HAD:
+                    raise
     except libvirt.libvirtError as error:
         if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
             return False
@@ -205,16 +205,22 @@ def _add_disk_errors(domain: Domain, stats: Stats, _facts: frozenset[str]) -> No
                 stats[f"{index}.error"] = error
 
 
+_AddFacts = Callable[[Domain, Stats, frozenset[str]], None]
+
 #: The facts that a call gives, and who makes it: virDomainGetInfo, virDomainGetCPUStats (total),
 #: virDomainGetVcpus, virDomainGetDiskErrors. What two of them give is the later one's.
-_FACT_CALLS: tuple[
-    tuple[frozenset[str], Callable[[Domain, Stats, frozenset[str]], None]], ...
-] = (
+_FACT_CALLS: tuple[tuple[frozenset[str], _AddFacts], ...] = (
     (frozenset({"info"}), _add_info),
     (frozenset({"cpu", "modes"}), _add_cpu_facts),
     (frozenset({"vcpus", "placement", "affinity"}), _add_vcpu_facts),
     (frozenset({"errors"}), _add_disk_errors),
 )
+
+
+@lru_cache(maxsize=64)
+def _fact_calls(facts: frozenset[str]) -> tuple[_AddFacts, ...]:
+    """Who makes the calls for these facts."""
+    return tuple([add for names, add in _FACT_CALLS if not facts.isdisjoint(names)])
 
 
 def _add_cpu(domain: Domain, stats: Stats, _devices: object) -> None:

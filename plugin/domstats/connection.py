@@ -12,7 +12,9 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
+from functools import lru_cache
 from typing import Any, Callable, NamedTuple, Optional
+from uuid import UUID
 
 from . import classic
 from .errors import (
@@ -48,23 +50,11 @@ _MISSING = (
 )
 
 
-class Listed(NamedTuple):
-    """A domain as the hypervisor lists it. ``id`` is -1 for one that is not started."""
+#: A domain as the hypervisor lists it: uuid, name, and its id, which is -1 if it is not started.
+Listed = tuple[str, str, int]
 
-    uuid: str
-    name: str
-    id: int
-
-    @property
-    def active(self) -> bool:
-        return self.id >= 0
-
-
-class Record(NamedTuple):
-    """A domain's part of a bulk answer."""
-
-    uuid: str
-    stats: Stats
+#: A domain's part of a bulk answer, by uuid.
+Record = tuple[str, Stats]
 
 
 class Control(NamedTuple):
@@ -172,8 +162,10 @@ class Connection:
         except libvirt.libvirtError as error:
             raise self._translated(error) from None
 
-    def list_domains(self, inactive: bool) -> list[Listed]:
+    def list_domains(self, inactive: bool, ids: bool = True) -> list[Listed]:
         """The active domains, and those defined but not started if ``inactive``.
+
+        :param ids: False spares asking for the ids of active ones alone: 0 stands for them.
 
         One priority call (virConnectListAllDomains): it answers even when all ordinary workers
         of the server are stuck.
@@ -182,9 +174,11 @@ class Connection:
         flags = 0 if inactive else libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE
         try:
             domains = conn.listAllDomains(flags)
-            listed = [(domain.UUIDString(), domain) for domain in domains]
+            listed = [(_uuid_text(domain.UUID()), domain) for domain in domains]
             self._domains = dict(listed)
-            return [Listed(uuid, domain.name(), domain.ID()) for uuid, domain in listed]
+            if not (ids or inactive):
+                return [(uuid, domain.name(), 0) for uuid, domain in listed]
+            return [(uuid, domain.name(), domain.ID()) for uuid, domain in listed]
         except libvirt.libvirtError as error:
             raise self._translated(error) from None
 
@@ -225,8 +219,8 @@ class Connection:
             return [
                 record
                 for record in records
-                if record.uuid in self._domains
-                and classic.add_facts(self._domains[record.uuid], record.stats, facts)
+                if (domain := self._domains.get(record[0])) is not None
+                and classic.add_facts(domain, record[1], facts)
             ]
         except libvirt.libvirtError as error:
             raise self._translated(error) from None
@@ -239,14 +233,14 @@ class Connection:
         """
         controls: dict[str, Control] = {}
         try:
-            for domain in self._handles(list(uuids)):
+            for uuid, domain in self._handles(list(uuids)).items():
                 try:
                     state, _, busy_ms = domain.controlInfo()
                 except libvirt.libvirtError as error:
                     if error.get_error_code() == libvirt.VIR_ERR_NO_SUPPORT or not self._is_alive():
                         raise
                     continue
-                controls[domain.UUIDString()] = Control(int(state), busy_ms / 1000)
+                controls[uuid] = Control(int(state), busy_ms / 1000)
         except libvirt.libvirtError as error:
             raise self._translated(error) from None
         return controls
@@ -258,7 +252,7 @@ class Connection:
         several namespaces it may.
         """
         try:
-            for domain in self._handles([uuid]):
+            for domain in self._handles([uuid]).values():
                 return str(domain.XMLDesc(0))
         except libvirt.libvirtError as error:
             if "nable to decode" in str(error) and self._is_alive():
@@ -271,25 +265,26 @@ class Connection:
             self.connect()
         return self._conn
 
-    def _handles(self, uuids: Sequence[str]) -> list[libvirt.virDomain]:
+    def _handles(self, uuids: Sequence[str]) -> dict[str, libvirt.virDomain]:
         """This connection's own handles for the domains: one call takes those of one connection."""
         self._open()
-        if any(uuid not in self._domains for uuid in uuids):
+        if not self._domains.keys() >= set(uuids):
             self.list_domains(inactive=True)
-        return [self._domains[uuid] for uuid in uuids if uuid in self._domains]
+        return {uuid: self._domains[uuid] for uuid in uuids if uuid in self._domains}
 
     def _bulk_records(
-        self, conn: libvirt.virConnect, domains: list[libvirt.virDomain], groups: frozenset[str]
+        self,
+        conn: libvirt.virConnect,
+        domains: dict[str, libvirt.virDomain],
+        groups: frozenset[str],
     ) -> list[Record]:
         if not self._bulk:
-            return [
-                Record(domain.UUIDString(), stats)
-                for domain, stats in self._states(domains)
-            ]
+            return list(self._states(domains))
+        handles = list(domains.values())
         flags = libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT if self._nowait else 0
         try:
             # No group at all would mean every group, and wait for the monitor.
-            answer = conn.domainListGetStats(domains, _mask(groups or _LEAST), flags)
+            answer = conn.domainListGetStats(handles, _mask(groups or _LEAST), flags)
         except libvirt.libvirtError as error:
             code = error.get_error_code()
             if code == libvirt.VIR_ERR_NO_SUPPORT and conn.isAlive():
@@ -299,15 +294,17 @@ class Connection:
             else:
                 raise
             return self._bulk_records(conn, domains, groups)
-        return [Record(domain.UUIDString(), stats) for domain, stats in answer]
+        # libvirt keeps the order and leaves out who has ended. Names are cheaper to have than
+        # uuids; if all are as they were asked for, so are the domains.
+        if [domain.name() for domain, _ in answer] == [domain.name() for domain in handles]:
+            return [(uuid, stats) for uuid, (_, stats) in zip(domains, answer)]
+        return [(domain.UUIDString(), stats) for domain, stats in answer]
 
-    def _states(
-        self, domains: list[libvirt.virDomain]
-    ) -> Iterator[tuple[libvirt.virDomain, Stats]]:
+    def _states(self, domains: dict[str, libvirt.virDomain]) -> Iterator[Record]:
         """The frame of an answer from a driver without the bulk call; classic calls fill it."""
-        for domain in domains:
+        for uuid, domain in domains.items():
             try:
-                yield domain, classic.state(domain)
+                yield uuid, classic.state(domain)
             except libvirt.libvirtError as error:
                 if not _is_gone(error):
                     raise
@@ -384,6 +381,12 @@ class _Subscription:
 
 #: How a client or a server says that a message is beyond the protocol's limit.
 _TOO_LARGE = ("too large", "too big", "Too many", "nable to encode", "exceeds")
+
+
+@lru_cache(maxsize=65536)
+def _uuid_text(raw: bytes) -> str:
+    """A uuid as libvirt writes it, and the same object each time."""
+    return str(UUID(bytes=raw))
 
 
 def _is_gone(error: libvirt.libvirtError) -> bool:

@@ -11,7 +11,7 @@ again in the same round. docs/design.md tells why each step is as it is.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import islice
 from math import ceil
@@ -31,6 +31,7 @@ from .model import (
     GROUPS,
     MONITOR_FREE_GROUPS,
     NO_DEVICES,
+    NO_STATS,
     Change,
     Devices,
     DomainEvent,
@@ -168,9 +169,9 @@ class Hints:
         """Host memory of the domain's process in the last look, if that is known."""
         return None
 
-    def is_placed(self, uuid: str) -> bool:
-        """Whether it is known where the domain's disks lie."""
-        return True
+    def unplaced(self, uuids: Iterable[str]) -> set[str]:
+        """Those of them of which it is not known where their disks lie."""
+        return set()
 
     def withheld(self) -> frozenset[str]:
         """Domains with disks on storage that has not answered in this round."""
@@ -271,7 +272,7 @@ class Engine:
         #: When XML that has become old was looked for, and for how many domains there is time.
         self._renewed_at = float("inf")
         self._renewals = 0.0
-        self._seen_devices: dict[str, SeenDevices] = {}
+        self._seen_devices: defaultdict[str, SeenDevices] = defaultdict(SeenDevices)
         self._node_cpus = 0
         self._trouble = ""
         self._silent: set[str] = set()
@@ -563,7 +564,7 @@ class Engine:
             if query.fast and not active:
                 continue
             if query.domains is None or uuid in query.domains or name in query.domains:
-                round_.entries[uuid] = Entry(uuid, name, active, query.groups)
+                round_.entries[uuid] = Entry(uuid, name, active, query.groups, stats=NO_STATS)
         round_.listed = True
         if query.fast:
             round_.free.extend(round_.entries)
@@ -578,14 +579,14 @@ class Engine:
         self.roster.send_canaries(round_.entries)
         if query.paced:
             self._idle.begin(now)
-        withheld = self._hints.withheld()
-        guards = BLOCK in query.groups and self._hints.guards_storage
+        must_wait = self._must_wait(round_.entries) if BLOCK in query.groups else set()
         is_calm = self.roster.is_calm and not self._moves
-        for uuid in self.roster.by_answer(round_.entries):
-            is_well = is_calm and self.roster.is_responsive(uuid)
+        for member in self.roster.by_answer(round_.entries):
+            uuid = member.uuid
+            is_well = is_calm and member.standing is Standing.RESPONSIVE
             if not is_well and not self._may_be_asked(uuid):
                 round_.free.append(uuid)
-            elif guards and self._must_wait(uuid, withheld):
+            elif uuid in must_wait:
                 round_.held[uuid] = None
             elif is_well:
                 round_.queue(uuid, self._to_ask(round_, uuid))
@@ -622,11 +623,11 @@ class Engine:
             if self._may_be_asked(uuid):
                 self.roster.quarantine(uuid, now, Cause.PROCESS, f"its process is {reason}")
 
-    def _must_wait(self, uuid: str, withheld: frozenset[str]) -> bool:
-        """Whether a domain must not be asked for its disks yet."""
-        return self._hints.guards_storage and (
-            uuid in withheld or not self._hints.is_placed(uuid)
-        )
+    def _must_wait(self, uuids: Iterable[str]) -> set[str]:
+        """Those of the domains that must not be asked for their disks yet."""
+        if not self._hints.guards_storage:
+            return set()
+        return self._hints.unplaced(uuids).union(self._hints.withheld().intersection(uuids))
 
     def _may_be_asked(self, uuid: str) -> bool:
         member = self.roster.members.get(uuid)
@@ -678,14 +679,16 @@ class Engine:
         news, round_.news = round_.news, set()
         if not news and (is_patient or not round_.held):
             return
-        withheld = self._hints.withheld()
-        for uuid in [uuid for uuid in round_.owed if uuid in news]:
-            if not self._must_wait(uuid, withheld):
+        owed = [uuid for uuid in round_.owed if uuid in news]
+        held = [uuid for uuid in round_.held if uuid in news or not is_patient]
+        must_wait = self._must_wait([*owed, *held])
+        for uuid in owed:
+            if uuid not in must_wait:
                 del round_.owed[uuid]
                 if self._may_be_asked(uuid):
                     self._queue(round_, uuid, frozenset({BLOCK}))
-        for uuid in [uuid for uuid in round_.held if uuid in news or not is_patient]:
-            waits = self._must_wait(uuid, withheld)
+        for uuid in held:
+            waits = uuid in must_wait
             if waits and is_patient:
                 continue
             del round_.held[uuid]
@@ -913,7 +916,8 @@ class Engine:
             member = members.get(uuid)
             if member is None:
                 continue
-            self._notice_devices(uuid, stats)
+            if self._settings.wants_xml and self._seen_devices[uuid].differ(stats):
+                self._want_xml(uuid)  # devices were plugged in or out, or disks moved
             has_monitor = member.active and self._has_monitors
             if has_monitor and not shows_monitor(stats, groups):
                 continue
@@ -922,7 +926,7 @@ class Engine:
                 self._idle.learn(uuid, stats, call.groups, now)
             if call.late and member.standing is not Standing.RESPONSIVE:
                 continue  # it has to answer in time once
-            self.roster.answered(uuid, call.made, answered, with_block and member.active)
+            self.roster.answered(member, call.made, answered, with_block and member.active)
         return complete
 
     def _ask_again(self, round_: RoundBook, call: Call, failure: str, error: str) -> None:
@@ -969,7 +973,7 @@ class Engine:
         return True
 
     def _retry_partial(self, round_: RoundBook, controls: Controls, now: float) -> None:
-        withheld = self._hints.withheld()
+        must_wait = self._must_wait(round_.retry)
         for uuid in round_.retry:
             occupied, busy_s = controls.get(uuid, (False, 0.0))
             if not self._may_be_asked(uuid):
@@ -981,7 +985,7 @@ class Engine:
                 self.roster.quarantine(uuid, now, Cause.OCCUPANCY, reason)
                 continue
             groups = round_.entries[uuid].missing
-            if self._must_wait(uuid, withheld):
+            if uuid in must_wait:
                 groups -= {BLOCK}
             self._queue(round_, uuid, groups)
         round_.retry = []
@@ -1159,16 +1163,6 @@ class Engine:
             self._wanted_xml.add(uuid)
             self._to_describe.append(uuid)
 
-    def _notice_devices(self, uuid: str, stats: Stats) -> None:
-        """Have the XML read again when devices were plugged in or out, or disks moved."""
-        if not self._settings.wants_xml:
-            return
-        seen = self._seen_devices.get(uuid)
-        if seen is None:
-            seen = self._seen_devices[uuid] = SeenDevices()
-        if seen.differ(stats):
-            self._want_xml(uuid)
-
     # --- a round ends
 
     def _tell_complete(self, round_: RoundBook, uuids: Iterable[str]) -> None:
@@ -1250,7 +1244,7 @@ class Engine:
             entry = round_.entries[uuid]
             if entry.handed_out is None and entry.is_complete and not entry.gone:
                 entry.handed_out = self._complete_sample(entry)
-                entry.stats = {}
+                entry.stats = NO_STATS
                 part.append(entry.handed_out)
         if part:
             sample = Sample(

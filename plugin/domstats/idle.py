@@ -112,9 +112,9 @@ class IdleGroups:
 
     def learn(self, uuid: str, stats: Stats, asked: frozenset[str], now: float) -> None:
         """A domain has answered, for all of ``asked``."""
-        known = self.of(uuid)
+        known = self._found.get(uuid)
         if known is not None:
-            if known.groups.isdisjoint(asked):
+            if known[0].groups.isdisjoint(asked):
                 return
             del self._found[uuid]
         shows = _SHOWING if stats.get("block.count") else _SHOWING - {"block"}

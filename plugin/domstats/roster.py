@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Collection, Iterable
+from operator import attrgetter
 from typing import NamedTuple, Optional
 
 _NEVER = float("-inf")
@@ -181,11 +182,8 @@ class Roster:
 
     # --- who answers
 
-    def answered(self, uuid: str, made: float, now: float, with_block: bool) -> None:
+    def answered(self, member: Member, made: float, now: float, with_block: bool) -> None:
         """A domain's monitor has answered, at ``now``, a call that was made at ``made``."""
-        member = self.members.get(uuid)
-        if member is None:
-            return
         if now > member.answered:
             member.answered = now
         if with_block:
@@ -268,9 +266,6 @@ class Roster:
         """Whether nothing is stuck and no storage is suspected: who is responsive is trusted."""
         return not (self._stuck or self._culprits or self._canaries)
 
-    def is_responsive(self, uuid: str) -> bool:
-        return self.members[uuid].standing is Standing.RESPONSIVE
-
     def is_trusted(self, uuid: str) -> bool:
         """Whether a domain may be asked in a chunk with others: it is not in question."""
         member = self.members.get(uuid)
@@ -295,10 +290,9 @@ class Roster:
             for culprit in culprits
         )
 
-    def by_answer(self, uuids: Iterable[str]) -> list[str]:
+    def by_answer(self, uuids: Iterable[str]) -> list[Member]:
         """Domains in the order in which they answered: who waited longest comes first."""
-        members = self.members
-        return sorted(uuids, key=lambda uuid: members[uuid].answered)
+        return sorted([self.members[uuid] for uuid in uuids], key=attrgetter("answered"))
 
     def hope(self, uuid: str) -> tuple[int, float]:
         """A sort key: the domains that are the likelier to answer come first, canaries last."""
@@ -321,8 +315,8 @@ class Roster:
 
         One that answered about them since the alert began is not, nor is a canary.
         """
-        member = self.members.get(uuid)
-        if not self._culprits or member is None or not member.storages:
+        member = self.members.get(uuid) if self._culprits else None
+        if member is None or not member.storages:
             return False
         alert = self.alert_since
         if alert is not None and member.answered_block > alert:

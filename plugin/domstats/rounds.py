@@ -15,7 +15,7 @@ from typing import Callable, NamedTuple, Optional
 import msgspec
 
 from .idle import Idle
-from .model import GROUP_OF_WORD, DomainSample, Stats
+from .model import GROUP_OF_WORD, NO_STATS, DomainSample, Stats
 
 #: The group whose question makes QEMU look at the domain's storage.
 BLOCK = "block"
@@ -107,37 +107,25 @@ class Call(msgspec.Struct, eq=False):
         return self.stuck or self.over
 
 
-class Entry:
+class Entry(msgspec.Struct, eq=False, gc=False):
     """What a round knows of one domain so far.
 
-    :ivar idle: what it need not be asked for, and what that told last.
-    :ivar handed_out: what was handed out before the round's end; it is final.
+    :param asked: the groups that are wanted of it.
+    :param got: those that it has answered.
+    :param idle: what it need not be asked for, and what that told last.
+    :param handed_out: what was handed out before the round's end; it is final.
     """
 
-    __slots__ = (
-        "active",
-        "asked",
-        "failure",
-        "gone",
-        "got",
-        "handed_out",
-        "idle",
-        "name",
-        "stats",
-        "uuid",
-    )
-
-    def __init__(self, uuid: str, name: str, active: bool, asked: frozenset[str]) -> None:
-        self.uuid = uuid
-        self.name = name
-        self.active = active
-        self.asked = asked
-        self.got: frozenset[str] = frozenset()
-        self.stats: Stats = {}
-        self.gone = False
-        self.failure = ""
-        self.idle: Optional[Idle] = None
-        self.handed_out: Optional[DomainSample] = None
+    uuid: str
+    name: str
+    active: bool
+    asked: frozenset[str]
+    got: frozenset[str] = frozenset()
+    stats: Stats = NO_STATS
+    gone: bool = False
+    failure: str = ""
+    idle: Optional[Idle] = None
+    handed_out: Optional[DomainSample] = None
 
     @property
     def missing(self) -> frozenset[str]:
@@ -153,7 +141,7 @@ class Entry:
         idle, self.idle = self.idle, None
         if idle is not None and idle.groups.isdisjoint(groups):
             stats.update(idle.stats)
-            groups |= idle.groups
+            groups = _both(groups, idle.groups)
         self.stats = {**self.stats, **stats} if self.stats else stats
         self.got = self.got | groups if self.got else groups
         self.failure = ""
@@ -248,11 +236,19 @@ class RoundBook:
         return any(self.ready.values())
 
 
+@lru_cache(maxsize=256)
+def _both(groups: frozenset[str], others: frozenset[str]) -> frozenset[str]:
+    """The same object for all domains of which the same groups are idle."""
+    return groups | others
+
+
 def shows_monitor(stats: Stats, groups: frozenset[str]) -> bool:
     """Whether an answer for these groups is one for which the monitor was asked.
 
     True as well when these groups leave no evidence.
     """
+    if "block.0.rd.reqs" in stats and BLOCK in groups:
+        return True  # as most have
     asked = False
     for group, key in _EVIDENCE:
         if group in groups:
@@ -260,8 +256,8 @@ def shows_monitor(stats: Stats, groups: frozenset[str]) -> bool:
                 return True
             asked = True
     if BLOCK in groups and stats.get("block.count"):
-        # Most have a first disk that reads; indexes may have holes, and drives may be empty.
-        return "block.0.rd.reqs" in stats or any(key.endswith(".rd.reqs") for key in stats)
+        # Indexes may have holes, and drives may be empty.
+        return any(key.endswith(".rd.reqs") for key in stats)
     return not asked
 
 

@@ -627,7 +627,8 @@ class _ControlWorker(_Thread):
 
     def _list(self) -> list[Listed]:
         connection = self._connection
-        listed = connection.list_domains(self._settings.inactive)
+        wants_ids = bool(self._settings.events)
+        listed = connection.list_domains(self._settings.inactive, wants_ids)
         if self._node_of != connection.opened:
             self._node_cpus = connection.node_cpus()
             self._node_of = connection.opened
@@ -671,8 +672,8 @@ class _Watches(Hints):
     def rss_kib(self, uuid: str) -> Optional[int]:
         return None if self._processes is None else self._processes.rss_kib(uuid)
 
-    def is_placed(self, uuid: str) -> bool:
-        return self._storage is None or self._storage.known(uuid)
+    def unplaced(self, uuids: Iterable[str]) -> set[str]:
+        return set() if self._storage is None else self._storage.unknown(uuids)
 
     def withheld(self) -> frozenset[str]:
         return frozenset() if self._storage is None else self._storage.withheld()

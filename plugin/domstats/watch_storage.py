@@ -429,9 +429,9 @@ class StorageWatch:
         for uuid in self._paths.keys() - set(uuids):
             self.forget(uuid)
 
-    def known(self, uuid: str) -> bool:
-        """Whether it was learned where the domain's disks lie (also if there are none)."""
-        return uuid in self._paths
+    def unknown(self, uuids: Iterable[str]) -> set[str]:
+        """Those of whom it was not learned where their disks lie, or that there are none."""
+        return {uuid for uuid in uuids if uuid not in self._paths}
 
     def begin(self, now: float) -> None:
         """A round begins: read the mount table and have each mount with a disk probed afresh.

@@ -55,6 +55,9 @@ class StubDomain:
     def UUIDString(self) -> str:
         return self.uuid
 
+    def UUID(self) -> bytes:
+        return bytes.fromhex(self.uuid.replace("-", ""))
+
     def name(self) -> str:
         return self.label
 
@@ -133,7 +136,8 @@ class StubConn:
         if self.stub.bulk_errors:
             self.alive = self.stub.lives_on
             raise self.stub.bulk_errors.pop(0)
-        return [(domain, dict(self.stub.stats)) for domain in domains]
+        answered = domains if self.stub.answered is None else self.stub.answered
+        return [(domain, dict(self.stub.stats)) for domain in answered]
 
 
 class StubLibvirt:
@@ -149,6 +153,8 @@ class StubLibvirt:
         self.domains = list(domains)
         self.driver = driver
         self.stats: dict[str, Any] = {"state.state": 1}
+        #: Who answers a bulk call; None for all that are asked.
+        self.answered: list[StubDomain] | None = None
         self.bulk_errors: list[StubError] = []
         self.bulk_calls: list[tuple[tuple[str, ...], int, int]] = []
         self.list_error: StubError | None = None

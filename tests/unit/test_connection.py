@@ -22,12 +22,13 @@ from tests.unit.stub_libvirt import StubDomain, StubLibvirt
 
 ALL = frozenset(GROUPS)
 STATE = frozenset({"state"})
+U1, U2, U3 = (f"00000000-0000-4000-8000-00000000000{number}" for number in (1, 2, 3))
 
 
 @pytest.fixture
 def stub(monkeypatch):
     """A libvirt that does what the test says; two domains at first."""
-    made = StubLibvirt(StubDomain("u1", "web"), StubDomain("u2", "db"))
+    made = StubLibvirt(StubDomain(U1, "web"), StubDomain(U2, "db"))
     for module in (connection, classic):
         monkeypatch.setattr(module, "libvirt", made)
     made.loops = []
@@ -49,9 +50,9 @@ def driver(missing):
 
 
 def test_the_test_driver_shows_cpu_memory_disks_and_network_like_a_real_host(driver):
-    (domain,) = driver.list_domains(inactive=False)
-    (record,) = driver.stats([domain.uuid], ALL)
-    assert (domain.name, domain.active) == ("test", True)
+    ((uuid, name, number),) = driver.list_domains(inactive=False)
+    ((_, stats),) = driver.stats([uuid], ALL)
+    assert (name, number) == ("test", 1)
     assert {
         "state.state",
         "cpu.time",
@@ -60,31 +61,31 @@ def test_the_test_driver_shows_cpu_memory_disks_and_network_like_a_real_host(dri
         "net.0.rx.bytes",
         "block.0.rd.bytes",
         "block.0.capacity",
-    } <= record.stats.keys()
-    assert record.stats["net.0.name"] == "testnet0"
+    } <= stats.keys()
+    assert stats["net.0.name"] == "testnet0"
 
 
 @pytest.mark.parametrize("group", ["cpu_total", "block"])
 def test_a_driver_without_bulk_statistics_gives_one_group_alone_too(driver, group):
-    (domain,) = driver.list_domains(inactive=False)
-    (record,) = driver.stats([domain.uuid], frozenset({group}))
-    words = {key.split(".")[0] for key in record.stats}
+    ((uuid, _, _),) = driver.list_domains(inactive=False)
+    ((_, stats),) = driver.stats([uuid], frozenset({group}))
+    words = {key.split(".")[0] for key in stats}
     assert words == {"state", "cpu" if group == "cpu_total" else group}
 
 
 def test_where_vcpus_run_and_may_run_is_added(driver):
-    (domain,) = driver.list_domains(inactive=False)
-    records = driver.stats([domain.uuid], STATE)
-    records = driver.add_facts(records, frozenset({"placement", "affinity"}))
-    assert isinstance(records[0].stats["vcpu.0.cpu"], int)
-    assert records[0].stats["vcpu.0.affinity"].startswith("0,1")
+    ((uuid, _, _),) = driver.list_domains(inactive=False)
+    records = driver.stats([uuid], STATE)
+    ((_, stats),) = driver.add_facts(records, frozenset({"placement", "affinity"}))
+    assert isinstance(stats["vcpu.0.cpu"], int)
+    assert stats["vcpu.0.affinity"].startswith("0,1")
 
 
 def test_what_needs_no_monitor_comes_from_classic_calls(driver):
-    (domain,) = driver.list_domains(inactive=False)
-    records = driver.stats([domain.uuid], STATE)
-    (record,) = driver.add_facts(records, frozenset({"info", "cpu", "vcpus"}))
-    assert {"state.state", "cpu.time", "vcpu.0.time", "balloon.current"} <= record.stats.keys()
+    ((uuid, _, _),) = driver.list_domains(inactive=False)
+    records = driver.stats([uuid], STATE)
+    ((_, stats),) = driver.add_facts(records, frozenset({"info", "cpu", "vcpus"}))
+    assert {"state.state", "cpu.time", "vcpu.0.time", "balloon.current"} <= stats.keys()
 
 
 def test_a_domain_that_does_not_exist_is_left_out(driver):
@@ -95,8 +96,8 @@ def test_a_domain_that_does_not_exist_is_left_out(driver):
 
 
 def test_the_xml_and_the_cpus_of_the_host_are_to_be_had(driver):
-    (domain,) = driver.list_domains(inactive=False)
-    assert "<name>test</name>" in driver.xml(domain.uuid)
+    ((uuid, _, _),) = driver.list_domains(inactive=False)
+    assert "<name>test</name>" in driver.xml(uuid)
     assert driver.node_cpus() > 0
 
 
@@ -141,27 +142,46 @@ def test_only_who_wants_a_server_pinged_has_libvirts_event_loop_running(stub, ke
 
 
 def test_domains_are_listed_with_their_names_and_whether_they_run(stub):
-    stub.domains.append(StubDomain("u3", "off", number=-1))
+    stub.domains.append(StubDomain(U3, "off", number=-1))
     listed = Connection("qemu:///system").list_domains(inactive=True)
-    assert [(domain.uuid, domain.name, domain.active) for domain in listed] == [
-        ("u1", "web", True),
-        ("u2", "db", True),
-        ("u3", "off", False),
-    ]
+    assert listed == [(U1, "web", 1), (U2, "db", 1), (U3, "off", -1)]
+
+
+def test_ids_of_active_domains_that_nobody_wants_are_not_asked_for(stub):
+    listed = Connection("qemu:///system").list_domains(inactive=False, ids=False)
+    assert listed == [(U1, "web", 0), (U2, "db", 0)]
 
 
 def test_one_bulk_call_asks_for_all_domains_the_groups_and_not_to_wait(stub):
-    records = Connection("qemu:///system").stats(["u1", "u2"], frozenset({"state", "block"}))
-    assert [record.uuid for record in records] == ["u1", "u2"]
+    records = Connection("qemu:///system").stats([U1, U2], frozenset({"state", "block"}))
+    assert [uuid for uuid, _ in records] == [U1, U2]
     nowait = stub.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT
-    assert stub.bulk_calls == [(("u1", "u2"), 1 << 0 | 1 << 5, nowait)]
+    assert stub.bulk_calls == [((U1, U2), 1 << 0 | 1 << 5, nowait)]
+
+
+@pytest.mark.parametrize(
+    "answered",
+    [
+        [StubDomain(U2, "db"), StubDomain(U1, "web")],
+        [StubDomain(U1, "renamed"), StubDomain(U2, "db")],
+        [StubDomain(U1, "db"), StubDomain(U2, "web")],
+        [StubDomain(U2, "db")],
+        [StubDomain(U2, "web")],
+        [],
+    ],
+    ids=["other order", "renamed", "names swapped", "ended", "ended and renamed", "all ended"],
+)
+def test_an_answer_is_its_domains_own_whatever_has_happened_since_they_were_listed(stub, answered):
+    stub.answered = answered
+    records = Connection("qemu:///system").stats([U1, U2], STATE)
+    assert [uuid for uuid, _ in records] == [domain.uuid for domain in answered]
 
 
 def test_a_server_that_refuses_nowait_is_asked_without_from_then_on(stub):
     stub.bulk_errors = [stub.error("VIR_ERR_INVALID_ARG", "unsupported flags (0x20000000)")]
     asker = Connection("qemu:///system")
-    assert len(asker.stats(["u1"], ALL)) == 1
-    asker.stats(["u1"], ALL)
+    assert len(asker.stats([U1], ALL)) == 1
+    asker.stats([U1], ALL)
     assert [bool(flags) for _, _, flags in stub.bulk_calls] == [True, False, False]
 
 
@@ -169,8 +189,8 @@ def test_another_invalid_argument_does_not_cost_us_nowait(stub):
     stub.bulk_errors = [stub.error("VIR_ERR_INVALID_ARG", "domain must match connection")]
     asker = Connection("qemu:///system")
     with pytest.raises(CallError):
-        asker.stats(["u1"], ALL)
-    asker.stats(["u1"], ALL)
+        asker.stats([U1], ALL)
+    asker.stats([U1], ALL)
     assert all(flags for _, _, flags in stub.bulk_calls)
 
 
@@ -179,13 +199,13 @@ def test_a_driver_without_the_bulk_call_is_asked_domain_by_domain_from_then_on(s
     stub.bulk_errors = [stub.error("VIR_ERR_NO_SUPPORT")]
     asker = Connection("vbox:///session")
     for _ in range(2):
-        (record,) = asker.stats(["u1"], frozenset({"state", "cpu_total"}))
-        assert record.stats["cpu.time"] == 80
+        ((_, stats),) = asker.stats([U1], frozenset({"state", "cpu_total"}))
+        assert stats["cpu.time"] == 80
     assert len(stub.bulk_calls) == 1
 
 
 def test_without_any_monitor_free_group_the_monitor_is_not_asked_all_the_same(stub):
-    Connection("qemu:///system").stats(["u1"], frozenset())
+    Connection("qemu:///system").stats([U1], frozenset())
     ((_, mask, _),) = stub.bulk_calls
     assert mask == 1 << 0  # 0 would mean every group, and hang
 
@@ -205,7 +225,7 @@ def test_an_error_of_a_call_while_the_connection_lives_is_our_own(stub, code, te
     stub.bulk_errors = [stub.error(code, text)]
     asker = Connection("qemu:///system")
     with pytest.raises(CallError) as raised:
-        asker.stats(["u1"], ALL)
+        asker.stats([U1], ALL)
     assert type(raised.value) is error
     assert str(raised.value) == f"qemu:///system: {text}"
     assert asker.opened == 1
@@ -216,9 +236,9 @@ def test_a_lost_connection_is_opened_anew_by_the_next_call(stub):
     stub.lives_on = False
     asker = Connection("qemu:///system")
     with pytest.raises(HypervisorError, match="connection is lost: End of file"):
-        asker.stats(["u1"], ALL)
+        asker.stats([U1], ALL)
     assert stub.opened[0].closed
-    assert len(asker.stats(["u1"], ALL)) == 1
+    assert len(asker.stats([U1], ALL)) == 1
     assert asker.opened == 2
 
 
@@ -227,31 +247,31 @@ def test_a_message_too_large_that_ends_the_connection_is_still_too_large(stub):
     stub.lives_on = False
     asker = Connection("qemu:///system")
     with pytest.raises(TooLargeError):
-        asker.stats(["u1"], ALL)
-    assert len(asker.stats(["u1"], ALL)) == 1
+        asker.stats([U1], ALL)
+    assert len(asker.stats([U1], ALL)) == 1
 
 
 def test_a_domain_that_appears_is_found_by_one_more_list_and_no_list_is_made_in_vain(stub):
     asker = Connection("qemu:///system")
-    asker.stats(["u1"], ALL)
-    stub.domains.append(StubDomain("u3", "new"))
-    assert len(asker.stats(["u1", "u3"], ALL)) == 2
-    asker.stats(["u1", "u2", "u3"], ALL)
+    asker.stats([U1], ALL)
+    stub.domains.append(StubDomain(U3, "new"))
+    assert len(asker.stats([U1, U3], ALL)) == 2
+    asker.stats([U1, U2, U3], ALL)
     assert stub.lists == 2
 
 
 def test_a_domain_that_ends_between_two_calls_is_left_out(stub):
     stub.domains[0].answers["info"] = stub.error("VIR_ERR_NO_DOMAIN")
     asker = Connection("qemu:///system")
-    records = asker.add_facts(asker.stats(["u1", "u2"], STATE), frozenset({"info"}))
-    assert [record.uuid for record in records] == ["u2"]
+    records = asker.add_facts(asker.stats([U1, U2], STATE), frozenset({"info"}))
+    assert [uuid for uuid, _ in records] == [U2]
 
 
 def test_the_state_of_monitors_is_told_with_seconds(stub):
     stub.domains[0].answers["controlInfo"] = [2, 0, 2500]
-    assert Connection("qemu:///system").control(["u1", "u2"]) == {
-        "u1": Control(CONTROL_OCCUPIED, 2.5),
-        "u2": Control(0, 0.0),
+    assert Connection("qemu:///system").control([U1, U2]) == {
+        U1: Control(CONTROL_OCCUPIED, 2.5),
+        U2: Control(0, 0.0),
     }
 
 
@@ -259,13 +279,13 @@ def test_the_state_of_monitors_is_told_with_seconds(stub):
 def test_a_domain_that_was_stopped_does_not_hide_the_monitors_of_the_others(stub, code):
     stub.domains[0].answers["controlInfo"] = stub.error(code)
     stub.domains[1].answers["controlInfo"] = [2, 0, 9000]
-    assert Connection("qemu:///system").control(["u1", "u2"]) == {"u2": Control(2, 9.0)}
+    assert Connection("qemu:///system").control([U1, U2]) == {U2: Control(2, 9.0)}
 
 
 def test_a_driver_without_controlinfo_says_so(stub):
     stub.domains[0].answers["controlInfo"] = stub.error("VIR_ERR_NO_SUPPORT")
     with pytest.raises(UnsupportedError):
-        Connection("lxc:///").control(["u1"])
+        Connection("lxc:///").control([U1])
 
 
 def test_the_drivers_that_have_monitors_are_known(stub):
@@ -316,8 +336,8 @@ def test_events_come_as_plain_values_from_the_moment_on_when_it_is_open(stub):
     conn.happen(0, stub.domains[0], 5, 1)
     conn.happen(6, stub.domains[1], "/d", "ua-vda", 1, "enospc")
     assert [(n.source, n.uuid, n.name, n.id, n.arguments) for n in watcher.news] == [
-        (0, "u1", "web", 1, (5, 1)),
-        (6, "u2", "db", 1, ("/d", "ua-vda", 1, "enospc")),
+        (0, U1, "web", 1, (5, 1)),
+        (6, U2, "db", 1, ("/d", "ua-vda", 1, "enospc")),
     ]
     assert watcher.begun == 1
     assert watcher.news[0].time_ns > 10**18
@@ -373,7 +393,7 @@ def test_a_connection_that_is_lost_while_it_registers_is_a_lost_connection(stub)
 def test_a_domain_that_is_gone_when_its_event_is_told_harms_nobody(stub):
     watcher = Watcher(0)
     Connection("qemu:///system", watcher.watch).connect()
-    gone = StubDomain("u3", "old")
+    gone = StubDomain(U3, "old")
     gone.UUIDString = lambda: (_ for _ in ()).throw(stub.error("VIR_ERR_NO_DOMAIN"))
     stub.opened[0].happen(0, gone, 5, 1)
     assert watcher.news == []

@@ -282,7 +282,8 @@ def test_a_call_of_a_lost_connection_is_over_when_its_domain_answers_whatever_it
     world.round()
     world.lose_connections()
     world.heal(3)
-    world.engine.roster.answered("u3", world.now, world.now, True)  # it is not in quarantine
+    roster = world.engine.roster
+    roster.answered(roster.members["u3"], world.now, world.now, True)  # it is not in quarantine
     world.rounds(2)
     assert world.engine._room() == world.settings.stuck_budget
 

@@ -21,7 +21,6 @@ from domstats import (
     Status,
 )
 from domstats import sampler as module
-from domstats.connection import Record
 
 from .test_sampler import LONG_S, Connection, threads
 from .test_sampler import Hypervisor as Host
@@ -188,7 +187,7 @@ def test_options_that_queries_say_are_none_of_a_hypervisors(option):
 
 def test_a_domain_that_has_nothing_to_tell_of_a_group_is_no_error(asked, hypervisor, monkeypatch):
     monkeypatch.setattr(
-        Connection, "stats", lambda self, uuids, groups: [Record(uuid, {}) for uuid in uuids]
+        Connection, "stats", lambda self, uuids, groups: [(uuid, {}) for uuid in uuids]
     )
     (domain,) = asked.sample(domains=["u1"], groups=["perf"]).domains
     assert domain.status is Status.FRESH

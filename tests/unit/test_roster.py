@@ -10,7 +10,7 @@ def roster(*uuids, storage=()):
     made.listed([(uuid, f"name of {uuid}", True) for uuid in uuids])
     for uuid in uuids:
         made.describe(uuid, tuple(storage))
-        made.answered(uuid, 0.0, 1.0, True)
+        made.answered(made.members[uuid], 0.0, 1.0, True)
     return made
 
 
@@ -29,7 +29,7 @@ def test_a_domain_is_responsive_until_it_hangs_and_again_after_an_answer():
     assert made.members["a"].standing is Standing.QUARANTINED
     made.release(made.call_returned(1))
     assert made.members["a"].standing is Standing.PROBATION
-    made.answered("a", 20.0, 20.1, True)
+    made.answered(made.members["a"], 20.0, 20.1, True)
     assert made.members["a"].standing is Standing.RESPONSIVE
     assert events(made) == [(Event.HUNG, "a"), (Event.BACK, "a")]
 
@@ -58,7 +58,7 @@ def test_a_call_that_was_never_stuck_names_nobody():
 def test_during_an_alert_those_who_answered_since_are_trusted_and_the_others_are_not():
     made = roster("a", "b", "c")
     hang(made, "a", 1, 10.0)
-    made.answered("b", 10.0, 10.2, False)
+    made.answered(made.members["b"], 10.0, 10.2, False)
     assert [made.is_trusted(uuid) for uuid in "abc"] == [False, True, False]
     made.release(made.call_returned(1))
     assert made.is_trusted("c")
@@ -76,7 +76,6 @@ def test_a_domain_that_nobody_knows_is_not_trusted_and_does_no_harm():
     made = roster("a")
     assert not made.is_trusted("x")
     assert not made.is_suspected("x")
-    made.answered("x", 1.0, 2.0, True)
     made.quarantine("x", 1.0, Cause.CALL, "")
     made.release("x")
     made.describe("x", ("pool",))
@@ -88,7 +87,7 @@ def test_the_likelier_to_answer_come_first():
     made = roster("a", "b", "c", "d", storage=())
     made.describe("d", ("pool",))
     made.describe("a", ("pool",))
-    made.answered("b", 5.0, 5.0, True)
+    made.answered(made.members["b"], 5.0, 5.0, True)
     hang(made, "a", 1, 10.0)
     assert sorted("bcd", key=made.hope) == ["b", "c", "d"]
 
@@ -96,14 +95,14 @@ def test_the_likelier_to_answer_come_first():
 def test_who_waited_longest_for_an_answer_comes_first():
     made = roster("a", "b")
     made.listed([("a", "a", True), ("b", "b", True), ("new", "new", True)])
-    made.answered("a", 5.0, 5.0, True)
-    assert made.by_answer(["a", "b", "new"]) == ["new", "b", "a"]
+    made.answered(made.members["a"], 5.0, 5.0, True)
+    assert [member.uuid for member in made.by_answer(["a", "b", "new"])] == ["new", "b", "a"]
 
 
 def test_a_late_answer_does_not_make_a_domain_look_as_if_it_had_answered_less():
     made = roster("a")
-    made.answered("a", 50.0, 50.0, True)
-    made.answered("a", 10.0, 10.0, True)
+    made.answered(made.members["a"], 50.0, 50.0, True)
+    made.answered(made.members["a"], 10.0, 10.0, True)
     assert made.members["a"].answered == 50.0
 
 
@@ -165,9 +164,9 @@ def test_two_culprits_make_the_others_on_their_storage_suspect_and_nobody_elsewh
 
 def test_one_that_answered_about_its_disks_since_the_alert_is_not_suspected():
     made = suspicious()
-    made.answered("c", 9.0, 10.2, True)
+    made.answered(made.members["c"], 9.0, 10.2, True)
     assert not made.is_suspected("c")
-    made.answered("d", 9.0, 10.2, False)
+    made.answered(made.members["d"], 9.0, 10.2, False)
     assert made.is_suspected("d")
 
 
@@ -182,13 +181,13 @@ def test_one_canary_is_sent_for_a_suspected_storage():
 def test_a_canary_that_answers_clears_its_storage():
     made = suspicious()
     made.send_canaries("abcde")
-    made.answered("c", 20.0, 20.1, True)
+    made.answered(made.members["c"], 20.0, 20.1, True)
     assert not made.is_suspected("d")
 
 
 def test_an_answer_to_a_question_from_before_the_hang_clears_nothing():
     made = suspicious()
-    made.answered("c", 9.0, 20.0, True)
+    made.answered(made.members["c"], 9.0, 20.0, True)
     assert made.is_suspected("d")
 
 
@@ -214,7 +213,7 @@ def test_a_domain_that_is_not_started_is_no_canary():
 def test_culprits_that_are_well_or_ended_are_no_evidence_any_more():
     made = suspicious()
     made.release(made.call_returned(1))
-    made.answered("a", 20.0, 20.1, False)
+    made.answered(made.members["a"], 20.0, 20.1, False)
     assert not made.is_suspected("c")
     made = suspicious()
     made.listed([(uuid, uuid, True) for uuid in "acde"])

@@ -8,7 +8,7 @@ from collections import Counter
 
 import pytest
 from domstats import sampler as module
-from domstats.connection import Control, Listed, Record
+from domstats.connection import Control
 from domstats.engine import PART, Engine
 from domstats.errors import (
     CallError,
@@ -85,16 +85,16 @@ class Connection:
     def node_cpus(self):
         return 4
 
-    def list_domains(self, inactive):
+    def list_domains(self, inactive, ids):
         self._called("list")
         self.hypervisor.list_gate.wait(LONG_S)
         if self.hypervisor.list_errors:
             raise self.hypervisor.list_errors.pop(0)
-        return [Listed(uuid, f"name of {uuid}", 1) for uuid in self.hypervisor.domains]
+        return [(uuid, f"name of {uuid}", 1) for uuid in self.hypervisor.domains]
 
     def stats(self, uuids, groups):
         if groups <= MONITOR_FREE_GROUPS:
-            return [Record(uuid, {"state.state": 1}) for uuid in uuids]
+            return [(uuid, {"state.state": 1}) for uuid in uuids]
         self._called("stats")
         self.hypervisor.groups.add(groups)
         records = []
@@ -109,12 +109,12 @@ class Connection:
                 event.wait(LONG_S)
                 self.hypervisor.busy_since.pop(uuid, None)
             stats = {"state.state": 1, "cpu.time": 1, "balloon.rss": 1, "block.count": 0}
-            records.append(Record(uuid, stats))
+            records.append((uuid, stats))
         return records
 
     def add_facts(self, records, facts):
-        for record in records:
-            record.stats.update(_STATS_OF_FACTS[fact] for fact in facts if fact in _STATS_OF_FACTS)
+        for _, stats in records:
+            stats.update(_STATS_OF_FACTS[fact] for fact in facts if fact in _STATS_OF_FACTS)
         return records
 
     def control(self, uuids):

@@ -90,7 +90,7 @@ def test_the_engine_decides_little_about_a_domain_that_is_well(
     for guest in world.guests.values():
         guest.says = {"iothread.count": 0, "dirtyrate.calc_status": 0}
     world.rounds(3)
-    assert count_calls(world.round) < 80
+    assert count_calls(world.round) < 72
 
 
 def test_answers_are_not_kept_once_they_are_written() -> None:

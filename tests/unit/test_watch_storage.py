@@ -475,9 +475,9 @@ def test_a_domain_that_appears_on_hung_storage_is_withheld_from_the_start(
     watch = storage.watch
     storage.hang("/nfs")
     watch.begin(0)
-    assert not watch.known(WEB)
+    assert watch.unknown([WEB]) == {WEB}
     watch.learn(WEB, ["/nfs/web"])
-    assert watch.known(WEB)
+    assert watch.unknown([WEB]) == set()
     assert watch.withheld() == {WEB}
     storage.heal("/nfs")
     storage.await_answer()  # probed at once, not in the next round
@@ -544,7 +544,7 @@ def test_a_domain_that_goes_or_moves_away_is_not_withheld_and_the_thread_ends(
     assert watch.withheld() == {LOCAL}
     watch.retain([WEB, "another"])
     assert (watch.withheld(), watch.silent()) == (frozenset(), ())
-    assert [watch.known(uuid) for uuid in (WEB, DB, LOCAL)] == [True, False, False]
+    assert watch.unknown((WEB, DB, LOCAL)) == {DB, LOCAL}
     storage.heal("/nfs")
     storage.await_threads(0)
 

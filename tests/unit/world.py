@@ -140,9 +140,10 @@ class Silence(Hints):
             return {}
         return {uuid: "stopped" for uuid in uuids if uuid in guests and guests[uuid].hung}
 
-    def is_placed(self, uuid: str) -> bool:
-        self.questions += 1
-        return not self.guards_storage or uuid in self.placed
+    def unplaced(self, uuids: Iterable[str]) -> set[str]:
+        uuids = list(uuids)
+        self.questions += len(uuids)
+        return {uuid for uuid in uuids if self.guards_storage and uuid not in self.placed}
 
     def withheld(self) -> frozenset[str]:
         if not self.guards_storage:
