@@ -214,9 +214,18 @@ class _Plan(NamedTuple):
     :param texts: the keys of the texts on which names depend.
     """
 
-    keys: tuple[str, ...]
     devices: dict[Per, tuple[_Device, ...]]
     texts: tuple[str, ...]
+
+
+class _Order(NamedTuple):
+    """The keys of a domain in their order: what is told again of idle groups stands at the end.
+
+    :param plan: the same one in whatever order they are.
+    """
+
+    keys: tuple[str, ...]
+    plan: _Plan
 
 
 class _Part(NamedTuple):
@@ -254,7 +263,7 @@ class _Known(NamedTuple):
     :param stopped: what is sent while it does not.
     """
 
-    plan: _Plan
+    order: _Order
     name: str
     devices: Devices
     texts: tuple[Optional[Value], ...]
@@ -321,8 +330,9 @@ class ValueLists:
         # this sample needed so far.
         self._known: dict[frozenset[str], dict[str, _Known]] = {}
         self._used: dict[str, _Known] = {}
-        self._plans: dict[tuple[str, ...], _Plan] = {}
-        self._has_new_plans = False
+        self._orders: dict[tuple[str, ...], _Order] = {}
+        self._plans: dict[frozenset[str], _Plan] = {}
+        self._has_new_orders = False
         self._cpu: dict[str, tuple[int, int]] = {}
         self._names: dict[str, tuple[str, str]] = {}
         self._identities: dict[str, _Identity] = {}
@@ -359,13 +369,14 @@ class ValueLists:
             self._cpu = {each.uuid: self._cpu[each.uuid] for each in sample.domains
                          if each.uuid in self._cpu}  # fmt: skip
         self._known[sample.groups], self._used = self._used, {}
-        if self._has_new_plans or len(known) != len(self._known[sample.groups]):
-            self._has_new_plans = False
-            self._plans = {
-                each.plan.keys: each.plan
+        if self._has_new_orders or len(known) != len(self._known[sample.groups]):
+            self._has_new_orders = False
+            self._orders = {
+                each.order.keys: each.order
                 for kept in self._known.values()
                 for each in kept.values()
             }
+            self._plans = {frozenset(keys): order.plan for keys, order in self._orders.items()}
         if self._options.report_round:
             yield from self._own(sample, identities, sample.time_ns / 1e9)
 
@@ -519,11 +530,13 @@ class ValueLists:
     ) -> _Known:
         """What is known of a domain, worked out anew if anything that it rests on is another."""
         keys = tuple(domain.stats)
-        plan = known.plan if known is not None and known.plan.keys == keys else self._plan(keys)
+        order = known.order if known is not None and known.order.keys == keys else None
+        order = order or self._order(keys)
+        plan = order.plan
         texts = tuple(map(domain.stats.get, plan.texts))
         if (
             known is None
-            or known.plan is not plan
+            or known.order.plan is not plan
             or known.texts != texts
             or known.name != domain.name
             or known.node_cpus != node_cpus
@@ -531,7 +544,7 @@ class ValueLists:
         ):
             parts = list(self._parts(domain, plan, node_cpus))
             known = _Known(
-                plan,
+                order,
                 domain.name,
                 domain.devices,
                 texts,
@@ -539,15 +552,18 @@ class ValueLists:
                 running=_laid_out(parts),
                 stopped=_laid_out([part for part in parts if part.entry.row.always]),
             )
-        return known
+        return known if known.order is order else known._replace(order=order)
 
-    def _plan(self, keys: tuple[str, ...]) -> _Plan:
-        """The plan for these keys, the same for all domains that have them."""
-        plan = self._plans.get(keys)
-        if plan is None:
-            plan = self._plans[keys] = _plan(keys, self._rows, self._options.every)
-            self._has_new_plans = True
-        return plan
+    def _order(self, keys: tuple[str, ...]) -> _Order:
+        """These keys with their plan, the same for all domains that have them."""
+        order = self._orders.get(keys)
+        if order is None:
+            self._has_new_orders = True
+            plan = self._plans.get(frozenset(keys))
+            if plan is None:
+                plan = self._plans[frozenset(keys)] = _plan(keys, self._rows, self._options.every)
+            order = self._orders[keys] = _Order(keys, plan)
+        return order
 
     def _parts(self, domain: DomainSample, plan: _Plan, node_cpus: int) -> Iterator[_Part]:
         """All value lists that a domain can send."""
@@ -872,7 +888,7 @@ def _plan(
         )
         for pattern in _NAMED_BY.get(per, ()):
             texts += [pattern.format(index) for index in indexes_by_number]
-    return _Plan(tuple(keys), devices, tuple(texts))
+    return _Plan(devices, tuple(texts))
 
 
 #: The keys of the texts by which devices are named.

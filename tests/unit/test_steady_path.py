@@ -78,6 +78,15 @@ def test_a_value_list_of_a_known_domain_is_filled_in_not_worked_out() -> None:
     assert len(lists) / DOMAINS > 10
 
 
+def test_keys_in_another_order_as_of_idle_groups_are_nothing_new_to_value_lists() -> None:
+    writer, rounds = ValueLists(CollectdOptions()), samples()
+    known = next(rounds)
+    list(writer.translate(known, 10.0))
+    for domain in known.domains:
+        domain.stats = dict(reversed(domain.stats.items()))
+    assert count_calls(lambda: list(writer.translate(known, 10.0))) < 25
+
+
 @pytest.mark.parametrize("idle_s", [0.0, 600.0])
 @pytest.mark.parametrize("watches", [(), ("storage", "process")])
 def test_the_engine_decides_little_about_a_domain_that_is_well(
