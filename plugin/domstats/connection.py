@@ -50,8 +50,8 @@ _MISSING = (
 )
 
 
-#: A domain as the hypervisor lists it: uuid, name, and its id, which is -1 if it is not started.
-Listed = tuple[str, str, int]
+#: A domain as the hypervisor lists it: uuid, name, and whether it is active.
+Listed = tuple[str, str, bool]
 
 #: A domain's part of a bulk answer, by uuid.
 Record = tuple[str, Stats]
@@ -162,10 +162,8 @@ class Connection:
         except libvirt.libvirtError as error:
             raise self._translated(error) from None
 
-    def list_domains(self, inactive: bool, ids: bool = True) -> list[Listed]:
+    def list_domains(self, inactive: bool) -> list[Listed]:
         """The active domains, and those defined but not started if ``inactive``.
-
-        :param ids: False spares asking for the ids of active ones alone: 0 stands for them.
 
         One priority call (virConnectListAllDomains): it answers even when all ordinary workers
         of the server are stuck.
@@ -174,13 +172,17 @@ class Connection:
         flags = 0 if inactive else libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE
         try:
             domains = conn.listAllDomains(flags)
-            listed = [(_uuid_text(domain.UUID()), domain) for domain in domains]
-            self._domains = dict(listed)
-            if not (ids or inactive):
-                return [(uuid, domain.name(), 0) for uuid, domain in listed]
-            return [(uuid, domain.name(), domain.ID()) for uuid, domain in listed]
+            self._domains = {_uuid_text(domain.UUID()): domain for domain in domains}
+            return [
+                (uuid, domain.name(), not inactive or domain.ID() >= 0)
+                for uuid, domain in self._domains.items()
+            ]
         except libvirt.libvirtError as error:
             raise self._translated(error) from None
+
+    def ids(self) -> dict[str, int]:
+        """By uuid: the ids of the domains in the last list, -1 for those that were not active."""
+        return {uuid: domain.ID() for uuid, domain in self._domains.items()}
 
     def stats(self, uuids: Sequence[str], groups: frozenset[str]) -> list[Record]:
         """Ask for the groups of some domains with one bulk call (virDomainListGetStats).

@@ -14,6 +14,7 @@ import time
 import traceback
 from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
+from functools import lru_cache
 from typing import Callable, NamedTuple, Optional, Union
 
 import msgspec
@@ -596,15 +597,14 @@ class _ControlWorker(_Thread):
     def _list_domains(self) -> None:
         connection = self._connection
         try:
-            listed = self._listed()
+            domains = self._listed()
+            ids = connection.ids() if self._settings.events else None
         except Exception as error:
             text = str(error)
             if not isinstance(error, DomstatsError):
                 text = f"{self._settings.uri}: unexpected: {error!r}"
             self._post(lambda engine, now: engine.list_failed(text, now))
             return
-        domains = [(uuid, name, number >= 0) for uuid, name, number in listed]
-        ids = {uuid: number for uuid, _, number in listed} if self._settings.events else None
         node_cpus, reconnects = self._node_cpus, connection.opened - 1
         has_monitors = connection.has_monitors
         self._post(
@@ -627,8 +627,7 @@ class _ControlWorker(_Thread):
 
     def _list(self) -> list[Listed]:
         connection = self._connection
-        wants_ids = bool(self._settings.events)
-        listed = connection.list_domains(self._settings.inactive, wants_ids)
+        listed = connection.list_domains(self._settings.inactive)
         if self._node_of != connection.opened:
             self._node_cpus = connection.node_cpus()
             self._node_of = connection.opened
@@ -743,5 +742,5 @@ def _engine_settings(settings: Settings) -> EngineSettings:
         wants_xml=settings.wants_devices or bool(settings.labels) or BLOCK in settings.groups,
         xml_lasts_s=settings.label_refresh if settings.labels else None,
         reconnect_delay_s=0.0 if is_local(settings.uri) else _REMOTE_DELAY_S,
-        wants_domain=settings.selection.wants_domain,
+        wants_domain=lru_cache(maxsize=65536)(settings.selection.wants_domain),
     )

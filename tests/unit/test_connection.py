@@ -50,9 +50,9 @@ def driver(missing):
 
 
 def test_the_test_driver_shows_cpu_memory_disks_and_network_like_a_real_host(driver):
-    ((uuid, name, number),) = driver.list_domains(inactive=False)
+    ((uuid, name, active),) = driver.list_domains(inactive=False)
     ((_, stats),) = driver.stats([uuid], ALL)
-    assert (name, number) == ("test", 1)
+    assert (name, active) == ("test", True)
     assert {
         "state.state",
         "cpu.time",
@@ -143,13 +143,11 @@ def test_only_who_wants_a_server_pinged_has_libvirts_event_loop_running(stub, ke
 
 def test_domains_are_listed_with_their_names_and_whether_they_run(stub):
     stub.domains.append(StubDomain(U3, "off", number=-1))
-    listed = Connection("qemu:///system").list_domains(inactive=True)
-    assert listed == [(U1, "web", 1), (U2, "db", 1), (U3, "off", -1)]
-
-
-def test_ids_of_active_domains_that_nobody_wants_are_not_asked_for(stub):
-    listed = Connection("qemu:///system").list_domains(inactive=False, ids=False)
-    assert listed == [(U1, "web", 0), (U2, "db", 0)]
+    lister = Connection("qemu:///system")
+    assert lister.list_domains(inactive=True) == [
+        (U1, "web", True), (U2, "db", True), (U3, "off", False)
+    ]  # fmt: skip
+    assert lister.ids() == {U1: 1, U2: 1, U3: -1}
 
 
 def test_one_bulk_call_asks_for_all_domains_the_groups_and_not_to_wait(stub):

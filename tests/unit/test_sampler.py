@@ -85,12 +85,12 @@ class Connection:
     def node_cpus(self):
         return 4
 
-    def list_domains(self, inactive, ids):
+    def list_domains(self, inactive):
         self._called("list")
         self.hypervisor.list_gate.wait(LONG_S)
         if self.hypervisor.list_errors:
             raise self.hypervisor.list_errors.pop(0)
-        return [(uuid, f"name of {uuid}", 1) for uuid in self.hypervisor.domains]
+        return [(uuid, f"name of {uuid}", True) for uuid in self.hypervisor.domains]
 
     def stats(self, uuids, groups):
         if groups <= MONITOR_FREE_GROUPS:
