@@ -160,7 +160,7 @@ def _others() -> tuple[float, float]:
 
 
 def summary(turns: Sequence[Turn]) -> dict[str, Any]:
-    """The median round; CPU time is the mean, since libvirtd's is counted in 10 ms."""
+    """The median round; CPU time is the mean of all turns."""
     walls = sorted(wall for turn in turns for wall in turn.walls_s)
     return {
         "wall_s": statistics.median(walls),

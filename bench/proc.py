@@ -37,7 +37,7 @@ def usage(pids: Iterable[int]) -> Usage:
 
 
 def cpu_s(pids: Iterable[int]) -> float:
-    """CPU seconds of processes, to 10 ms."""
+    """CPU seconds of processes, in all of their threads."""
     total = 0.0
     for pid in pids:
         with contextlib.suppress(OSError):
@@ -62,8 +62,8 @@ def _children(pid: int) -> Iterator[int]:
 
 
 def _cpu_s(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / _TICKS
+    # As clock_getcpuclockid(3) makes it. /proc/PID/stat counts in 10 ms, as long as a round.
+    return time.clock_gettime(~pid << 3 | 2)
 
 
 def _status(pid: int) -> dict[str, str]:
