@@ -1306,7 +1306,7 @@ class Engine:
             uuid,
             entry.name,
             Status.FRESH,
-            entry.stats,
+            entry.stats or {},  # not the one that all share
             entry.active,
             devices=self._devices.get(uuid, NO_DEVICES),
             labels=self._labels.get(uuid, _NO_LABELS),

@@ -15,7 +15,7 @@ from typing import Callable, NamedTuple, Optional
 import msgspec
 
 from .idle import Idle
-from .model import GROUP_OF_WORD, NO_STATS, DomainSample, Stats
+from .model import GROUP_OF_WORD, DomainSample, Stats
 
 #: The group whose question makes QEMU look at the domain's storage.
 BLOCK = "block"
@@ -121,7 +121,7 @@ class Entry(msgspec.Struct, eq=False, gc=False):
     active: bool
     asked: frozenset[str]
     got: frozenset[str] = frozenset()
-    stats: Stats = NO_STATS
+    stats: Stats = {}
     gone: bool = False
     failure: str = ""
     idle: Optional[Idle] = None

@@ -26,7 +26,7 @@ from domstats.engine import (
     Log,
     Part,
 )
-from domstats.model import GROUPS, MONITOR_FREE_GROUPS, DomainSample, Sample, Status
+from domstats.model import GROUPS, MONITOR_FREE_GROUPS, NO_STATS, DomainSample, Sample, Status
 from domstats.rounds import BLOCK, Call, Kind, Query
 
 ALL = frozenset(GROUPS)
@@ -594,6 +594,7 @@ def stats_of(
 
 def check_domain(domain: DomainSample, time_ns: int, asks_monitors: bool) -> None:
     """What holds for each domain of each sample."""
+    assert domain.stats is not NO_STATS, "it is the user's to change"
     for key, value in domain.stats.items():
         if isinstance(value, int) and value > EPOCH_NS // 2:
             assert value >= time_ns, f"{key} of {domain.name} is older than the sample"
