@@ -19,7 +19,6 @@ import math
 import re
 import struct
 from collections.abc import Iterable, Iterator, Mapping
-from operator import itemgetter
 from typing import (
     Any,
     Callable,
@@ -29,7 +28,7 @@ from typing import (
 
 from . import schema
 from .errors import ConfigError
-from .model import GROUPS, NO_STATS, DomainEvent, DomainSample, Sample, Status, Value
+from .model import GROUPS, NO_STATS, DomainEvent, DomainSample, Sample, Status, Value, picker
 
 SERIES = ("full", "telegraf")
 
@@ -460,21 +459,14 @@ def _shape(keys: tuple[str, ...], lines: list[_Line], values: _Values, written: 
     begins = (0, 1, 1 + written, 1 + written + len(live))
     return _Shape(
         keys=keys,
-        texts=_picker(texts),
-        numbers=_picker(numbers),
+        texts=picker(texts),
+        numbers=picker(numbers),
         check=struct.Struct("=" + "".join(checks)).pack,
-        untyped=_picker(untyped),
+        untyped=picker(untyped),
         live=tuple(live),
         template="".join(parts),
-        slots=_picker([begins[source] + at for source, at in slots]),
+        slots=picker([begins[source] + at for source, at in slots]),
     )
-
-
-def _picker(positions: list[int]) -> _Pick:
-    """As operator.itemgetter, and always a tuple."""
-    if len(positions) > 1:
-        return itemgetter(*positions)
-    return lambda values: tuple(values[at] for at in positions)
 
 
 def _written_tags(tags: Mapping[str, str]) -> str:

@@ -7,7 +7,9 @@ nothing else. They must not know libvirt, threads, or any agent's vocabulary.
 from __future__ import annotations
 
 import enum
-from typing import Optional, Union
+from collections.abc import Sequence
+from operator import itemgetter
+from typing import Any, Callable, Optional, Union
 
 import msgspec
 
@@ -22,8 +24,16 @@ Value = Union[int, float, bool, str]
 #: virDomainGetDiskErrors).
 Stats = dict[str, Value]
 
-#: Stands where an answer was that has been written; nobody adds to it.
+#: Stands where there is no answer yet, and where one has been written; nobody adds to it.
 NO_STATS: Stats = {}
+
+
+def picker(items: Sequence[Any]) -> Callable[[Any], tuple[Any, ...]]:
+    """As operator.itemgetter, and what it picks is always a tuple, however few items there are."""
+    if len(items) > 1:
+        return itemgetter(*items)
+    return lambda whole: tuple(whole[item] for item in items)
+
 
 #: The stats groups under the names that both agents' users know, in libvirt's order.
 GROUPS: tuple[str, ...] = (

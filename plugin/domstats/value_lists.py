@@ -21,9 +21,7 @@ import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import takewhile
-from operator import itemgetter
 from typing import (
-    Any,
     Callable,
     NamedTuple,
     Optional,
@@ -46,6 +44,7 @@ from .model import (
     Stats,
     Status,
     Value,
+    picker,
 )
 from .schema import Per, Rule, ValueListRow
 
@@ -530,8 +529,7 @@ class ValueLists:
     ) -> _Known:
         """What is known of a domain, worked out anew if anything that it rests on is another."""
         keys = tuple(domain.stats)
-        order = known.order if known is not None and known.order.keys == keys else None
-        order = order or self._order(keys)
+        order = known.order if known and known.order.keys == keys else self._order(keys)
         plan = order.plan
         texts = tuple(map(domain.stats.get, plan.texts))
         if (
@@ -778,14 +776,7 @@ def _layout(
         places.append(slice(len(keys), len(keys) + len(entry.keys)))
         keys += entry.keys
     check = struct.Struct(f"={len(keys)}q").pack
-    return _Layout(plain, _picker(keys), check, _picker(places), others)
-
-
-def _picker(items: Sequence[Any]) -> Callable[[Any], tuple[Any, ...]]:
-    """As operator.itemgetter, and always a tuple."""
-    if len(items) > 1:
-        return itemgetter(*items)
-    return lambda whole: tuple(whole[item] for item in items)
+    return _Layout(plain, picker(keys), check, picker(places), others)
 
 
 def _plain_values(layout: _Layout, stats: Stats) -> tuple[Optional[Values], ...]:
