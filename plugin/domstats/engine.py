@@ -314,11 +314,15 @@ class Engine:
 
     def due(self) -> Optional[float]:
         """When ``pump`` is to be called even though nothing happens; None if never."""
-        times = [round_.deadline for round_ in self._rounds.values()]
-        times += [self._patient_until(round_) for round_ in self._rounds.values() if round_.held]
-        times += [round_.half for round_ in self._rounds.values() if self._needs_sparing(round_)]
+        times = []
+        for round_ in self._rounds.values():
+            times.append(round_.deadline)
+            if round_.held:
+                times.append(self._patient_until(round_))
+            if self._needs_sparing(round_):
+                times.append(round_.half)
         if self._judging is None:
-            times += [call.check_at for call in self._monitor_calls() if not call.late]
+            times += [call.check_at for call in self._calls_at_work()]
         return min(times, default=None)
 
     # --- events
@@ -701,15 +705,19 @@ class Engine:
 
     # --- calls are handed out
 
-    def _monitor_calls(self) -> list[Call]:
-        return [call for call in self._calls.values() if call.kind is Kind.MONITOR]
+    def _calls_at_work(self) -> list[Call]:
+        """The monitor calls whose answers may come in time."""
+        return [
+            call for call in self._calls.values() if call.kind is Kind.MONITOR and not call.late
+        ]
 
-    def _late_calls(self) -> int:
-        return sum(call.late for call in self._monitor_calls())
+    def _late_calls(self) -> list[Call]:
+        """The monitor calls whose answers, if they come, come too late."""
+        return [call for call in self._calls.values() if call.kind is Kind.MONITOR and call.late]
 
     def _room(self) -> int:
         """How many workers of the server may still get stuck on our account."""
-        return self._settings.stuck_budget - self._late_calls() - len(self._orphaned)
+        return self._settings.stuck_budget - len(self._late_calls()) - len(self._orphaned)
 
     def _hand_out_turn_by_turn(self, now: float) -> None:
         """Make the calls that can be made; no round takes all lanes while others wait."""
@@ -719,7 +727,9 @@ class Engine:
 
     def _hand_out(self, round_: RoundBook, now: float) -> bool:
         """Make one monitor call of a round, if there is one to make and room for it."""
-        at_work = len(self._monitor_calls()) - self._late_calls()
+        if not (round_.has_ready or round_.has_singles):
+            return False
+        at_work = len(self._calls_at_work())
         room = self._room() - at_work
         if at_work >= self._settings.lanes or room <= 0:
             return False
@@ -789,7 +799,11 @@ class Engine:
         return [call for call in self._calls.values() if call.kind is Kind.FREE]
 
     def _hand_out_free(self, now: float) -> None:
-        while len(self._free_calls()) < MOST_FREE_CALLS and self._hand_out_one_free(now):
+        while (
+            any(round_.free for round_ in self._rounds.values())
+            and len(self._free_calls()) < MOST_FREE_CALLS
+            and self._hand_out_one_free(now)
+        ):
             pass
 
     def _hand_out_one_free(self, now: float) -> bool:
@@ -833,6 +847,8 @@ class Engine:
         return frozenset({"affinity"}) if is_alone else frozenset()
 
     def _hand_out_describe(self, now: float) -> None:
+        if not self._to_describe:
+            return
         calls = [call for call in self._calls.values() if call.kind is Kind.DESCRIBE]
         if len(calls) >= MOST_DESCRIBE_CALLS or any(
             now - call.made < DESCRIBE_PATIENCE_S for call in calls
@@ -993,7 +1009,7 @@ class Engine:
     # --- calls that do not come back
 
     def _check_overdue(self, now: float) -> None:
-        waiting = [call for call in self._monitor_calls() if not call.late]
+        waiting = self._calls_at_work()
         if self._judging is not None or not any(call.check_at <= now for call in waiting):
             return
         # Those that are nearly overdue are judged with it: what several culprits have in common
@@ -1014,12 +1030,12 @@ class Engine:
 
     def _watch_the_stuck(self, now: float) -> None:
         """A round begins: what has become of the monitors that were busy in the last one?"""
-        late = [call for call in self._monitor_calls() if call.late]
+        late = self._late_calls()
         for call in late:
             if not call.stuck:
                 self._suspect(call, now)
         uuids = self._orphaned.union(self.roster.quarantined(Cause.OCCUPANCY))
-        uuids.update(uuid for call in late for uuid in call.uuids)
+        uuids.update([uuid for call in late for uuid in call.uuids])
         self._ask_control(uuids, (call.id for call in late))
 
     def _ask_control(self, uuids: Iterable[str], judging: Iterable[int]) -> bool:
@@ -1272,7 +1288,7 @@ class Engine:
             duration_s=now - round_.made,
             lanes=self._settings.lanes,
             calls=round_.calls,
-            stuck_calls=self._late_calls(),
+            stuck_calls=len(self._late_calls()),
             late_results=self._late_results,
             errors=self._errors,
             reconnects=self._reconnects,
@@ -1425,11 +1441,12 @@ def counts(domains: Sequence[DomainSample]) -> dict[str, int]:
 def chunk_size(domains: int, lanes: int, per_domain_s: float) -> int:
     """How many of a round's domains to ask in one call.
 
-    Each lane gets two calls at least, so that all end together. Larger ones than usual only where
-    it gets eight of them all the same, and where such a call is over soon.
+    As many in each, and as many calls for each lane, so that all end together. Larger ones than
+    usual only where a lane gets eight of them all the same, and where such a call is over soon.
     """
     large = min(domains // (8 * lanes), int(QUICK_S / max(per_domain_s, 1e-6)))
-    return max(1, min(USUAL_CHUNK, ceil(domains / (2 * lanes))), large)
+    calls_of_lane = max(1, ceil(domains / (USUAL_CHUNK * lanes)))
+    return max(1, ceil(domains / (calls_of_lane * lanes)), large)
 
 
 def _facts(by_group: Mapping[str, frozenset[str]], groups: frozenset[str]) -> frozenset[str]:

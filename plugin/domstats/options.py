@@ -475,9 +475,8 @@ OPTIONS: tuple[Option, ...] = (
         telegraf="chunk_size",
         least=1,
         most=256,
-        text="Domains asked in one call, at most. With few domains it is fewer, so that every lane"
-        " has several calls (5 of 40 with four lanes), and more than 16 only of thousands that"
-        " answer quickly.",
+        text="Domains asked in one call, at most. It is fewer where each lane has as many calls"
+        " then (10 of 40 with four lanes), and more than 16 only of thousands that answer quickly.",
         ours=True,
     ),
     Option(

@@ -49,6 +49,8 @@ class Cadence:
         :param deadline_s: what the round may take, nearly the time to the next one: a group for
             which it would be too late then is due now.
         """
+        if not self._every:
+            return groups
         due = frozenset(
             group
             for group in groups

@@ -254,6 +254,8 @@ class Roster:
         A hang that has lasted for long says nothing of who hangs now, so calls that were made
         long after it begin an outbreak of their own.
         """
+        if not self._stuck:
+            return None
         since: Optional[float] = None
         for made in sorted((made for made, _ in self._stuck.values()), reverse=True):
             if since is not None and since - made > OUTBREAK_GAP_S:

@@ -10,9 +10,11 @@ It must not know what is sampled or how it is written.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import gc
 import math
 import os
+import queue
 import select
 import signal
 import stat
@@ -41,10 +43,18 @@ from .shown import one_line
 GRACE_S = 0.6
 #: The same after a signal: enough to finish writing, too little to begin anything.
 GRACE_AFTER_SIGNAL_S = 0.3
+#: And then to write what rounds that are stuck have found before.
+RESCUE_S = 0.1
+#: Bytes that are written together while a round goes on, and what the pipe to the agent shall
+#: hold: to be woken for each piece costs the agent as much as to read it.
+PIECE = 262_144
 #: Seconds between two looks for garbage in cycles, where the interpreter itself does not look.
 SWEEP_S = 600.0
 #: Characters of a line on stderr. Telegraf stops reading at one of 64 KiB.
 LINE_LIMIT = 2000
+
+#: fcntl(2) of Linux; Python has names for them from 3.10 on.
+_F_SETPIPE_SZ, _F_GETPIPE_SZ = 1031, 1032
 
 #: What wakes the main thread when the output is closed; signals have their number.
 _NOBODY_READS = b"\0"
@@ -111,9 +121,11 @@ def run(
         until = time.monotonic() + (GRACE_S if finish else GRACE_AFTER_SIGNAL_S)
         for station in stations:
             station.join(max(0.0, until - time.monotonic()))
-    if not any(station.is_alive() for station in stations):  # nobody writes to it any more
-        os.close(wake)
-        os.close(woken)
+        if any(station.is_alive() for station in stations):
+            output.rescue(RESCUE_S)
+            return
+    os.close(wake)  # nobody writes to it any more
+    os.close(woken)
 
 
 def _attend(stations: Sequence[_Station], stdin: int, wake: int, with_ticks: bool) -> str:
@@ -186,7 +198,7 @@ class _NobodyReadsError(Exception):
 
 
 class _Output:
-    """Stdout, to which whole lines are written, of one hypervisor at a time.
+    """Stdout, to which whole lines are written, many together.
 
     While the agent does not read, all wait here, and no further round begins.
     """
@@ -194,20 +206,51 @@ class _Output:
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
         self._lock = threading.Lock()
+        self._unwritten: list[bytes] = []
+        with contextlib.suppress(OSError):  # it is no pipe, or its user may have no larger ones
+            if fcntl.fcntl(descriptor, _F_GETPIPE_SZ) < PIECE:
+                fcntl.fcntl(descriptor, _F_SETPIPE_SZ, PIECE)
 
-    def write(self, lines: bytes) -> None:
-        """:raises _NobodyReadsError: the output is closed."""
-        rest = memoryview(lines)
+    def add(self, lines: bytes) -> None:
+        """Write lines, with those before them, once there are enough to wake the agent for.
+
+        :raises _NobodyReadsError: the output is closed.
+        """
         with self._lock:
-            while rest:
-                try:
-                    rest = rest[os.write(self._descriptor, rest) :]
-                except BlockingIOError:
-                    poll = select.poll()
-                    poll.register(self._descriptor, select.POLLOUT)
-                    poll.poll()
-                except OSError as error:
-                    raise _NobodyReadsError from error
+            self._unwritten.append(lines)
+            if sum(map(len, self._unwritten)) >= PIECE:
+                self._write()
+
+    def flush(self) -> None:
+        """Write what there is.
+
+        :raises _NobodyReadsError: the output is closed.
+        """
+        with self._lock:
+            self._write()
+
+    def _write(self) -> None:
+        rest, self._unwritten = memoryview(b"".join(self._unwritten)), []
+        while rest:
+            try:
+                rest = rest[os.write(self._descriptor, rest) :]
+            except BlockingIOError:
+                poll = select.poll()
+                poll.register(self._descriptor, select.POLLOUT)
+                poll.poll()
+            except OSError as error:
+                raise _NobodyReadsError from error
+
+    def rescue(self, seconds: float) -> None:
+        """Write what there is, though a round that is stuck will not end; or give up."""
+
+        def flush() -> None:
+            with contextlib.suppress(_NobodyReadsError):
+                self.flush()
+
+        thread = threading.Thread(target=flush, name="domstats-rest", daemon=True)
+        thread.start()
+        thread.join(seconds)
 
 
 class _Station(threading.Thread):
@@ -232,7 +275,7 @@ class _Station(threading.Thread):
         self._deadline = RoundDeadline(settings, interval)
         self._unexpected = Unexpected(lambda text: log("error", text))
         self._lines = lines
-        self._wake = threading.Event()
+        self._wake: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._ticked = interval is not None
         self._ending = False
         self._swept_at = time.monotonic()
@@ -241,14 +284,14 @@ class _Station(threading.Thread):
         """Make a round, at once or after the one under way. Called in the main thread."""
         self._deadline.tick(time.monotonic())
         self._ticked = True
-        self._wake.set()
+        self._wake.put(None)
 
     def end(self, finish: bool) -> None:
         """End after the round under way and, if ``finish``, the one that was asked for."""
         self._ending = True
         if not finish:
             self._ticked = False
-        self._wake.set()
+        self._wake.put(None)
 
     def run(self) -> None:
         """Rounds, until the end."""
@@ -280,29 +323,27 @@ class _Station(threading.Thread):
     def _wait(self) -> None:
         """Until the next tick, of the agent or of the clock."""
         pause = None if self._interval is None else _until_grid(time.time(), self._interval)
-        woken = self._wake.wait(pause)
-        self._wake.clear()
-        if not woken:
+        try:
+            self._wake.get(timeout=pause)
+        except queue.Empty:
             self._ticked = True
 
     def _round(self) -> None:
         """:raises _NobodyReadsError: the output is closed."""
         try:
-            lines = self._lines.encode(self._ask(self._sampler.get()))
+            self._output.add(self._lines.encode(self._ask(self._sampler.get())))
         except _NobodyReadsError:
             raise
         except Exception as error:
             self._unexpected(f"{self._uri}: a round failed", error)
-            return
-        if lines:
-            self._output.write(lines)
+        self._output.flush()
 
     def _ask(self, sampler: SamplerLike) -> Sample:
         return sampler.sample(self._deadline.seconds, take=self._write_part)
 
     def _write_part(self, part: Sample) -> None:
-        """Write what is complete while the round goes on: nothing of it has to be kept."""
-        self._output.write(self._lines.take(part))
+        """Write what is complete while the round goes on: of its statistics nothing is kept."""
+        self._output.add(self._lines.take(part))
 
 
 class _FastStation(_Station):

@@ -21,6 +21,7 @@ import enum
 import errno
 import os
 import re
+import select
 import threading
 import time
 from collections.abc import Collection, Iterable
@@ -30,11 +31,11 @@ import msgspec
 
 __all__ = [
     "Mount",
+    "MountInfo",
     "MountTable",
     "Outcome",
     "StorageBook",
     "StorageWatch",
-    "read_mounts",
     "remote_mounts",
 ]
 
@@ -154,10 +155,43 @@ def _unescaped(text: str) -> str:
     return re.sub(r"\\([01][0-7]{2})", lambda code: chr(int(code[1], 8)), text)
 
 
-def read_mounts() -> str:
-    """This process's mount table as it is now. Raises OSError where there is no /proc."""
-    with open("/proc/self/mountinfo", "rb", buffering=0) as file:
-        return os.fsdecode(file.read())
+class MountInfo:
+    """This process's mount table. It is read again only after the kernel has told, to poll(2),
+    that something was mounted or unmounted since (proc_pid_mounts(5)): to write the table down
+    costs it much more than that. The file stays open until ``close``."""
+
+    def __init__(self, path: str = "/proc/self/mountinfo") -> None:
+        self._path = path
+        self._file: Optional[int] = None
+        self._changes = select.poll()
+        self._text = ""
+
+    def read(self) -> str:
+        """The table as it is now. Raises OSError where there is no /proc."""
+        if self._file is None:
+            self._file = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+            self._changes.register(self._file, select.POLLPRI)
+        elif not self._changes.poll(0):
+            return self._text
+        try:
+            self._text = os.fsdecode(_content(self._file))
+        except OSError:
+            self.close()
+            raise
+        return self._text
+
+    def close(self) -> None:
+        """``read`` opens the file anew."""
+        file, self._file = self._file, None
+        if file is not None:
+            self._changes.unregister(file)
+            os.close(file)
+
+
+def _content(file: int) -> bytes:
+    """All of an open file."""
+    os.lseek(file, 0, os.SEEK_SET)
+    return b"".join(iter(lambda: os.read(file, 65536), b""))
 
 
 class _Place(NamedTuple):
@@ -380,14 +414,15 @@ class StorageWatch:
 
     def __init__(
         self,
-        mounts: Callable[[], str] = read_mounts,
+        mounts: Optional[Callable[[], str]] = None,
         probe: Callable[[str], object] = os.statvfs,
         readlink: Callable[[str], str] = os.readlink,
         clock: Callable[[], float] = time.monotonic,
         on_answer: Optional[Callable[[str], None]] = None,
     ) -> None:
         self.on_answer = on_answer
-        self._read_mounts = mounts
+        self._info = MountInfo()
+        self._read_mounts = mounts or self._info.read
         self._probe = probe
         self._readlink = readlink
         self._clock = clock
@@ -492,6 +527,7 @@ class StorageWatch:
 
     def close(self) -> None:
         """End the threads, without waiting for any: one that is stuck ends when it is back."""
+        self._info.close()
         with self._lock:
             self._closed = True
             self._work.notify_all()

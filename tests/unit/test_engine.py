@@ -230,9 +230,20 @@ def test_a_driver_without_monitors_is_sampled_without_a_second_question():
 
 @pytest.mark.parametrize(
     ("domains", "lanes", "size"),
-    [(0, 4, 1), (1, 4, 1), (40, 4, 5), (128, 4, 16), (500, 4, 16), (1000, 4, 31), (40, 1, 16)],
+    [
+        (0, 4, 1),
+        (1, 4, 1),
+        (40, 4, 10),
+        (64, 4, 16),
+        (65, 4, 9),
+        (80, 4, 10),
+        (128, 4, 16),
+        (500, 4, 16),
+        (1000, 4, 31),
+        (40, 1, 14),
+    ],
 )
-def test_each_lane_gets_two_calls_and_large_ones_only_where_it_gets_eight(domains, lanes, size):
+def test_each_lane_gets_as_many_calls_and_large_ones_only_where_it_gets_eight(domains, lanes, size):
     assert chunk_size(domains, lanes, 0.0001) == size
 
 
@@ -508,7 +519,7 @@ def test_since_when_a_domain_hangs_is_the_same_in_every_round():
     hung_from = world.epoch_ns
     since = {by_name(sample)["vm7"].since_ns for sample in world.rounds(4)}
     assert len(since) == 1
-    assert hung_from <= since.pop() < hung_from + 10**9
+    assert hung_from <= since.pop() < hung_from + 2 * 10**9
 
 
 def test_the_round_of_the_hang_lasts_a_soft_deadline_longer_and_the_next_ones_no_longer():

@@ -5,7 +5,9 @@ The samplers are made up, the pipes are not.
 
 from __future__ import annotations
 
+import fcntl
 import os
+import select
 import signal
 import threading
 import time
@@ -19,7 +21,7 @@ from domstats.adapter import RoundDeadline, Unexpected
 from domstats.line_protocol import LineProtocol
 from domstats.model import DomainSample, Round, Sample, Status
 from domstats.settings import Settings
-from domstats.telegraf_execd import run
+from domstats.telegraf_execd import PIECE, run
 
 UUID = "11111111-2222-4333-8444-555555555555"
 PATIENCE_S = 5.0
@@ -121,6 +123,14 @@ class Child:
     def expect(self, sample: Sample) -> None:
         expected = lines_of(sample)
         assert self.read(len(expected)) == expected
+
+    def has_output(self) -> bool:
+        return bool(select.select([self._stdout], [], [], 0.05)[0])
+
+    def capacity(self) -> int:
+        """How many bytes the pipe from the child holds."""
+        f_getpipe_sz = 1032
+        return fcntl.fcntl(self._stdout, f_getpipe_sz)
 
     def stop_reading(self) -> None:
         os.close(self._stdout)
@@ -238,7 +248,43 @@ def test_a_slow_hypervisor_does_not_hold_up_anothers_lines() -> None:
         it.expect(a_sample(slow.uri, 1))
 
 
-def test_what_is_complete_is_out_before_the_round_is_over() -> None:
+def small_sample(number: int = 0) -> Sample:
+    """Two domains, of which the first is handed out before the round's end."""
+    domains = tuple(
+        DomainSample(UUID, name, Status.FRESH, {"cpu.time": number}) for name in ("web", "db")
+    )
+    return Sample("qemu:///system", 1, domains, Round())
+
+
+def test_the_agent_is_not_woken_for_a_few_lines_before_the_round_is_over() -> None:
+    with child() as it:
+        it.sampler.samples = small_sample
+        it.sampler.go.clear()
+        it.tick()
+        it.sampler.began.acquire()
+        assert not it.has_output()
+        it.sampler.go.set()
+        it.expect(small_sample(1))
+
+
+def test_what_was_complete_before_a_round_failed_is_written() -> None:
+    with child() as it:
+        it.sampler.samples = small_sample
+        it.sampler.failures = [ValueError()]
+        it.tick()
+        whole = lines_of(small_sample(1))
+        end = whole.index(b"\n") + 1
+        assert it.read(end) == whole[:end]
+
+
+def test_the_pipe_to_the_agent_holds_a_piece() -> None:
+    with child() as it:
+        it.tick()
+        it.expect(a_sample(number=1))
+        assert it.capacity() >= PIECE
+
+
+def test_much_that_is_complete_is_out_before_the_round_is_over() -> None:
     with child() as it:
         it.sampler.samples = lambda number: big_sample("qemu:///system")
         it.sampler.go.clear()
@@ -305,11 +351,16 @@ def test_a_last_tick_is_answered_before_the_end() -> None:
 def test_it_ends_within_a_second_while_a_round_is_stuck(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(telegraf_execd, "GRACE_S", 0.05)
     with child() as it:
+        it.sampler.samples = small_sample
         it.sampler.go.clear()
         it.tick()
         it.sampler.began.acquire()
         it.end_of_input()
         assert it.ended() < 1
+        whole = lines_of(small_sample(1))
+        end = whole.index(b"\n") + 1
+        assert it.read(end) == whole[:end], "what was complete is out all the same"
+        assert not it.has_output()
 
 
 def test_it_ends_within_a_second_while_telegraf_does_not_read(

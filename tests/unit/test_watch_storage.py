@@ -9,16 +9,17 @@ import errno
 import os
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Optional
 
 import pytest
 from domstats.watch_storage import (
     Mount,
+    MountInfo,
     MountTable,
     Outcome,
     StorageBook,
     StorageWatch,
-    read_mounts,
     remote_mounts,
 )
 
@@ -674,6 +675,20 @@ def test_closing_does_not_wait_for_hung_storage_nor_does_who_waits(storage: Stor
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/mountinfo"), reason="no /proc")
 def test_the_mount_table_of_this_machine_is_understood() -> None:
-    root = MountTable(read_mounts()).step(None, "/")
+    info = MountInfo()
+    root = MountTable(info.read()).step(None, "/")
     assert root is not None
     assert root.point == "/"
+    assert info.read() is info.read(), "without news it is not read again"
+    info.close()
+
+
+def test_a_mount_table_is_opened_again_after_it_was_closed(tmp_path: Path) -> None:
+    table = tmp_path / "mountinfo"
+    with pytest.raises(FileNotFoundError):
+        (info := MountInfo(str(table))).read()
+    for text in (TABLE, TABLE * 2000):
+        table.write_text(text)
+        assert info.read() == text
+        info.close()
+        info.close()

@@ -1,0 +1,102 @@
+"""The mount table as the kernel has it: what is mounted and unmounted is seen without reading the
+table in vain."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Callable, NoReturn
+
+#: Run in a mount namespace of its own: prints, step by step, what lies at the folder, and whether
+#: the table was read anew for it. Slave propagation is what services and containers have.
+STORY = """
+import json, subprocess, sys
+from domstats.watch_storage import MountInfo, MountTable
+
+folder = sys.argv[1]
+info = MountInfo()
+told = []
+
+def look(*command):
+    before = info.read()
+    if command:
+        subprocess.run(command, check=True)
+    text = info.read()
+    table = MountTable(text)
+    mount = None
+    for end in [at for at, letter in enumerate(folder) if letter == "/"] + [len(folder)]:
+        mount = table.step(mount, folder[:end] or "/")
+    found = mount.kind if mount.point == folder else ""
+    told.append((found, text is not before))
+
+look()
+look("mount", "-t", "tmpfs", "none", folder)
+look("mount", "-t", "ramfs", "none", folder)
+look()
+look("umount", "--lazy", folder)
+look("umount", folder)
+print(json.dumps(told))
+"""
+
+
+def test_what_is_mounted_and_unmounted_is_seen(
+    tmp_path: Path, missing: Callable[[str, str], NoReturn]
+) -> None:
+    if os.geteuid() != 0:
+        missing("root, without which nothing can be mounted", "run it as root")
+    told = subprocess.run(
+        ["unshare", "--mount", "--propagation", "slave", sys.executable, "-c", STORY, tmp_path],
+        stdout=subprocess.PIPE,
+        check=True,
+    )
+    assert json.loads(told.stdout) == [
+        ["", False],
+        ["tmpfs", True],
+        ["ramfs", True],
+        ["ramfs", False],
+        ["tmpfs", True],
+        ["", True],
+    ]
+
+
+def test_what_is_mounted_from_outside_is_seen(
+    tmp_path: Path, missing: Callable[[str, str], NoReturn]
+) -> None:
+    if os.geteuid() != 0:
+        missing("root, without which nothing can be mounted", "run it as root")
+    shared = ["mount", "--bind", "--make-shared", str(tmp_path), str(tmp_path)]
+    inside = tmp_path / "inside"
+    inside.mkdir()
+    story = f"""
+import sys
+from domstats.watch_storage import MountInfo
+
+info = MountInfo()
+for _ in sys.stdin:
+    print("{inside}" in info.read(), flush=True)
+"""
+    subprocess.run(shared, check=True)
+    try:
+        with subprocess.Popen(
+            ["unshare", "--mount", "--propagation", "slave", sys.executable, "-c", story],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as process:
+            assert process.stdin is not None
+            assert process.stdout is not None
+
+            def is_seen() -> bool:
+                print(file=process.stdin, flush=True)
+                return process.stdout.readline() == "True\n"
+
+            seen = [is_seen()]
+            subprocess.run(["mount", "-t", "tmpfs", "none", inside], check=True)
+            seen.append(is_seen())
+            subprocess.run(["umount", inside], check=True)
+            seen.append(is_seen())
+            process.stdin.close()
+    finally:
+        subprocess.run(["umount", tmp_path], check=True)
+    assert seen == [False, True, False]
