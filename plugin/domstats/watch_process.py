@@ -30,8 +30,8 @@ GONE = "gone"
 
 # The states of /proc/PID/stat in which a main loop answers nobody, whatever it did before.
 # A zombie's monitor socket stays open while another thread of it still waits for storage.
-_REASONS = {"T": STOPPED, "t": STOPPED, "Z": GONE, "X": GONE, "x": GONE}
-_UNINTERRUPTIBLE = "D"
+_REASONS = {b"T": STOPPED, b"t": STOPPED, b"Z": GONE, b"X": GONE, b"x": GONE}
+_UNINTERRUPTIBLE = b"D"
 
 _APART = 0.05  # seconds between two looks that tell a wait that lasts from a short one
 _GAP = 1.0  # seconds between two searches of /proc, whoever is missing
@@ -70,9 +70,10 @@ class ProcessWatch:
         reason may be asked, as far as its process tells. Raises nothing.
         """
         wanted = set(uuids)
-        for known in (self._processes, self._again):
-            for uuid in [uuid for uuid in known if uuid not in wanted]:
-                del known[uuid]
+        for uuid in self._processes.keys() - wanted:
+            del self._processes[uuid]
+        for uuid in self._again.keys() - wanted:
+            del self._again[uuid]
         reasons = self.relook(wanted, now)
         found = self._search_for(wanted, now)
         for uuid in found:
@@ -102,7 +103,7 @@ class ProcessWatch:
         process = self._processes.get(uuid)
         return None if process is None or process.gone else process.rss_kib
 
-    def _judge(self, process: _Process, state: str, now: float) -> Optional[str]:
+    def _judge(self, process: _Process, state: bytes, now: float) -> Optional[str]:
         process.gone = _REASONS.get(state) == GONE
         if state != _UNINTERRUPTIBLE:
             process.wait = None
@@ -117,14 +118,11 @@ class ProcessWatch:
         wait.lasts = wait.lasts or now - wait.since >= _APART
         return WAITING if wait.lasts else None
 
-    def _is_missing(self, uuid: str) -> bool:
-        # A process that is gone keeps its reason, but a domain started anew has another one.
-        process = self._processes.get(uuid)
-        return process is None or process.gone
-
     def _search_for(self, wanted: set[str], now: float) -> list[str]:
         """Begin, await or take in a search; returns the domains whose process was found."""
-        missing = {uuid for uuid in wanted if self._is_missing(uuid)}
+        # A process that is gone keeps its reason, but a domain started anew has another one.
+        missing = wanted - self._processes.keys()
+        missing.update([uuid for uuid, process in self._processes.items() if process.gone])
         self._put_wedged_aside(now)
         if self._search is None and self._is_search_due(missing, now):
             self._begin_search(now)
@@ -266,7 +264,7 @@ def _claimed_uuid(cmdline: bytes) -> Optional[str]:
 
 
 class _Stat(NamedTuple):
-    state: str
+    state: bytes
     start: bytes  # clock ticks since boot, as the kernel writes them: only compared
     rss_kib: int
 
@@ -276,8 +274,7 @@ def _read_stat(proc: str, pid: int) -> Optional[_Stat]:
     fields = _read_file(f"{proc}/{pid}/stat", _STAT_MOST).rpartition(b")")[2].split(None, 22)
     if len(fields) < 22 or not fields[21].isdigit():
         return None
-    rss_kib = int(fields[21]) * _PAGE_KIB
-    return _Stat(fields[0].decode("ascii", "replace"), fields[19], rss_kib)
+    return _Stat(fields[0], fields[19], int(fields[21]) * _PAGE_KIB)
 
 
 def _read_turns(proc: str, pid: int) -> bytes:
