@@ -14,14 +14,14 @@ import socket
 import subprocess
 import sysconfig
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, Optional
 
 from domstats.options import TELEGRAF_GROUPS
 
 from bench import proc
-from tests.system.agents.lines import parse
+from tests.system.agents.lines import Point, parse
 from tests.system.agents.program import Program
 from tests.system.agents.telegraf_agent import Telegraf
 from tests.system.waiting import wait_for
@@ -35,14 +35,18 @@ EXTRA += " disk_physical disk_allocation disk_capacity"
 
 #: Telegraf's interval: far longer than any round.
 INTERVAL_S = 3.0
-#: Rounds that an agent makes before it is measured: connections, caches, XML.
+#: Rounds that an agent makes before it is measured: connections, caches, XML. Telegraf's first
+#: ones, with either plugin, take up to three times as much CPU as the rest.
 WARM_UP = 2
+TELEGRAF_WARM_UP = 6
+#: So many times more rounds of Telegraf are measured: now and then one collects garbage.
+TELEGRAF_MORE = 3
 
 
 class Turn(NamedTuple):
     """Some rounds of an agent, or one of a command.
 
-    :param walls_s: what each round took, as the agent itself says.
+    :param walls_s: what each round took, as the agent itself says, if it does.
     :param cpu_s: CPU seconds of the agent and its children, for each round.
     :param libvirtd_s: the same of libvirtd.
     """
@@ -65,19 +69,20 @@ class Bench(NamedTuple):
 def _turn(
     bench: Bench,
     pid: int,
-    rounds: Callable[[], Sequence[float]],
+    rounds: Callable[[], Sequence[Optional[float]]],
     wait: Callable[[int], None],
     count: int,
+    warm_up: int = WARM_UP,
 ) -> Turn:
     """Measure from the end of one round to the end of the one ``count`` later."""
-    wait(WARM_UP)
+    wait(warm_up)
     family = proc.family(pid)
     before, cpu, libvirtd = len(rounds()), proc.cpu_s(family), proc.cpu_s([bench.libvirtd])
     wait(before + count)
     made = len(rounds()) - before
     spent, libvirtd_spent = proc.cpu_s(family) - cpu, proc.cpu_s([bench.libvirtd]) - libvirtd
     used = proc.usage(family)
-    walls = tuple(rounds()[before : before + made])
+    walls = tuple(wall for wall in rounds()[before : before + made] if wall is not None)
     return Turn(walls, spent / made, libvirtd_spent / made, used.peak_kib, used.threads)
 
 
@@ -89,52 +94,81 @@ _INTERNAL = """
 """
 
 
-def telegraf_ours(bench: Bench) -> tuple[str, str, str, float]:
-    """Ours in Telegraf: plugins, and where a round's duration is found."""
+class Plugins(NamedTuple):
+    """Plugins as configured.
+
+    :param measurement: what of their points there is one, or some, of each round.
+    :param tags: those of them that are.
+    :param duration: the field in it that tells what the round took; empty if nothing does.
+    :param factor: seconds that a one in it stands for.
+    """
+
+    text: str
+    measurement: str
+    tags: Mapping[str, str] = {}
+    duration: str = ""
+    factor: float = 1.0
+
+
+def telegraf_ours(bench: Bench, series: str = "full") -> Plugins:
+    """Ours in Telegraf.
+
+    :param series: "full", or "telegraf" for the points of Telegraf's own plugin and no more.
+    """
     settings = bench.folder / "domstats.toml"
-    settings.write_text(f'[[inputs.libvirt]]\nlibvirt_uri = "{bench.uri}"\n')
-    command = ", ".join(f'"{word}"' for word in (DOMSTATS, "telegraf", "--config", str(settings)))
+    table = f'[[inputs.libvirt]]\nlibvirt_uri = "{bench.uri}"\nseries = "{series}"\n'
+    settings.write_text(table)
+    words = (DOMSTATS, "telegraf", "--config", str(settings))
+    command = ", ".join(f'"{word}"' for word in words)
     plugins = f"""
 [[inputs.execd]]
   command = [{command}]
   signal = "STDIN"
   data_format = "influx"
 """
-    return plugins, "domstats_round", "duration_s", 1.0
+    if series == "full":
+        return Plugins(plugins, "domstats_round", duration="duration_s")
+    return Plugins(plugins, "libvirt_state")
 
 
-def telegraf_own(bench: Bench) -> tuple[str, str, str, float]:
-    """Telegraf's own plugin, and where a round's duration is found."""
+def telegraf_own(bench: Bench) -> Plugins:
+    """Telegraf's own plugin."""
     plugins = f'[[inputs.libvirt]]\n  libvirt_uri = "{bench.uri}"\n' + _INTERNAL
-    return plugins, "internal_gather", "gather_time_ns", 1e-9
+    return Plugins(plugins, "internal_gather", {"input": "libvirt"}, "gather_time_ns", 1e-9)
 
 
-def telegraf(
-    bench: Bench, name: str, count: int, plugin: Callable[[Bench], tuple[str, str, str, float]]
-) -> Turn:
+def telegraf(bench: Bench, name: str, count: int, plugin: Callable[[Bench], Plugins]) -> Turn:
     """Rounds of Telegraf; from the middle of a pause to that of another."""
-    plugins, measurement, field, factor = plugin(bench)
+    plugins = plugin(bench)
     folder = bench.folder / f"{name}-{time.monotonic_ns()}"
-    with Telegraf(folder, plugins, INTERVAL_S) as agent:
+    # It writes an interval after its start, and what it has just gathered costs less to write.
+    time.sleep((INTERVAL_S / 2 - time.time()) % INTERVAL_S)
+    with Telegraf(folder, plugins.text, INTERVAL_S) as agent:
 
-        def rounds() -> list[float]:
+        def rounds() -> list[Optional[float]]:
             path = folder / "lines"
             text = path.read_text() if path.exists() else ""
-            lines = [line for line in text.splitlines(True) if line.startswith(measurement)]
-            found: dict[int, float] = {}
+            lines = [line for line in text.splitlines(True) if line.startswith(plugins.measurement)]
+            found: dict[int, Optional[float]] = {}
             for point in parse("".join(lines)):
-                # Its own plugin's figure is of the round before; of none yet it is 0.
-                if point.tags.get("input", "libvirt") == "libvirt" and field in point.fields:
-                    value = float(point.fields[field].value) * factor
-                    if value > 0:
-                        found[point.time] = value
+                if plugins.tags.items() <= point.tags.items():
+                    found[point.time] = _duration_s(plugins, point)
             return [found[moment] for moment in sorted(found)]
 
         def wait(number: int) -> None:
+            # To look all the time would cost the measured processes their caches.
+            time.sleep(max(0.0, INTERVAL_S * (number - len(rounds())) - 1))
             wait_for(f"{number} rounds of Telegraf", lambda: len(rounds()) >= number, 120)
             time.sleep(INTERVAL_S / 6)
 
-        return _turn(bench, agent.pid, rounds, wait, count)
+        return _turn(bench, agent.pid, rounds, wait, count * TELEGRAF_MORE, TELEGRAF_WARM_UP)
+
+
+def _duration_s(plugins: Plugins, point: Point) -> Optional[float]:
+    """What a round took; None if its point does not tell."""
+    field = point.fields.get(plugins.duration)
+    # Telegraf's figure is of the round before; of none yet it is 0.
+    return float(field.value) * plugins.factor or None if field else None
 
 
 # --- collectd

@@ -15,7 +15,7 @@ import tempfile
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Callable, NamedTuple
+from typing import Any, Callable, NamedTuple, Optional
 
 from bench import agents, proc, report
 from bench.agents import Bench, Turn
@@ -30,6 +30,7 @@ BARE_EXTRA = "those for collectd, ExtraStats, bare"
 BULK = "one bulk call, bare"
 VIRSH = "virsh domstats"
 TELEGRAF, TELEGRAF_OWN = "Telegraf with domstats", "Telegraf with inputs.libvirt"
+TELEGRAF_SAME = "Telegraf with domstats, same points"
 COLLECTD, COLLECTD_OWN = "collectd with domstats", "collectd with virt"
 EXTRA, EXTRA_OWN = "collectd with domstats, ExtraStats", "collectd with virt, ExtraStats"
 
@@ -48,6 +49,9 @@ MORE = 3
 AGENTS: dict[str, Callable[[Bench, str, int], Turn]] = {
     COMMAND: agents.domstats_sample,
     TELEGRAF: partial(agents.telegraf, plugin=agents.telegraf_ours),
+    TELEGRAF_SAME: partial(
+        agents.telegraf, plugin=partial(agents.telegraf_ours, series="telegraf")
+    ),
     TELEGRAF_OWN: partial(agents.telegraf, plugin=agents.telegraf_own),
     COLLECTD: partial(agents.collectd, plugin=agents.collectd_ours, extra=False),
     COLLECTD_OWN: partial(agents.collectd, plugin=agents.collectd_own, extra=False),
@@ -72,6 +76,7 @@ TARGETS = (
     Target("wall_s", EXTRA, EXTRA_OWN, 0.25),
     Target("wall_s", EXTRA, BARE_EXTRA, 1.15),
     Target("cpu_s", TELEGRAF, TELEGRAF_OWN, 1.0),
+    Target("cpu_s", TELEGRAF_SAME, TELEGRAF_OWN, 1.0),
     Target("cpu_s", COLLECTD, COLLECTD_OWN, 0.7),
     Target("cpu_s", EXTRA, EXTRA_OWN, 0.7),
     Target("libvirtd_s", OURS, VIRSH, 1.0),
@@ -163,7 +168,7 @@ def summary(turns: Sequence[Turn]) -> dict[str, Any]:
     """The median round; CPU time is the mean of all turns."""
     walls = sorted(wall for turn in turns for wall in turn.walls_s)
     return {
-        "wall_s": statistics.median(walls),
+        "wall_s": statistics.median(walls) if walls else None,
         "walls_s": walls,
         "cpu_s": statistics.mean(turn.cpu_s for turn in turns),
         "libvirtd_s": statistics.mean(turn.libvirtd_s for turn in turns),
@@ -179,9 +184,9 @@ def text(figures: dict[str, dict[str, Any]]) -> str:
         [
             name,
             report.ms(each["wall_s"]),
-            f"{each['walls_s'][0] * 1000:.0f}-{each['walls_s'][-1] * 1000:.0f}",
+            _range_ms(each["walls_s"]),
             report.ratio(each["wall_s"], ours),
-            report.ms(each["cpu_s"]),
+            f"{each['cpu_s'] * 1000:.1f}",
             report.ms(each["libvirtd_s"]),
             report.mib(each["peak_kib"]),
             each["threads"],
@@ -209,6 +214,10 @@ def text(figures: dict[str, dict[str, Any]]) -> str:
     titles = ("figure: ours", "over", "ratio", "of the least", "at most")
     parts.append(report.table(titles, rows))
     return "\n\n".join(parts)
+
+
+def _range_ms(walls_s: Sequence[float]) -> Optional[str]:
+    return f"{walls_s[0] * 1000:.0f}-{walls_s[-1] * 1000:.0f}" if walls_s else None
 
 
 def _target(figures: dict[str, dict[str, Any]], target: Target) -> dict[str, Any]:

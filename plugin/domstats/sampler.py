@@ -144,19 +144,6 @@ class Sampler:
                 return sample
             take(sample)
 
-    def submit(
-        self,
-        callback: Callable[[Sample], None],
-        deadline: Optional[float] = None,
-        domains: Optional[Collection[str]] = None,
-    ) -> None:
-        """Ask for a round; ``callback`` is called with its sample, once, in the engine's thread.
-
-        If the sampler is closed meanwhile, the sample says so. Raises DomstatsError if it already
-        is closed.
-        """
-        self._begin(self._query(deadline, domains, None), callback, None)
-
     def _query(
         self,
         deadline: Optional[float],
@@ -195,8 +182,13 @@ class Sampler:
         domains: Optional[Collection[str]] = None,
         groups: Optional[Collection[str]] = None,
     ) -> int:
-        """Like ``submit``, for many small queries: those that wait together share their calls.
+        """Ask without waiting; ``callback`` is called with the sample, once, in the engine's
+        thread. Small queries that wait together share their calls.
 
+        If the sampler is closed meanwhile, the sample says so. Raises DomstatsError if it already
+        is closed.
+
+        :param deadline: as of ``sample``, as is ``domains``.
         :param groups: stats groups to ask for; the settings' else.
         :returns: a number for ``cancel``.
         """

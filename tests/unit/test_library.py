@@ -19,6 +19,7 @@ from domstats import (
     NoSuchDomainError,
     QueryCancelledError,
     Status,
+    library,
 )
 from domstats import sampler as module
 
@@ -417,7 +418,8 @@ def test_log_may_close(hypervisor):
         made.sample()
 
 
-def test_a_callback_that_never_ends_does_not_hold_up_closing(asked):
+def test_a_callback_that_never_ends_does_not_hold_up_closing(asked, monkeypatch):
+    monkeypatch.setattr(library, "CLOSE_S", 0.05)
     held = threading.Event()
     entered = Answers()
 
@@ -500,7 +502,10 @@ def test_samples_come_at_an_interval_and_end_cleanly_when_cancelled(hypervisor):
     in_loop(run())
 
 
-def test_samples_go_on_while_the_hypervisor_is_away_and_end_when_it_is_closed(hypervisor):
+def test_samples_go_on_while_the_hypervisor_is_away_and_end_when_it_is_closed(
+    hypervisor, monkeypatch
+):
+    monkeypatch.setattr(module, "_REMOTE_DELAY_S", 0.05)
     hypervisor.list_errors = [HypervisorError("no daemon")]
 
     async def run():

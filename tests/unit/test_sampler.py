@@ -340,7 +340,7 @@ def test_a_callback_gets_its_sample_once(new_sampler):
         done.set()
 
     sampler = new_sampler()
-    sampler.submit(callback)
+    sampler.ask(callback)
     assert done.wait(LONG_S)
     sampler.sample()
     assert len(samples) == 1
@@ -373,7 +373,7 @@ def test_a_sample_comes_in_time_even_if_somebodys_callback_never_ends(new_sample
         gate.wait(LONG_S)
 
     sampler = new_sampler()
-    sampler.submit(callback)
+    sampler.ask(callback)
     assert entered.wait(LONG_S)
     sample = sampler.sample(deadline=0.05)
     gate.set()
@@ -436,7 +436,7 @@ def test_a_callback_that_raises_harms_nobody_and_is_told(new_sampler):
         called.set()
         raise ZeroDivisionError("oh")
 
-    sampler.submit(callback)
+    sampler.ask(callback)
     assert called.wait(10)
     assert statuses(sampler.sample()) == {Status.FRESH: 8}
     assert sampler.log == [("error", "a callback failed: ZeroDivisionError('oh')")]
@@ -561,7 +561,7 @@ def test_who_waits_for_a_sample_is_told_at_once_when_the_sampler_is_closed(new_s
         samples.append(sample)
         done.set()
 
-    sampler.submit(callback)
+    sampler.ask(callback)
     sampler.close()
     assert done.wait(LONG_S)
     assert samples[0].round.error == "test:///fake: the sampler was closed"
