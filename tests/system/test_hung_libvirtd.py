@@ -21,9 +21,11 @@ LONG_FREEZE_S = 40.0
 FREEZE_S = 1.3
 INTERVAL_S = 1.0
 EVENTS = 20
-#: Workers are made when they are needed first, each with a connection, and kept: on a busy machine
-#: a few come later. What leaked at each event would be five times as many.
-MADE_LATER = 4
+#: Workers are made when they are needed first, each with a connection, and kept: most in the first
+#: half of the events, and on a busy machine a few later. What leaked at each event would be many.
+MADE_LATER = 3
+#: A connection's socket, and what wakes who waits at it.
+DESCRIPTORS = 2
 
 
 class Cost(NamedTuple):
@@ -160,9 +162,10 @@ def test_rounds_go_on_and_say_that_libvirtd_is_away(story: Story, agent: str) ->
 
 @pytest.mark.parametrize("agent", BOTH)
 def test_no_thread_and_no_descriptor_more_after_twenty_outages(story: Story, agent: str) -> None:
-    first, last = story.costs[agent][0], story.costs[agent][-1]
-    assert last.threads <= first.threads + MADE_LATER
-    assert last.descriptors <= first.descriptors + MADE_LATER
+    first_half, last = story.costs[agent][: EVENTS // 2], story.costs[agent][-1]
+    assert last.threads <= max(cost.threads for cost in first_half) + MADE_LATER
+    most = max(cost.descriptors for cost in first_half)
+    assert last.descriptors <= most + DESCRIPTORS * MADE_LATER
 
 
 @pytest.mark.parametrize("agent", BOTH)
