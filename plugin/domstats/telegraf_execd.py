@@ -249,8 +249,9 @@ class _Output:
                 self.flush()
 
         thread = threading.Thread(target=flush, name="domstats-rest", daemon=True)
-        thread.start()
-        thread.join(seconds)
+        with contextlib.suppress(RuntimeError):  # no thread to be had
+            thread.start()
+            thread.join(seconds)
 
 
 class _Station(threading.Thread):
