@@ -322,7 +322,7 @@ class Engine:
             if self._needs_sparing(round_):
                 times.append(round_.half)
         if self._judging is None:
-            times += [call.check_at for call in self._calls_at_work()]
+            times += [call.check_at for call in self._monitor_calls(late=False)]
         return min(times, default=None)
 
     # --- events
@@ -705,19 +705,16 @@ class Engine:
 
     # --- calls are handed out
 
-    def _calls_at_work(self) -> list[Call]:
-        """The monitor calls whose answers may come in time."""
+    def _monitor_calls(self, *, late: bool) -> list[Call]:
+        """Those whose answers, if they come, come too late; or those that may be in time."""
         return [
-            call for call in self._calls.values() if call.kind is Kind.MONITOR and not call.late
+            call for call in self._calls.values() if call.kind is Kind.MONITOR and call.late is late
         ]
-
-    def _late_calls(self) -> list[Call]:
-        """The monitor calls whose answers, if they come, come too late."""
-        return [call for call in self._calls.values() if call.kind is Kind.MONITOR and call.late]
 
     def _room(self) -> int:
         """How many workers of the server may still get stuck on our account."""
-        return self._settings.stuck_budget - len(self._late_calls()) - len(self._orphaned)
+        late = len(self._monitor_calls(late=True))
+        return self._settings.stuck_budget - late - len(self._orphaned)
 
     def _hand_out_turn_by_turn(self, now: float) -> None:
         """Make the calls that can be made; no round takes all lanes while others wait."""
@@ -729,7 +726,7 @@ class Engine:
         """Make one monitor call of a round, if there is one to make and room for it."""
         if not (round_.has_ready or round_.has_singles):
             return False
-        at_work = len(self._calls_at_work())
+        at_work = len(self._monitor_calls(late=False))
         room = self._room() - at_work
         if at_work >= self._settings.lanes or room <= 0:
             return False
@@ -799,11 +796,7 @@ class Engine:
         return [call for call in self._calls.values() if call.kind is Kind.FREE]
 
     def _hand_out_free(self, now: float) -> None:
-        while (
-            any(round_.free for round_ in self._rounds.values())
-            and len(self._free_calls()) < MOST_FREE_CALLS
-            and self._hand_out_one_free(now)
-        ):
+        while len(self._free_calls()) < MOST_FREE_CALLS and self._hand_out_one_free(now):
             pass
 
     def _hand_out_one_free(self, now: float) -> bool:
@@ -1009,7 +1002,7 @@ class Engine:
     # --- calls that do not come back
 
     def _check_overdue(self, now: float) -> None:
-        waiting = self._calls_at_work()
+        waiting = self._monitor_calls(late=False)
         if self._judging is not None or not any(call.check_at <= now for call in waiting):
             return
         # Those that are nearly overdue are judged with it: what several culprits have in common
@@ -1030,12 +1023,12 @@ class Engine:
 
     def _watch_the_stuck(self, now: float) -> None:
         """A round begins: what has become of the monitors that were busy in the last one?"""
-        late = self._late_calls()
+        late = self._monitor_calls(late=True)
         for call in late:
             if not call.stuck:
                 self._suspect(call, now)
         uuids = self._orphaned.union(self.roster.quarantined(Cause.OCCUPANCY))
-        uuids.update([uuid for call in late for uuid in call.uuids])
+        uuids.update(uuid for call in late for uuid in call.uuids)
         self._ask_control(uuids, (call.id for call in late))
 
     def _ask_control(self, uuids: Iterable[str], judging: Iterable[int]) -> bool:
@@ -1288,7 +1281,7 @@ class Engine:
             duration_s=now - round_.made,
             lanes=self._settings.lanes,
             calls=round_.calls,
-            stuck_calls=len(self._late_calls()),
+            stuck_calls=len(self._monitor_calls(late=True)),
             late_results=self._late_results,
             errors=self._errors,
             reconnects=self._reconnects,

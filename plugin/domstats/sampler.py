@@ -161,7 +161,7 @@ class Sampler:
         )
 
     def _begin(
-        self, query: Query, callback: Callable[[Sample], None], take: Optional[Take]
+        self, query: Query, callback: Callable[[Sample], None], take: Take
     ) -> None:
         with self._lock:
             thread, time_ns = self._running(), time.time_ns()

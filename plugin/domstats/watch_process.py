@@ -70,10 +70,9 @@ class ProcessWatch:
         reason may be asked, as far as its process tells. Raises nothing.
         """
         wanted = set(uuids)
-        for uuid in self._processes.keys() - wanted:
-            del self._processes[uuid]
-        for uuid in self._again.keys() - wanted:
-            del self._again[uuid]
+        for known in (self._processes, self._again):
+            for uuid in known.keys() - wanted:
+                del known[uuid]
         reasons = self.relook(wanted, now)
         found = self._search_for(wanted, now)
         for uuid in found:

@@ -405,7 +405,8 @@ class StorageBook:
 class StorageWatch:
     """Probes the mounts that hold domains' disks, and says whom not to ask for theirs.
 
-    `learn`, `forget`, `retain`, `begin` are for one thread (the engine's), the others for any.
+    `learn`, `forget`, `retain`, `begin`, `close` are for one thread (the engine's), the others for
+    any.
     No thread exists before the first round; from then on there is one for each network or FUSE
     mount that holds a disk, and for each that still waits for a mount that held one.
     `on_answer`, if set, is called with the mount point in a probe's thread each time a mount has
