@@ -79,10 +79,11 @@ def _turn(
     family = proc.family(pid)
     before, cpu, libvirtd = len(rounds()), proc.cpu_s(family), proc.cpu_s([bench.libvirtd])
     wait(before + count)
-    made = len(rounds()) - before
+    measured = rounds()[before:]
     spent, libvirtd_spent = proc.cpu_s(family) - cpu, proc.cpu_s([bench.libvirtd]) - libvirtd
     used = proc.usage(family)
-    walls = tuple(wall for wall in rounds()[before : before + made] if wall is not None)
+    walls = tuple(wall for wall in measured if wall is not None)
+    made = len(measured)
     return Turn(walls, spent / made, libvirtd_spent / made, used.peak_kib, used.threads)
 
 

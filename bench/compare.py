@@ -186,7 +186,7 @@ def text(figures: dict[str, dict[str, Any]]) -> str:
             report.ms(each["wall_s"]),
             _range_ms(each["walls_s"]),
             report.ratio(each["wall_s"], ours),
-            f"{each['cpu_s'] * 1000:.1f}",
+            report.ms(each["cpu_s"], digits=1),
             report.ms(each["libvirtd_s"]),
             report.mib(each["peak_kib"]),
             each["threads"],
@@ -217,7 +217,7 @@ def text(figures: dict[str, dict[str, Any]]) -> str:
 
 
 def _range_ms(walls_s: Sequence[float]) -> Optional[str]:
-    return f"{walls_s[0] * 1000:.0f}-{walls_s[-1] * 1000:.0f}" if walls_s else None
+    return f"{report.ms(walls_s[0])}-{report.ms(walls_s[-1])}" if walls_s else None
 
 
 def _target(figures: dict[str, dict[str, Any]], target: Target) -> dict[str, Any]:

@@ -29,8 +29,8 @@ def write_json(path: Optional[str], figures: dict[str, Any]) -> None:
         Path(path).write_text(json.dumps(figures, indent=1) + "\n")
 
 
-def ms(seconds: Optional[float]) -> Optional[str]:
-    return None if seconds is None else f"{seconds * 1000:.0f}"
+def ms(seconds: Optional[float], digits: int = 0) -> Optional[str]:
+    return None if seconds is None else f"{seconds * 1000:.{digits}f}"
 
 
 def mib(kib: Optional[float]) -> Optional[str]:

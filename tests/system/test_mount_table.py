@@ -8,8 +8,13 @@ import sys
 from pathlib import Path
 from typing import Callable, NoReturn
 
-#: Run in a mount namespace of its own: prints, step by step, what lies at the folder, and whether
-#: the table was read anew for it. Slave propagation is what services and containers have.
+import pytest
+
+#: Runs a story in a mount namespace of its own. Slave propagation is what services and containers
+#: have.
+APART = ("unshare", "--mount", "--propagation", "slave", sys.executable, "-c")
+
+#: Prints, step by step, what lies at the folder, and whether the table was read anew for it.
 STORY = """
 import json, subprocess, sys
 from domstats.watch_storage import MountInfo, MountTable
@@ -39,17 +44,25 @@ look("umount", folder)
 print(json.dumps(told))
 """
 
+#: For each line of its input: whether anything lies at the folder.
+LOOKER = """
+import sys
+from domstats.watch_storage import MountInfo
 
-def test_what_is_mounted_and_unmounted_is_seen(
-    tmp_path: Path, missing: Callable[[str, str], NoReturn]
-) -> None:
+info = MountInfo()
+for _ in sys.stdin:
+    print(sys.argv[1] in info.read(), flush=True)
+"""
+
+
+@pytest.fixture(autouse=True)
+def _may_mount(missing: Callable[[str, str], NoReturn]) -> None:
     if os.geteuid() != 0:
         missing("root, without which nothing can be mounted", "run it as root")
-    told = subprocess.run(
-        ["unshare", "--mount", "--propagation", "slave", sys.executable, "-c", STORY, tmp_path],
-        stdout=subprocess.PIPE,
-        check=True,
-    )
+
+
+def test_what_is_mounted_and_unmounted_is_seen(tmp_path: Path) -> None:
+    told = subprocess.run([*APART, STORY, tmp_path], stdout=subprocess.PIPE, check=True)
     assert json.loads(told.stdout) == [
         ["", False],
         ["tmpfs", True],
@@ -60,26 +73,14 @@ def test_what_is_mounted_and_unmounted_is_seen(
     ]
 
 
-def test_what_is_mounted_from_outside_is_seen(
-    tmp_path: Path, missing: Callable[[str, str], NoReturn]
-) -> None:
-    if os.geteuid() != 0:
-        missing("root, without which nothing can be mounted", "run it as root")
+def test_what_is_mounted_from_outside_is_seen(tmp_path: Path) -> None:
     shared = ["mount", "--bind", "--make-shared", str(tmp_path), str(tmp_path)]
     inside = tmp_path / "inside"
     inside.mkdir()
-    story = f"""
-import sys
-from domstats.watch_storage import MountInfo
-
-info = MountInfo()
-for _ in sys.stdin:
-    print("{inside}" in info.read(), flush=True)
-"""
     subprocess.run(shared, check=True)
     try:
         with subprocess.Popen(
-            ["unshare", "--mount", "--propagation", "slave", sys.executable, "-c", story],
+            [*APART, LOOKER, str(inside)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
