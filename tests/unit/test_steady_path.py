@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import domstats
 import pytest
-from domstats import engine
 from domstats.engine import PART
 from domstats.line_protocol import LineProtocol
 from domstats.model import DomainSample, Round, Sample, Status
@@ -23,7 +23,7 @@ from tests.unit.value_lists_told import one_by_one
 from tests.unit.world import World
 
 ANSWER = Path(__file__).parents[1] / "cases" / "qemu-9.0" / "answer.json"
-PACKAGE = str(Path(engine.__file__).parent)
+PACKAGE = str(Path(domstats.__file__).parent)
 DOMAINS = 320
 CHUNK = 16
 
@@ -43,6 +43,7 @@ def count_calls(action: Callable[[], Any]) -> float:
         action()
     finally:
         sys.setprofile(before)
+    assert found[0], f"nothing below {PACKAGE} was called: where is the package?"
     return found[0] / DOMAINS
 
 
