@@ -28,11 +28,15 @@ from .errors import (
 )
 from .events import News
 from .model import Stats
+from .remedies import this_interpreter, why_no_libvirt, why_unreachable
+
+#: Why there is no libvirt, where there is none.
+_absence: ImportError
 
 try:
     import libvirt
-except ImportError:  # told by connect(), in one line, to whoever wants to sample
-    libvirt = None
+except ImportError as error:  # told by connect(), in one line, to whoever wants to sample
+    libvirt, _absence = None, error
 
 #: Keepalive: a ping after so many idle seconds, and so many unanswered ones end the connection.
 KEEPALIVE_INTERVAL_S = 5
@@ -43,12 +47,6 @@ CONTROL_OCCUPIED = 2
 
 #: Drivers whose bulk answer has all that they know: the classic calls would add nothing.
 _COMPLETE_IN_BULK = frozenset({"QEMU"})
-
-_MISSING = (
-    "libvirt-python is not installed for this Python: "
-    "apt install python3-libvirt, dnf install python3-libvirt, or pip install libvirt-python"
-)
-
 
 #: A domain as the hypervisor lists it: uuid, name, and whether it is active.
 Listed = tuple[str, str, bool]
@@ -120,12 +118,12 @@ class Connection:
         if self._conn is not None:
             return
         if libvirt is None:
-            raise LibvirtMissingError(_MISSING)
+            raise LibvirtMissingError(why_no_libvirt(_absence, this_interpreter()))
         _prepare_libvirt(self._keepalive or bool(self._watch and self._watch.sources))
         try:
             conn = libvirt.openReadOnly(self.uri)
         except libvirt.libvirtError as error:
-            raise HypervisorError(_why_unreachable(self.uri, error)) from None
+            raise HypervisorError(why_unreachable(self.uri, _one_line(error))) from None
         if self._keepalive:
             with suppress(libvirt.libvirtError):  # a driver without a daemon has none
                 conn.setKeepAlive(KEEPALIVE_INTERVAL_S, KEEPALIVE_COUNT)
@@ -424,34 +422,6 @@ _GROUP_BITS: dict[str, int] = {
 
 #: What is asked for where no group is wanted.
 _LEAST = frozenset({"state"})
-
-#: A sign in libvirt's message, and the remedy to tell with it.
-_REMEDIES: tuple[tuple[str, str], ...] = (
-    (
-        "Permission denied",
-        "run it as root or as a member of the group libvirt (usermod -aG libvirt USER)",
-    ),
-    (
-        "authentication",
-        "run it as root or as a member of the group libvirt (usermod -aG libvirt USER)",
-    ),
-    (
-        "Failed to connect socket",
-        "is libvirtd (or virtqemud) running? systemctl start libvirtd, or virtqemud.socket",
-    ),
-    ("Connection refused", "is libvirtd running there, and does it listen?"),
-    ("no connection driver", "the URI's driver is unknown here; see libvirt.org/uri.html"),
-    ("unexpected", "see libvirt.org/uri.html for the URI's form"),
-)
-
-
-def _why_unreachable(uri: str, error: libvirt.libvirtError) -> str:
-    text = _one_line(error)
-    for sign, remedy in _REMEDIES:
-        if sign in text:
-            return f"{uri}: {text}: {remedy}"
-    return f"{uri}: {text}"
-
 
 _prepared = threading.Lock()
 _is_quiet = False

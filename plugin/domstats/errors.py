@@ -26,7 +26,7 @@ class ConnectionLostError(HypervisorError):
 
 
 class LibvirtMissingError(HypervisorError):
-    """libvirt-python is not installed."""
+    """libvirt-python is not installed for this Python, or cannot be loaded."""
 
 
 class NoSuchDomainError(DomstatsError):

@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -234,14 +235,28 @@ def test_no_permission_is_told_with_what_to_do(bed: Any, tmp_path: Path) -> None
     ended = domstats("sample", "--connect", bed.uri, prefix=as_nobody())
     said = complaint(ended, 1)
     assert bed.uri in said
-    assert "group" in said
+    assert "Permission denied" in said
+    assert "libvirt-sock-ro is enough" in said
 
 
-def test_a_missing_python_binding_is_told_with_what_to_install(tmp_path: Path) -> None:
-    (tmp_path / "libvirt.py").write_text("raise ImportError('not here')\n")
+def test_a_missing_python_binding_is_told_with_the_python_that_looked_for_it(
+    tmp_path: Path,
+) -> None:
+    absent = "raise ModuleNotFoundError('No module named libvirt', name='libvirt')\n"
+    (tmp_path / "libvirt.py").write_text(absent)
     path = f"{tmp_path}:{ROOT / 'plugin'}"
-    ended = domstats("sample", "--connect", TEST, PYTHONPATH=path)
-    assert "python3-libvirt" in complaint(ended, 1)
+    said = complaint(domstats("sample", "--connect", TEST, PYTHONPATH=path), 1)
+    assert "python3-libvirt" in said or "pip install libvirt-python" in said
+    assert sys.executable in said
+    assert f"it looked in {tmp_path}" in said or f", {tmp_path}" in said
+
+
+def test_a_broken_python_binding_is_told_in_the_loaders_own_words(tmp_path: Path) -> None:
+    (tmp_path / "libvirt.py").write_text("import libvirtmod\n")
+    (tmp_path / "libvirtmod.so").write_bytes(b"not a library")
+    path = f"{tmp_path}:{ROOT / 'plugin'}"
+    said = complaint(domstats("sample", "--connect", TEST, PYTHONPATH=path), 1)
+    assert f"{tmp_path}/libvirtmod.so: file too short" in said
 
 
 # --- The end of a child of Telegraf ---------------------------------------------------------------

@@ -29,12 +29,15 @@ class Bed:
 
     Every operation opens a connection for itself, so that they all work before, between and after
     whatever is done to libvirtd.
+
+    :param authentication: of libvirtd's socket for reading, ``libvirt-sock-ro``: none, or polkit,
+        which cannot be asked here, as in a container.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, authentication: str = "none") -> None:
         # Its errors come as exceptions; without this they are printed as well.
         libvirt.registerErrorHandler(lambda _context, _error: None, None)
-        self._enclosure = Enclosure()
+        self._enclosure = Enclosure(authentication)
         self.folder = self._enclosure.folder
         self.uri = f"qemu+unix:///system?socket={self.folder}/sockets/libvirt-sock"
         self.libvirtd = Libvirtd(self._enclosure, self.uri)

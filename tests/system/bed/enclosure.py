@@ -24,9 +24,11 @@ class Enclosure:
     """Namespaces with libvirtd in them, from construction until ``close``.
 
     ``init`` is process 1 of the namespaces, by the id it has outside.
+
+    :param authentication: of libvirtd's socket for reading.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, authentication: str = "none") -> None:
         sweep()
         self.folder = Path(tempfile.mkdtemp(prefix=PREFIX))
         self._lock = lock_of(self.folder).open("w")
@@ -37,7 +39,7 @@ class Enclosure:
         _mount("--bind", str(self.folder), str(self.folder))
         _mount("--make-shared", str(self.folder))
         mounts = ("--mount", "--mount-proc", "--propagation", "slave")
-        init = (sys.executable, "-I", str(INIT), str(self.folder))
+        init = (sys.executable, "-I", str(INIT), str(self.folder), authentication)
         with (self.folder / "init.log").open("wb") as log:
             self._process = subprocess.Popen(
                 ["unshare", *mounts, "--pid", "--net", "--ipc", "--fork", "--kill-child", *init],

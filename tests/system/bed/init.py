@@ -1,8 +1,9 @@
 """Process 1 of the test bed's own namespaces: hides the system's libvirt, then runs libvirtd.
 
-Run as ``unshare --mount --pid --net --fork … python init.py BED``. It answers one-word commands on
-its standard input, and ends at the end of it. With process 1 the kernel ends every other process of
-the namespace, stopped ones as well, so that even a tester killed by force leaves no guest behind.
+Run as ``unshare --mount --pid --net --fork … python init.py BED none``. It answers one-word
+commands on its standard input, and ends at the end of it. With process 1 the kernel ends every
+other process of the namespace, stopped ones as well, so that even a tester killed by force leaves
+no guest behind.
 It must not import anything but the standard library, and knows nothing of guests.
 """
 
@@ -21,7 +22,7 @@ LIBVIRTD_CONF = """\
 unix_sock_dir = "{sockets}"
 unix_sock_group = "root"
 unix_sock_rw_perms = "0700"
-auth_unix_ro = "none"
+auth_unix_ro = "{authentication}"
 auth_unix_rw = "none"
 host_uuid = "4d0b0f6e-98a7-4a2b-8a5c-2f6a4e3b9c11"
 """
@@ -43,8 +44,11 @@ def mount(*arguments: str) -> None:
     subprocess.run(["mount", *arguments], check=True)
 
 
-def hide_the_system(bed: Path) -> None:
-    """Give this mount namespace libvirt folders of its own; ``bed`` stays shared with outside."""
+def hide_the_system(bed: Path, authentication: str) -> None:
+    """Give this mount namespace libvirt folders of its own; ``bed`` stays shared with outside.
+
+    :param authentication: how libvirtd's socket for reading learns who asks: none, or polkit.
+    """
     for folder in HIDDEN:
         Path(folder).mkdir(parents=True, exist_ok=True)
         mount("-t", "tmpfs", "-o", "mode=755", "bed", folder)
@@ -54,7 +58,8 @@ def hide_the_system(bed: Path) -> None:
     for name in ("qemu", "nwfilter", "hooks"):
         (settings / name).mkdir()
     (settings / "qemu.conf").write_text(QEMU_CONF)
-    (settings / "libvirtd.conf").write_text(LIBVIRTD_CONF.format(sockets=bed / "sockets"))
+    conf = LIBVIRTD_CONF.format(sockets=bed / "sockets", authentication=authentication)
+    (settings / "libvirtd.conf").write_text(conf)
     (settings / "virtlogd.conf").write_text("")
     Path("/etc/libvirt").mkdir(exist_ok=True)
     mount("--bind", str(settings), "/etc/libvirt")
@@ -100,7 +105,7 @@ def bury_the_dead(*_: object) -> None:
 
 def main() -> None:
     bed = Path(sys.argv[1])
-    hide_the_system(bed)
+    hide_the_system(bed, sys.argv[2])
     signal.signal(signal.SIGCHLD, bury_the_dead)
     start("virtlogd", bed / "virtlogd.log")
     start("libvirtd", bed / "libvirtd.log")
