@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from .library import AsyncHypervisor, DomainsUnresponsiveError, Hypervisor, Query
     from .model import Change, Devices, DomainEvent, DomainSample, Round, Sample, Status
 
+#: The version: setup.cfg reads it here, and so does whoever tells it to users.
+__version__ = "0.1.0"
+
 __all__ = [
     "AsyncHypervisor",
     "Change",

@@ -14,6 +14,7 @@ from typing import Optional
 import click
 import msgspec
 
+from . import __version__
 from .adapter import LogFunction, SamplerLike, Unexpected, sampler
 from .errors import ConfigError
 from .model import Sample
@@ -60,7 +61,7 @@ def _to_seconds(
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(package_name="domstats")
+@click.version_option(__version__)
 def domstats() -> None:
     """What every virtual machine of a libvirt hypervisor does, for collectd and Telegraf."""
 

@@ -26,7 +26,7 @@ from typing import (
     Optional,
 )
 
-from . import schema
+from . import __version__, schema
 from .errors import ConfigError
 from .model import GROUPS, NO_STATS, DomainEvent, DomainSample, Sample, Status, Value, picker
 
@@ -203,6 +203,7 @@ class LineProtocol:
         stays out. Keys of no known group always pass.
     :param vcpu_mapping: also each vCPU's physical CPU and affinity, where a sample has them.
     :param reports: False leaves out what the full series tells of the round itself.
+    :param version: of this package, told with each round.
     :param compiled: False never uses what was worked out for a domain before (for comparison).
     :raises ConfigError: for a series that does not exist.
     """
@@ -215,6 +216,7 @@ class LineProtocol:
         groups: Iterable[str] = GROUPS,
         vcpu_mapping: bool = True,
         reports: bool = True,
+        version: str = __version__,
         compiled: bool = True,
     ) -> None:
         if series not in SERIES:
@@ -224,6 +226,7 @@ class LineProtocol:
         self._groups: frozenset[str] = frozenset(groups)
         self._vcpu_mapping = vcpu_mapping
         self._reports = reports and self._full
+        self._version = version
         self._use_compiled = compiled
         # What the last sample needed, no more, by the groups that it was asked for, since a
         # domain's keys differ with them; and what this one needed so far.
@@ -371,7 +374,7 @@ class LineProtocol:
 
     def _own_lines(self, sample: Sample, time: str) -> str:
         values = {row.field: getattr(sample.round, row.field) for row in schema.ROUND_FIELDS}
-        tags = _written_tags({schema.ROUND_TAG: sample.uri})
+        tags = _written_tags({schema.ROUND_TAG: sample.uri, schema.VERSION_TAG: self._version})
         lines = [_own_line(schema.ROUND_MEASUREMENT + tags, schema.ROUND_FIELDS, values, time)]
         back = {change.uuid for change in sample.changes if change.responsive}
         for domain in sample.domains:

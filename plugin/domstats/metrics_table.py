@@ -132,8 +132,12 @@ them the tags `uuid` and `device`, metadata labels, and keys that are not in the
 
 _ROUND_TEXT = """\
 One line for each round, also when the hypervisor cannot be asked. The tag `hypervisor` is the
-connection URI. For alerts: `connected` below 1, `unresponsive` above 0, `stuck_calls` above 0,
-`duration_s` near the interval.
+connection URI, the tag `version` that of domstats; an update makes it a new series, as all counters
+begin anew then in any case. `tagexclude = ["version"]` on `[[inputs.execd]]` leaves it out, for
+backends that make a path of all tags (Graphite).
+
+For alerts: `connected` below 1, `unresponsive` above 0, `stuck_calls` above 0, `duration_s` near
+the interval.
 """
 
 _DOMAIN_TEXT = """\
@@ -201,6 +205,8 @@ hang and when it is back. With `Events`, one of `total_events-<kind>` tells of e
 time at which we heard of it: failure for crashes and I/O errors, warning for a domain that was
 suspended, a watchdog, a threshold, and for events that may be missing (`total_events-stream`, of
 collectd's own host), okay for all else. The tables of `domstats_event` above say what there is.
+collectd's values are numbers, so the version of domstats is in its log alone, in the line that
+begins the sampling of a hypervisor.
 """
 
 

@@ -540,8 +540,10 @@ class OwnField(msgspec.Struct, frozen=True):
 
 
 ROUND_MEASUREMENT = "domstats_round"
-#: The only tag of ``domstats_round``: the connection URI.
+#: The tags of ``domstats_round``: the connection URI, and the version of this package. It is a tag
+#: as of Telegraf's own ``internal_…``: outputs of numbers alone, as Prometheus, have it then too.
 ROUND_TAG = "hypervisor"
+VERSION_TAG = "version"
 #: One line for each round, however it went.
 ROUND_FIELDS: tuple[OwnField, ...] = (
     OwnField("duration_s", _D, _GAUGE, "s", "from the beginning of the round to its end"),

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any, Callable, Optional
 
+import domstats
 import pytest
 from domstats import cli, commands, telegraf_child, telegraf_execd
 from domstats.model import DomainSample, Round, Sample, Status
@@ -283,6 +284,11 @@ def test_a_wrong_file_is_told_in_telegrafs_format_and_ends_with_status_2(
         f"E! domstats: {path}: [[inputs.libvirt]] table 1, option lanes: found 40, allowed is a"
         " whole number from 1 to 10 (libvirtd has 20 workers for all its clients)"
     ]
+
+
+def test_the_version_is_that_of_the_package_and_not_of_what_is_installed(capsys: Capture) -> None:
+    assert cli.run(["--version"]) == 0
+    assert capsys.readouterr().out == f"domstats, version {domstats.__version__}\n"
 
 
 def test_a_missing_file_is_told(capfd: Capture) -> None:

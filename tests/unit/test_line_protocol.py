@@ -7,6 +7,7 @@ import string
 from collections.abc import Mapping
 from typing import Any, Optional
 
+import domstats
 import pytest
 from domstats.errors import ConfigError
 from domstats.line_protocol import TAG_BYTES, LineProtocol, string_field, tag_value
@@ -224,6 +225,12 @@ def test_a_line_without_fields_is_no_line() -> None:
 
 
 # -- what is sent
+
+
+def test_each_round_tells_the_version_of_the_package() -> None:
+    (round_,) = lines(LineProtocol().encode(sample()))
+    assert round_["measurement"] == "domstats_round"
+    assert round_["tags"]["version"] == domstats.__version__
 
 
 def test_a_vcpu_on_no_cpu_has_no_cpu_id() -> None:
