@@ -156,10 +156,11 @@ def add_facts(domain: Domain, stats: Stats, facts: frozenset[str]) -> bool:
 
 
 def _add_info(domain: Domain, stats: Stats, _facts: frozenset[str]) -> None:
-    _, maximum, current, vcpus, cpu_time = domain.info()
+    state_number, maximum, current, vcpus, cpu_time = domain.info()
     stats["balloon.current"], stats["balloon.maximum"] = current, maximum
     stats["vcpu.current"] = vcpus
-    stats["cpu.time"] = cpu_time
+    if state_number != STATE_SHUTOFF:  # as it is if it has been stopped since it was listed
+        stats["cpu.time"] = cpu_time
 
 
 def _add_cpu_facts(domain: Domain, stats: Stats, facts: frozenset[str]) -> None:
@@ -175,7 +176,8 @@ def _add_vcpu_facts(domain: Domain, stats: Stats, facts: frozenset[str]) -> None
     except libvirt.libvirtError:
         if "affinity" not in facts:
             raise
-        states, maps = (), domain.vcpuPinInfo()  # of a domain that is not started
+        # Of a domain that is not started. They are in the order of the vCPUs' numbers.
+        states, maps = (), domain.vcpuPinInfo()
     if "vcpus" in facts:
         stats.setdefault("vcpu.current", len(states))
     for number, state_number, cpu_time, cpu in states:
@@ -185,7 +187,9 @@ def _add_vcpu_facts(domain: Domain, stats: Stats, facts: frozenset[str]) -> None
         if "placement" in facts:
             stats[f"vcpu.{number}.cpu"] = cpu
     if "affinity" in facts:
-        for number, allowed in enumerate(maps):
+        # virDomainGetVcpus leaves out vCPUs that are not plugged in, here as in the states.
+        numbers = [state[0] for state in states] or range(len(maps))
+        for number, allowed in zip(numbers, maps):
             cpus = ",".join(str(cpu) for cpu, usable in enumerate(allowed) if usable)
             if cpus:
                 stats[f"vcpu.{number}.affinity"] = cpus

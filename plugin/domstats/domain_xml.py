@@ -7,7 +7,7 @@ from xml.etree.ElementTree import Element
 
 from .disk_paths import disk_paths, parse_domain
 from .labels import Labels
-from .model import Devices
+from .model import Devices, FrozenDict
 
 _NO_LABELS = Labels(())
 
@@ -38,8 +38,8 @@ def describe(xml: str, labels: Labels = _NO_LABELS) -> Description:
     sources = disk_paths(domain)
     disks, interfaces = _devices(domain)
     devices = Devices(
-        addresses={name: address for name, address in interfaces if address},
-        sources={disk.name: disk.source for disk in disks if disk.source},
+        addresses=FrozenDict((name, address) for name, address in interfaces if address),
+        sources=FrozenDict((disk.name, disk.source) for disk in disks if disk.source),
         targets=tuple(disk.name for disk in disks),
         images=frozenset(disk.name for disk in disks if disk.is_image),
     )

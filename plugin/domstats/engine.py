@@ -36,6 +36,7 @@ from .model import (
     Devices,
     DomainEvent,
     DomainSample,
+    FrozenDict,
     Round,
     Sample,
     Stats,
@@ -43,7 +44,7 @@ from .model import (
 )
 from .pace import LEAST_S, Cadence, Pace
 from .roster import Cause, Event, Roster, Standing, Turn
-from .rounds import BLOCK, Call, Entry, Kind, Query, RoundBook, SeenDevices, shows_monitor
+from .rounds import BLOCK, Call, Entry, Kind, Query, RoundBook, SeenDevices, Turns, shows_monitor
 
 #: Seconds without news for which a round waits to learn where disks lie, and for their storage to
 #: answer, before it asks for everything else.
@@ -264,7 +265,7 @@ class Engine:
         self._to_describe: deque[str] = deque()
         self._wanted_xml: set[str] = set()
         self._devices: dict[str, Devices] = {}
-        self._labels: dict[str, dict[str, str]] = {}
+        self._labels: dict[str, FrozenDict] = {}
         #: By uuid: when the XML was asked for that is known, the oldest first.
         self._xml_from: dict[str, float] = {}
         #: Since when events tell of every change of the XML; None if they do not.
@@ -453,7 +454,7 @@ class Engine:
             if uuid in self.roster.members:
                 known.append(uuid)
                 self._devices[uuid] = devices
-                self._labels[uuid] = dict(labels)
+                self._labels[uuid] = FrozenDict(labels)
                 self._xml_from.pop(uuid, None)  # the newest stand at the end
                 self._xml_from[uuid] = call.made
                 self._hints.learn(uuid, paths)
@@ -1191,7 +1192,10 @@ class Engine:
         if round_ is None:
             return None
         chosen = round_.entries if uuids is None else uuids
+        round_.turns = None
         domains = tuple(self._domain_sample(round_, round_.entries[uuid]) for uuid in chosen)
+        for domain in domains:
+            domain.stats = dict(domain.stats)  # the round goes on, and the caller owns its sample
         error = "" if round_.listed else self._why_not_listed(round_)
         report = self._report(round_, domains, now, error)
         return Sample(self._settings.uri, round_.time_ns, domains, report, self._node_cpus)
@@ -1210,6 +1214,7 @@ class Engine:
 
     def _finish(self, round_: RoundBook, now: float, error: str = "") -> None:
         del self._rounds[round_.query.id]
+        round_.turns = None
         if round_.query.id in self._listing and round_.query.id != self._listing[0]:
             self._listing.remove(round_.query.id)
         for call_id in round_.out:
@@ -1332,11 +1337,9 @@ class Engine:
             return "it is not known yet where its disks lie"
         if entry.missing == {BLOCK} and self.roster.is_suspected(entry.uuid):
             return "other domains hang on its storage"
-        if self.roster.alert_since is not None:
-            return "too many calls are stuck to ask its monitor"
-        if not entry.got:
-            return "no answer before the deadline"
-        return "its monitor is busy"
+        if round_.turns is None:
+            round_.turns = Turns(round_, self._calls, self._room(), self._reserve())
+        return round_.turns.why_lacking(entry)
 
     def _since_ns(self, round_: RoundBook, uuid: str, since: float) -> int:
         """When a hang began, by the clock of the first round that tells it: always the same."""
@@ -1416,7 +1419,7 @@ _ON_EVENT: dict[Meaning, Callable[[Engine, str, float], None]] = {
 #: What stands for a group in the fast lane.
 _FAST_FACTS = {"cpu_total": frozenset({"cpu"})}
 
-_NO_LABELS: dict[str, str] = {}
+_NO_LABELS = FrozenDict()
 
 _TOLD = (
     (Event.HUNG, "warning", ("does not answer", "do not answer")),

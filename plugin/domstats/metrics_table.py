@@ -116,6 +116,10 @@ them the tags `uuid` and `device`, metadata labels, and keys that are not in the
   are infinite or not a number.
 - InfluxDB keeps no field that is called `time`, and refuses a line that has no other. CPU time is
   therefore sent as `time`, as `inputs.libvirt` does, and as `time_ns`+.
+- Two things are right here where `inputs.libvirt` is wrong. A domain that does not run has no
+  `libvirt_cpu`: libvirt 9.0 answers with the CPU time of libvirtd itself, and it sends that. And
+  `vcpu_id` of `libvirt_cpu_affinity` is the vCPU's own number, also where others are unplugged:
+  it counts through there.
 - `halted` is a boolean in libvirt, which `inputs.libvirt` makes an integer of. Its `halted_i` is
   always 0, since it looks for a text; here it is the same as `halted`.
 - What line protocol cannot carry in a text is written as an escape sequence: newline, carriage

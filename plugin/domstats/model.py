@@ -9,7 +9,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Sequence
 from operator import itemgetter
-from typing import Any, Callable, Optional, Union
+from typing import Any, Callable, NoReturn, Optional, Union
 
 import msgspec
 
@@ -23,6 +23,23 @@ Value = Union[int, float, bool, str]
 #: virDomainGetVcpuPinInfo), ``block.<n>.error`` (int, virDomainDiskErrorCode, from
 #: virDomainGetDiskErrors).
 Stats = dict[str, Value]
+
+
+class FrozenDict(dict[str, str]):
+    """Texts by name that samples share, so that no round copies them: it cannot be changed.
+
+    Whoever wants another one changes a copy, ``dict(labels)``.
+    """
+
+    def _refuse(self, *_: Any, **__: Any) -> NoReturn:
+        raise TypeError("samples share this: change a copy of it, made by dict()")
+
+    __setitem__ = __delitem__ = __ior__ = _refuse
+    clear = pop = popitem = setdefault = update = _refuse
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return FrozenDict, (dict(self),)
+
 
 #: Stands where there is no answer yet, and where one has been written; nobody adds to it.
 NO_STATS: Stats = {}
@@ -121,8 +138,8 @@ class Devices(msgspec.Struct, frozen=True):
         guest writes, and how large the file is, are two things there.
     """
 
-    addresses: dict[str, str] = msgspec.field(default_factory=dict)
-    sources: dict[str, str] = msgspec.field(default_factory=dict)
+    addresses: dict[str, str] = msgspec.field(default_factory=FrozenDict)
+    sources: dict[str, str] = msgspec.field(default_factory=FrozenDict)
     targets: tuple[str, ...] = ()
     images: frozenset[str] = frozenset()
 
@@ -144,7 +161,8 @@ class DomainSample(msgspec.Struct, gc=False):
     :param reason: why groups are missing, for people ("process stopped", "storage /mnt silent").
     :param devices: facts of its XML; empty until they are known.
     :param labels: metadata labels by name, those that were asked for: an empty text for one that
-        the domain does not have; none at all while its XML is not known.
+        the domain does not have; none at all while its XML is not known. Samples share them, as
+        they do the devices: they cannot be changed.
     """
 
     uuid: str

@@ -190,7 +190,7 @@ OPTIONS: tuple[Option, ...] = (
         telegraf="series",
         allowed=("full", "telegraf"),
         text="full: what Telegraf's own plugin sends, and the tags uuid and device, and"
-        " measurements about the rounds themselves. telegraf: exactly what Telegraf's own"
+        " measurements about the rounds themselves. telegraf: only what Telegraf's own"
         " plugin sends.",
         ours=True,
     ),

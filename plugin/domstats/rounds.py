@@ -8,6 +8,7 @@ from __future__ import annotations
 import enum
 import heapq
 from collections import defaultdict, deque
+from collections.abc import Mapping
 from functools import lru_cache
 from operator import itemgetter
 from typing import Callable, NamedTuple, Optional
@@ -15,7 +16,7 @@ from typing import Callable, NamedTuple, Optional
 import msgspec
 
 from .idle import Idle
-from .model import GROUP_OF_WORD, DomainSample, Stats
+from .model import GROUP_OF_WORD, STATE_SHUTOFF, DomainSample, Stats
 
 #: The group whose question makes QEMU look at the domain's storage.
 BLOCK = "block"
@@ -138,6 +139,8 @@ class Entry(msgspec.Struct, eq=False, gc=False):
 
     def take(self, stats: Stats, groups: frozenset[str]) -> None:
         """A complete answer for these groups; it goes before what there is."""
+        if not self.active or stats.get("state.state") == STATE_SHUTOFF:
+            stats = without_cpu(stats)
         idle, self.idle = self.idle, None
         if idle is not None and idle.groups.isdisjoint(groups):
             stats.update(idle.stats)
@@ -152,6 +155,8 @@ class Entry(msgspec.Struct, eq=False, gc=False):
     def take_partial(self, stats: Stats, groups: frozenset[str]) -> None:
         """An answer without the monitor, complete for ``groups``; it goes behind what there is."""
         asked = self.asked
+        if not self.active or stats.get("state.state") == STATE_SHUTOFF:
+            stats = without_cpu(stats)
         told = {
             key: value
             for key, value in stats.items()
@@ -159,6 +164,15 @@ class Entry(msgspec.Struct, eq=False, gc=False):
         }
         self.stats = {**self.stats, **told}  # a new one: a snapshot may have the other
         self.got |= groups
+
+
+
+def without_cpu(stats: Stats) -> Stats:
+    """The answer of a domain that does not run, without what cannot be true of it.
+
+    libvirt 9.0 reads the CPU time of the domain's process, and where there is none that of its own.
+    """
+    return {key: value for key, value in stats.items() if not key.startswith("cpu.")}
 
 
 class RoundBook:
@@ -177,6 +191,7 @@ class RoundBook:
     :ivar retry: domains whose monitor was busy, to be asked once more at the end.
     :ivar answered: domains that have answered and were not handed out since.
     :ivar out: calls under way for this round, by id.
+    :ivar turns: whose turn has come, once that was asked for.
     """
 
     def __init__(self, query: Query, now: float, time_ns: int) -> None:
@@ -207,6 +222,7 @@ class RoundBook:
         self.out: set[int] = set()
         self.attempts: dict[str, int] = {}
         self.calls = 0
+        self.turns: Optional[Turns] = None
 
     def queue(self, uuid: str, groups: frozenset[str]) -> None:
         """To be asked in a chunk with others."""
@@ -221,6 +237,12 @@ class RoundBook:
         _, _, uuid, groups = heapq.heappop(self._singles)
         return uuid, groups
 
+    @property
+    def waiting(self) -> tuple[frozenset[str], frozenset[str]]:
+        """The domains whose turn to be asked has not come: in chunks, and alone."""
+        in_chunks = (uuid for waiting in self.ready.values() for uuid in waiting)
+        return frozenset(in_chunks), frozenset(single[2] for single in self._singles)
+
     def spare(self) -> None:
         """Have those who wait for their turn sampled without their monitor too."""
         self.is_spared = True
@@ -234,6 +256,36 @@ class RoundBook:
     @property
     def has_ready(self) -> bool:
         return any(self.ready.values())
+
+
+class Turns:
+    """Whose monitor a round has asked by now, and whose it has not.
+
+    :param calls: all calls under way, of this round or not, by id.
+    :param room: how many calls may still get stuck.
+    :param reserve: how much of that domains in question must leave to others.
+    """
+
+    def __init__(
+        self, round_: RoundBook, calls: Mapping[int, Call], room: int, reserve: int
+    ) -> None:
+        in_chunks, alone = round_.waiting
+        self._waiting = in_chunks | alone
+        self._kept = (in_chunks if room <= 0 else frozenset()) | (
+            alone if room <= reserve else frozenset()
+        )
+        out = [calls[number] for number in round_.out if number in calls]
+        self._asked = {uuid for call in out if call.kind is Kind.MONITOR for uuid in call.uuids}
+
+    def why_lacking(self, entry: Entry) -> str:
+        """Why a domain with which nothing is wrong lacks groups, for people."""
+        if entry.uuid in self._kept:
+            return "too many calls are stuck to ask its monitor"
+        if entry.uuid in self._waiting:
+            return "its turn did not come before the deadline"
+        if entry.uuid in self._asked or not entry.got:
+            return "no answer before the deadline"
+        return "its monitor is busy"
 
 
 @lru_cache(maxsize=256)

@@ -18,6 +18,8 @@ from tests.system.waiting import wait_for
 
 ALL = (f"statistics_groups = {GROUPS}", 'additional_statistics = ["vcpu_mapping"]')
 ROUNDS = 6
+#: A guest that does not run.
+OFF = "off"
 
 #: What goes up and down from one moment to the next, and how far.
 WANDERS = {
@@ -31,7 +33,7 @@ def told(bed: Any, start: Callable[..., Any], tmp_path: Path) -> Callable[..., A
     """``told(option, …)``: what inputs.libvirt told, and domstats with those options."""
 
     def run(*options: str) -> tuple[list[Point], list[Point]]:
-        bed.add(Shape("off"))[0].destroy()
+        bed.add(Shape(OFF))[0].destroy()
         settings = tmp_path / "domstats.toml"
         settings.write_text(libvirt_table(bed.uri, *ALL, *options))
         theirs = libvirt_table(bed.uri, *ALL, "[inputs.libvirt.tags]", '  source = "theirs"')
@@ -79,8 +81,14 @@ def fields(points: Iterable[Point]) -> dict[Any, list[At]]:
     return found
 
 
+def is_libvirtds_own(point: Point) -> bool:
+    """Whether it is the CPU time that libvirt 9.0 answers of a guest that does not run."""
+    return point.measurement == "libvirt_cpu" and point.tags["domain_name"] == OFF
+
+
 def disagreements(theirs: Iterable[Point], ours: Iterable[Point]) -> list[str]:
-    our_fields, their_fields = fields(ours), fields(theirs)
+    our_fields = fields(ours)
+    their_fields = fields(point for point in theirs if not is_libvirtds_own(point))
     slack = {name: WANDERS.get((name[0], name[2]), 0) for name in our_fields}
     return differences(our_fields, their_fields, slack)
 
@@ -131,3 +139,37 @@ def test_the_full_series_adds_uuid_device_time_ns_and_rounds_and_nothing_else(
     others = [point for point in added if point not in rounds]
     assert {point.measurement for point in others} <= {"domstats_domain"}
     assert all(point.fields["reason"].value == "its monitor is busy" for point in others)
+
+
+def test_a_guest_that_does_not_run_has_no_cpu_time_of_libvirtds_own(
+    told: Callable[..., Any]
+) -> None:
+    theirs, ours = told()
+    assert any(is_libvirtds_own(point) for point in theirs), "libvirt says nothing wrong any more"
+    assert not any(is_libvirtds_own(point) for point in ours)
+
+
+def test_where_a_vcpu_is_unplugged_the_others_keep_their_own_numbers(
+    told: Callable[..., Any], bed: Any
+) -> None:
+    bed.add(Shape("gap", vcpus=3, unplugged=1))
+    theirs, ours = told('series = "telegraf"')
+
+    def affinities(points: Iterable[Point]) -> dict[str, Any]:
+        return {
+            point.tags["vcpu_id"]: point.fields["cpu_id"].value
+            for point in points
+            if point.measurement == "libvirt_cpu_affinity" and point.tags["domain_name"] == "gap"
+        }
+
+    their_affinities, our_affinities = affinities(theirs), affinities(ours)
+    assert sorted(their_affinities) == ["0", "1"], "they count those that are plugged in"
+    assert sorted(our_affinities) == ["0", "2"]
+    assert our_affinities["2"] == "0", "to which it is pinned"
+    vcpus = [
+        point
+        for point in ours
+        if point.measurement == "libvirt_vcpu" and point.tags["domain_name"] == "gap"
+    ]
+    assert {point.tags["vcpu_id"] for point in vcpus} == {"0", "2"}
+    assert all("cpu_id" in point.fields for point in vcpus)

@@ -230,3 +230,23 @@ def test_no_other_guest_is_asked_for_the_errors_of_its_disks(stub, change):
     domain = StubDomain("u1", "web", diskErrors={"vda": 1})
     assert add_facts(domain, stats, frozenset({"errors"}))
     assert domain.calls == []
+
+
+def test_where_a_vcpu_was_unplugged_the_others_keep_their_own_numbers(stub):
+    stats = {}
+    states = [(0, 1, 40, 3), (2, 1, 41, 5)]
+    domain = StubDomain("u1", "web", vcpus=(states, [(True, True), (False, True)]))
+    add_facts(domain, stats, frozenset({"placement", "affinity"}))
+    assert stats == {
+        "vcpu.0.cpu": 3,
+        "vcpu.2.cpu": 5,
+        "vcpu.0.affinity": "0,1",
+        "vcpu.2.affinity": "1",
+    }
+
+
+def test_a_domain_that_has_been_stopped_meanwhile_has_no_cpu_time(stub):
+    stats = {}
+    domain = StubDomain("u1", "web", info=[5, 2048, 1024, 2, 0])
+    add_facts(domain, stats, frozenset({"info"}))
+    assert stats == {"balloon.current": 1024, "balloon.maximum": 2048, "vcpu.current": 2}

@@ -211,6 +211,31 @@ def test_xml_that_nobody_takes_labels_from_does_not_get_old():
     assert set(world.described.values()) == {1}
 
 
+def test_who_changes_a_sample_changes_nothing_but_that_sample():
+    world = World(2)
+    world.rounds(2)
+    (domain, bare) = world.round().domains
+    for shared in (domain.labels, domain.devices.sources, bare.devices.addresses):
+        with pytest.raises(TypeError, match="change a copy"):
+            shared["mine"] = "all mine"
+    domain.labels = {**domain.labels, "mine": "all mine"}
+    domain.stats.clear()
+    assert all(domain.labels == {"described": "1"} for domain in world.round().domains)
+
+
+def test_who_changes_a_snapshot_of_a_round_does_not_change_what_others_get_of_it():
+    world = World(40)
+    world.rounds(2)
+    world.hang(3)
+    query = world.query()
+    world.run(world.now + 0.2)  # the others have answered
+    snapshot = world.engine.snapshot(query, None, world.now)
+    for domain in snapshot.domains:
+        domain.stats.clear()
+    world.run(world.now + 10)
+    assert complete(world.samples[query]) == 39
+
+
 def test_a_domain_that_is_not_started_is_fresh_with_its_state_alone():
     world = World(3)
     world.guest(1).active = False
@@ -1112,6 +1137,37 @@ def test_a_monitor_that_somebody_else_keeps_busy_is_partial_at_first():
     assert names(sample, Status.PARTIAL) == ["vm5"]
     assert has_free_groups(by_name(sample)["vm5"])
     assert complete(world.round()) == 20
+
+
+def test_a_busy_monitor_is_told_as_such_though_a_call_is_stuck_in_another_domain():
+    world = World(20)
+    world.rounds(2)
+    world.hang(3)
+    world.rounds(2)
+    world.occupy(7, 1.5)
+    domain = by_name(world.round())["vm7"]
+    assert (domain.status, domain.reason) == (Status.PARTIAL, "its monitor is busy")
+
+
+def test_stuck_calls_are_the_reason_of_those_alone_whose_turn_they_cost():
+    world = World(40, lanes=2, stuck_budget=3)
+    world.rounds(2)
+    world.hang(*range(12))
+    last = world.rounds(4)[-1]
+    untried = [domain for domain in last.domains if domain.status is Status.PARTIAL]
+    assert len(untried) > 5
+    assert {d.reason for d in untried} == {"too many calls are stuck to ask its monitor"}
+
+
+def test_a_turn_that_did_not_come_in_time_is_told_as_such():
+    world = World(200, lanes=1)
+    world.rounds(2)
+    for guest in world.guests.values():
+        guest.slow = 20.0
+    sample = world.round(deadline=1.0)
+    reasons = {domain.reason for domain in sample.domains if domain.status is Status.PARTIAL}
+    assert "its turn did not come before the deadline" in reasons
+    assert "too many calls are stuck to ask its monitor" not in reasons
 
 
 def test_a_monitor_that_somebody_else_keeps_busy_for_long_is_unresponsive_until_it_is_not():

@@ -46,6 +46,18 @@ def test_a_whole_answer_goes_before_a_partial_one_whichever_comes_first(order):
     assert domain.stats == {"cpu.time": 2, "vcpu.current": 4}
 
 
+@pytest.mark.parametrize(
+    ("listed", "answer"),
+    [(False, {}), (False, {"state.state": 5}), (True, {"state.state": 5})],
+    ids=["by the list", "by both", "stopped since it was listed"],
+)
+@pytest.mark.parametrize("taken", [Entry.take, Entry.take_partial])
+def test_a_domain_that_does_not_run_has_no_cpu_time_of_libvirtds_own(listed, answer, taken):
+    domain = Entry("u1", "vm1", listed, ALL)
+    taken(domain, {**answer, "cpu.time": 5, "cpu.user": 3, "vcpu.current": 2}, ALL)
+    assert domain.stats == {**answer, "vcpu.current": 2}
+
+
 def test_a_partial_answer_brings_no_group_that_nobody_asked_for():
     domain = entry("cpu_total", "block")
     domain.take_partial({"state.state": 1, "cpu.time": 5, "vcpu.current": 2}, frozenset())

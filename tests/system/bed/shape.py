@@ -13,12 +13,17 @@ DOMAIN_TYPE = "kvm" if os.access("/dev/kvm", os.R_OK | os.W_OK) else "qemu"
 
 @dataclass(frozen=True)
 class Shape:
-    """What to make a guest of. ``folder`` is where its disks lie, None for the bed's own."""
+    """What to make a guest of. ``folder`` is where its disks lie, None for the bed's own.
+
+    ``unplugged`` is the number of a vCPU, neither the first nor the last, that is not plugged in;
+    the last one is pinned to CPU 0 then.
+    """
 
     name: str
     disks: int = 1
     nics: int = 1
     vcpus: int = 2
+    unplugged: Optional[int] = None
     folder: Optional[Path] = None
     cdrom: bool = False
     iothread: bool = False
@@ -64,6 +69,10 @@ def nic_xml(target: str, model: str = "virtio") -> str:
     return ElementTree.tostring(nic, encoding="unicode")
 
 
+def _yes(value: bool) -> str:
+    return "yes" if value else "no"
+
+
 def domain_xml(
     shape: Shape, uuid: str, rom: Path, partition: str, disks: list[Path], nics: list[str]
 ) -> str:
@@ -80,7 +89,14 @@ def domain_xml(
     add(domain, "name", shape.name)
     add(domain, "uuid", uuid)
     add(domain, "memory", str(MEMORY_MIB), unit="MiB")
-    add(domain, "vcpu", str(shape.vcpus))
+    vcpu = add(domain, "vcpu", str(shape.vcpus))
+    if shape.unplugged is not None:
+        vcpu.set("current", str(shape.vcpus - 1))
+        each = add(domain, "vcpus")
+        for number in range(shape.vcpus):
+            is_in, can_go = number != shape.unplugged, number > 0
+            add(each, "vcpu", id=str(number), enabled=_yes(is_in), hotpluggable=_yes(can_go))
+        add(add(domain, "cputune"), "vcpupin", vcpu=str(shape.vcpus - 1), cpuset="0")
     if shape.iothread:
         add(domain, "iothreads", "1")
     if partition:
