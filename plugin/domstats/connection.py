@@ -160,6 +160,19 @@ class Connection:
         except libvirt.libvirtError as error:
             raise self._translated(error) from None
 
+    def version(self) -> str:
+        """What the hypervisor is, with its version and that of libvirt on its host, for people.
+
+        virConnectGetVersion and virConnectGetLibVersion, which no monitor is asked for; of QEMU
+        libvirt may have to learn anew what it can, which takes seconds.
+        """
+        conn = self._open()
+        try:
+            hypervisor, server = _dotted(conn.getVersion()), _dotted(conn.getLibVersion())
+        except libvirt.libvirtError as error:
+            raise self._translated(error) from None
+        return f"{self._driver} {hypervisor} (libvirt {server})"
+
     def list_domains(self, inactive: bool) -> list[Listed]:
         """The active domains, and those defined but not started if ``inactive``.
 
@@ -387,6 +400,11 @@ _TOO_LARGE = ("too large", "too big", "Too many", "nable to encode", "exceeds")
 def _uuid_text(raw: bytes) -> str:
     """A uuid as libvirt writes it, and the same object each time."""
     return str(UUID(bytes=raw))
+
+
+def _dotted(number: int) -> str:
+    """A version as libvirt has it: 7002022 is 7.2.22."""
+    return f"{number // 1_000_000}.{number // 1000 % 1000}.{number % 1000}"
 
 
 def _is_gone(error: libvirt.libvirtError) -> bool:

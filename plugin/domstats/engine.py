@@ -26,6 +26,7 @@ import msgspec
 
 from .events import CHANGES_OF_XML, EventBook, Meaning, meanings
 from .idle import RSS, IdleGroups
+from .introduction import Introduction, View
 from .model import (
     FACTS_OF_GROUP,
     GROUPS,
@@ -45,6 +46,7 @@ from .model import (
 from .pace import LEAST_S, Cadence, Pace
 from .roster import Cause, Event, Roster, Standing, Turn
 from .rounds import BLOCK, Call, Entry, Kind, Query, RoundBook, SeenDevices, Turns, shows_monitor
+from .selection import EVERYTHING, Entries, Unmatched
 
 #: Seconds without news for which a round waits to learn where disks lie, and for their storage to
 #: answer, before it asks for everything else.
@@ -110,6 +112,10 @@ class AskControl(NamedTuple):
     uuids: tuple[str, ...]
 
 
+class AskVersion(NamedTuple):
+    """An action: ask what the hypervisor is and its version, when nobody waits for anything."""
+
+
 class Answer(NamedTuple):
     """An action: a query is complete."""
 
@@ -146,7 +152,7 @@ class Log(NamedTuple):
 
 
 #: A call is an action too: to be made.
-Action = Union[Call, ListDomains, AskControl, Answer, Part, Opened, Complete, Log]
+Action = Union[Call, ListDomains, AskControl, AskVersion, Answer, Part, Opened, Complete, Log]
 
 
 class Hints:
@@ -186,6 +192,10 @@ class Hints:
         """The storage that we are not allowed to look at."""
         return ()
 
+    def view(self, uuids: Collection[str]) -> Optional[View]:
+        """What the watches see of these running domains; None if they are on another host."""
+        return None
+
     def learn(self, uuid: str, paths: Iterable[str]) -> None:
         """A domain's disks lie there."""
 
@@ -202,6 +212,7 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
     :param idle_s: seconds for which a domain is not asked for groups that have nothing to tell.
     :param vcpu_mapping: whether the placement of vCPUs is asked for.
     :param disk_errors: whether the errors of disks are asked for, with the group block.
+    :param selected: the list of domains that decides which of them are sampled.
     :param wants_xml: whether anybody needs what the domains' XML says.
     :param xml_lasts_s: seconds after which the XML is read again, None if no matter how old it is.
     :param events: the kinds of events to tell, of ``model.EVENT_KINDS``.
@@ -225,6 +236,7 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
     xml_lasts_s: Optional[float] = None
     events: tuple[str, ...] = ()
     reconnect_delay_s: float = 0.0
+    selected: Entries = EVERYTHING
     wants_domain: Callable[[str], bool] = lambda name: True
 
 
@@ -275,6 +287,8 @@ class Engine:
         self._renewals = 0.0
         self._seen_devices: defaultdict[str, SeenDevices] = defaultdict(SeenDevices)
         self._node_cpus = 0
+        self._introduction = Introduction()
+        self._unmatched = Unmatched(settings.selected)
         self._trouble = ""
         self._silent: set[str] = set()
         self._blind: set[str] = set()
@@ -310,6 +324,7 @@ class Engine:
         self._late_results, self._reconnects = failed._late_results, failed._reconnects
         self._connect_at, self._delay_s = failed._connect_at, failed._delay_s
         self._trouble, self._silent, self._blind = failed._trouble, failed._silent, failed._blind
+        self._introduction, self._unmatched = failed._introduction, failed._unmatched
         self._can_control, self._chunk_limit = failed._can_control, failed._chunk_limit
         self._changes_heard_from = failed._changes_heard_from
 
@@ -369,6 +384,8 @@ class Engine:
         if self._trouble and round_ is not None:  # else it has answered, and too late again
             self._log("info", "the hypervisor answers again")
             self._trouble = ""
+        for level, text in self._unmatched.listed(name for _, name, _ in domains):
+            self._log(level, text)
         wanted = [domain for domain in domains if self._settings.wants_domain(domain[1])]
         if self._settings.events:
             numbers = ids or {}
@@ -385,6 +402,17 @@ class Engine:
         if round_ is not None:
             self._open(round_, wanted, now)
         self.pump(now)
+
+    def introduced(self, version: str) -> None:
+        """The hypervisor has said what it is; an empty text if it could not."""
+        if self._introduction.is_news(version):
+            members = self.roster.members.values()
+            running = [member.uuid for member in members if member.active]
+            remote = {storage for member in members for storage in member.storages}
+            view = self._hints.view(running)
+            occupancy = self._settings.occupancy_watch and self._can_control
+            line = self._introduction.line(len(members), len(running), view, remote, occupancy)
+            self._log("info", line)
 
     def list_failed(self, error: str, now: float) -> None:
         """The hypervisor cannot be asked at all."""
@@ -1249,6 +1277,8 @@ class Engine:
             round_.query.groups,
         )
         self._actions.append(Answer(round_.query.id, sample))
+        if not (error or round_.query.fast) and self._introduction.is_due(self._reconnects):
+            self._actions.append(AskVersion())
 
     def _hand_out_part(self, round_: RoundBook) -> None:
         """Hand out the domains that are complete, and keep nothing of their answers."""

@@ -26,6 +26,7 @@ from .engine import (
     Action,
     Answer,
     AskControl,
+    AskVersion,
     Complete,
     Controls,
     Description,
@@ -48,6 +49,7 @@ from .errors import (
 )
 from .events import SOURCES, News, wanted_sources
 from .events import read as read_event
+from .introduction import View
 from .labels import Labels
 from .model import FAST_GROUPS, DomainSample, Round, Sample
 from .rounds import BLOCK, Call, Kind, Query
@@ -355,11 +357,14 @@ class _EngineThread(threading.Thread):
         if self.desk.cancel(number):
             del self.open[number]
 
-    def _begin(self, action: Union[Call, ListDomains, AskControl]) -> None:
+    def _begin(self, action: Union[Call, ListDomains, AskControl, AskVersion]) -> None:
         try:
             if isinstance(action, Call):
                 worker = self._worker()
                 worker.ask(action)
+            elif isinstance(action, AskVersion):
+                worker = self._worker()
+                worker.ask_version()
             elif isinstance(action, ListDomains):
                 self._control.list_domains()
             else:
@@ -372,6 +377,8 @@ class _EngineThread(threading.Thread):
                 self._post(lambda engine, now: engine.call_failed(call_id, "failed", text, now))
             elif isinstance(action, ListDomains):
                 self._post(lambda engine, now: engine.list_failed(text, now))
+            elif isinstance(action, AskVersion):
+                self._rest(worker)
             else:
                 self._post(lambda engine, now: engine.controls({}, now))
 
@@ -505,8 +512,22 @@ class _Worker(_Thread):
     def ask(self, call: Call) -> None:
         self.do(lambda: self._ask(call))
 
+    def ask_version(self) -> None:
+        self.do(self._ask_version)
+
     def end(self) -> None:
         self._connection.close()
+
+    def _ask_version(self) -> None:
+        version = ""
+        with suppress(Exception):  # no sample needs it, and a lost connection is told elsewhere
+            version = self._connection.version()
+
+        def come_back(engine: Engine, now: float) -> None:
+            self._rest(self)
+            engine.introduced(version)
+
+        self._post(come_back)
 
     def _ask(self, call: Call) -> None:
         event: _Event
@@ -675,6 +696,16 @@ class _Watches(Hints):
     def blind(self) -> tuple[str, ...]:
         return () if self._storage is None else self._storage.blind()
 
+    def view(self, uuids: Collection[str]) -> View:
+        processes, storage = self._processes, self._storage
+        return View(
+            processes=processes is not None,
+            unseen=None if processes is None else processes.unseen(uuids),
+            hidden=processes is not None and processes.is_hidden(),
+            storage=storage is not None,
+            blind=() if storage is None else storage.blind(),
+        )
+
     def learn(self, uuid: str, paths: Iterable[str]) -> None:
         if self._storage is not None:
             self._storage.learn(uuid, paths)
@@ -734,5 +765,6 @@ def _engine_settings(settings: Settings) -> EngineSettings:
         wants_xml=settings.wants_devices or bool(settings.labels) or BLOCK in settings.groups,
         xml_lasts_s=settings.label_refresh if settings.labels else None,
         reconnect_delay_s=0.0 if is_local(settings.uri) else _REMOTE_DELAY_S,
+        selected=settings.selection.domains,
         wants_domain=lru_cache(maxsize=65536)(settings.selection.wants_domain),
     )

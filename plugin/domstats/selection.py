@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from re import Pattern
+from typing import Optional
 
 import msgspec
 
@@ -24,6 +25,12 @@ from .shown import one_line, shown
 #: A regular expression sees at most this many characters of ``domain:device``. The expression is
 #: the operator's and the names are the tenants', who must not choose how long a match takes.
 MATCHED_TEXT = 4096
+#: Entries that one message names.
+_NAMED = 5
+_CHECK = (
+    "is it spelled as the domain is, in upper and lower case, and does such a domain run on this"
+    " hypervisor?"
+)
 
 _POSIX_CLASSES = {
     "alpha": "a-zA-Z",
@@ -62,11 +69,13 @@ def _compile(expression: str) -> Pattern[str]:
 class Entries(msgspec.Struct, frozen=True, kw_only=True):
     """One list of names, with collectd's meaning: without entries everything is wanted.
 
+    :param expressions: the patterns' own texts, as they were written.
     :param ignored: False: only what is listed is wanted. True: all but what is listed.
     """
 
     exact: frozenset[str] = frozenset()
     patterns: tuple[Pattern[str], ...] = ()
+    expressions: tuple[str, ...] = ()
     ignored: bool = False
 
     def wants(self, name: str) -> bool:
@@ -90,14 +99,83 @@ def entries(texts: Iterable[str], ignored: bool = False) -> Entries:
     """
     exact: list[str] = []
     patterns: list[Pattern[str]] = []
+    expressions: list[str] = []
     for text in texts:
         if not text:
             raise ConfigError("found '', allowed is a name or a /regular expression/")
         if len(text) > 2 and text.startswith("/") and text.endswith("/"):
             patterns.append(_compile(text[1:-1]))
+            expressions.append(text)
         else:
             exact.append(text)
-    return Entries(exact=frozenset(exact), patterns=tuple(patterns), ignored=ignored)
+    return Entries(
+        exact=frozenset(exact),
+        patterns=tuple(patterns),
+        expressions=tuple(expressions),
+        ignored=ignored,
+    )
+
+
+class Unmatched:
+    """Which entries of a list match no domain, told when that begins and when it ends.
+
+    A list of the same names as before costs a comparison; of another one only what has changed
+    is looked at.
+    """
+
+    def __init__(self, wanted: Entries) -> None:
+        self._wanted = wanted
+        self._patterns = dict(zip(wanted.expressions, wanted.patterns))
+        self._names: frozenset[str] = frozenset()
+        #: By expression: a name that it matches.
+        self._witnesses: dict[str, str] = {}
+        self._told: Optional[frozenset[str]] = None
+
+    def listed(self, names: Iterable[str]) -> list[tuple[str, str]]:
+        """What there is to tell now: levels and texts for people.
+
+        :param names: of all domains that there are, wanted or not.
+        """
+        exact = self._wanted.exact
+        if not (exact or self._patterns):
+            return []
+        now = frozenset(names)
+        if now == self._names and self._told is not None:
+            return []
+        self._find_witnesses(now)
+        self._names = now
+        unmatched = (exact - now) | (self._patterns.keys() - self._witnesses.keys())
+        before, self._told = self._told or frozenset(), unmatched
+        begun, ended = sorted(unmatched - before), sorted(before - unmatched)
+        told = []
+        if begun:
+            told.append(("warning", f"no domain matches {_named(begun)} {self._purpose}: {_CHECK}"))
+        if ended:
+            told.append(("info", f"a domain now matches {_named(ended)} {self._purpose}"))
+        return told
+
+    @property
+    def _purpose(self) -> str:
+        use = "leave out" if self._wanted.ignored else "sample"
+        return f"in the list of domains to {use}"
+
+    def _find_witnesses(self, names: frozenset[str]) -> None:
+        """Have for each expression a name that it matches, if there is one."""
+        new = names - self._names
+        for expression, pattern in self._patterns.items():
+            witness = self._witnesses.pop(expression, None)
+            if witness is None or witness not in names:
+                among = new if witness is None else names
+                matching = (name for name in among if pattern.search(name[:MATCHED_TEXT]))
+                witness = next(matching, None)
+            if witness is not None:
+                self._witnesses[expression] = witness
+
+
+def _named(written: Sequence[str]) -> str:
+    """The first of some entries, and how many there are beside."""
+    named = ", ".join(shown(entry) for entry in written[:_NAMED])
+    return named if len(written) <= _NAMED else f"{named} and {len(written) - _NAMED} more"
 
 
 class Selection(msgspec.Struct, frozen=True, kw_only=True):

@@ -102,6 +102,16 @@ class ProcessWatch:
         process = self._processes.get(uuid)
         return None if process is None or process.gone else process.rss_kib
 
+    def unseen(self, uuids: Iterable[str]) -> Optional[int]:
+        """How many of these domains' processes were not found; None while a search goes on."""
+        if self._search is not None:
+            return None
+        return sum(1 for uuid in uuids if uuid not in self._processes)
+
+    def is_hidden(self) -> bool:
+        """Whether /proc shows no processes of other users (its mount option hidepid)."""
+        return _read_stat(self._proc, 1) is None
+
     def _judge(self, process: _Process, state: bytes, now: float) -> Optional[str]:
         process.gone = _REASONS.get(state) == GONE
         if state != _UNINTERRUPTIBLE:

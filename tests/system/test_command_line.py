@@ -132,7 +132,7 @@ def test_several_hypervisors_are_sampled_together(bed: Any) -> None:
 
     assert ended.returncode == 0
     rounds = [point for point in parse(ended.stdout) if point.measurement == "domstats_round"]
-    assert {value for point in rounds for value in point.tags.values()} == {bed.uri, TEST}
+    assert {point.tags["hypervisor"] for point in rounds} == {bed.uri, TEST}
 
 
 def test_without_a_local_hypervisor_the_test_driver_is_shown_and_said(root: None) -> None:
@@ -321,6 +321,6 @@ def test_a_child_ends_when_telegraf_wants_it_whatever_hangs(
     print(f"ended after {time.monotonic() - began:.2f} s")
     assert status == 0
     said = (tmp_path / "stderr").read_text()
-    assert said.count("\n") <= 1
+    assert len([line for line in said.splitlines() if " samples " not in line]) <= 1
     assert "Traceback" not in said
     assert (tmp_path / "stdout").read_bytes().endswith(b"\n")

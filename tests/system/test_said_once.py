@@ -1,16 +1,29 @@
 """What is said once, with what to do: by real agents, of real libvirtds, to real users."""
 
 import os
+import re
 import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Callable
 
-from tests.system.configurations import DOMSTATS, ROOT
+import domstats
+import pytest
+
+from tests.system.agents import Collectd, Telegraf
+from tests.system.bed.shape import Shape
+from tests.system.configurations import DOMSTATS, ROOT, execd, libvirt_table, python_plugin
+from tests.system.waiting import wait_for
+
+#: Runs a command as a user without any rights.
+NOBODY = ("setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups", "--")
 
 
 def by_nobody(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """The command as a user without any rights runs it."""
+    """The command as that user runs it."""
     return subprocess.run(
-        ["setpriv", "--reuid=nobody", "--clear-groups", *DOMSTATS, *arguments],
+        [*NOBODY, *DOMSTATS, *arguments],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -43,3 +56,113 @@ def test_a_user_without_any_rights_may_sample(bed: Any) -> None:
         bed.folder.chmod(0o700)
     assert (ended.returncode, ended.stderr) == (0, "")
     assert all(guest.name in ended.stdout for guest in bed.guests)
+
+
+def test_telegraf_logs_who_is_sampled_and_by_which_version_in_one_line(
+    bed: Any, start: Callable[..., Any], tmp_path: Path
+) -> None:
+    settings = tmp_path / "domstats.toml"
+    settings.write_text(libvirt_table(bed.uri))
+    telegraf = start(Telegraf, execd(settings))
+
+    def introductions() -> list[str]:
+        return [line for line in telegraf.log.splitlines() if " samples QEMU " in line]
+
+    def versions() -> list[str]:
+        rounds = [point for point in telegraf.points() if point.measurement == "domstats_round"]
+        return [point.tags["version"] for point in rounds]
+
+    wait_for("the line", introductions)
+    before = len(versions())
+    wait_for("three more rounds", lambda: len(versions()) >= before + 3)
+    [line] = introductions()
+    with bed.connection() as connection:
+        number = connection.getLibVersion()
+        running = len(connection.listAllDomains(1))
+    assert f"(libvirt {number // 10**6}.{number // 1000 % 1000}.{number % 1000})" in line
+    assert f"{bed.uri}: domstats {domstats.__version__} samples QEMU" in line
+    assert f"{len(bed.guests)} domains ({running} running); process watch on, storage" in line
+    assert " I! " in line
+    assert set(versions()) == {domstats.__version__}
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that everybody may look into."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        yield folder
+
+
+def test_a_user_from_whom_proc_hides_the_guests_learns_what_the_watch_cannot_see(
+    bed: Any, open_folder: Path
+) -> None:
+    """A /proc of its own with hidepid, and a child of Telegraf in it that is nobody."""
+    settings = open_folder / "domstats.toml"
+    uri = f"qemu+unix:///system?socket={bed.folder}/sockets/libvirt-sock-ro"
+    settings.write_text(libvirt_table(uri))
+    inside = 'mount -t proc -o hidepid=2 proc /proc && exec "$@"'
+    command = [*NOBODY, *DOMSTATS, "telegraf", "--config", str(settings)]
+    child = subprocess.Popen(
+        ["unshare", "--mount", "sh", "-c", inside, "sh", *command],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd="/",
+        env={**os.environ, "PYTHONPATH": str(ROOT / "plugin")},
+    )
+    bed.folder.chmod(0o711)
+    try:
+        assert child.stdin is not None
+        assert child.stderr is not None
+        child.stdin.write("\n")
+        child.stdin.flush()
+        line = child.stderr.readline()
+    finally:
+        bed.folder.chmod(0o700)
+        child.communicate()
+    assert line.startswith(f"I! {uri}: domstats ")
+    assert re.search(
+        r"process watch on, but sees 0 of \d+ processes \(/proc hides .*hidepid\)", line
+    )
+
+
+@pytest.mark.parametrize("agent", ["telegraf", "collectd"])
+def test_an_entry_that_matches_nobody_is_logged_once_and_when_that_ends(
+    agent: str, bed: Any, start: Callable[..., Any], tmp_path: Path
+) -> None:
+    known = bed.guests[0].name
+    if agent == "telegraf":
+        settings = tmp_path / "domstats.toml"
+        chosen = f'domains = ["{known}", "{known.upper()}", "late"]'
+        settings.write_text(libvirt_table(bed.uri, chosen))
+        program = start(Telegraf, execd(settings))
+        late = "'late'"
+    else:
+        chosen = f'Domain "{known}"\nDomain "{known.upper()}"\nDomain "/^late/"'
+        program = start(Collectd, python_plugin(f'Connection "{bed.uri}"\n{chosen}'))
+        late = "'/^late/'"
+
+    def told() -> list[str]:
+        return [line for line in program.log.splitlines() if " in the list of domains to " in line]
+
+    def rounds() -> int:
+        if agent == "telegraf":
+            return sum(point.measurement == "domstats_round" for point in program.points())
+        return len(program.series().get("collectd/domstats/bool-connected", ()))
+
+    wait_for("three rounds", lambda: rounds() >= 3)
+    [line] = told()
+    unmatched = ", ".join(sorted([late, repr(known.upper())]))
+    assert f"no domain matches {unmatched} in the list" in line
+    [guest] = bed.add(Shape("late"))
+    wait_for("the line that it is there", lambda: len(told()) == 2)
+    assert f"a domain now matches {late} in" in told()[1]
+    guest.remove()
+    wait_for("the line that it is gone", lambda: len(told()) == 3)
+    assert f"no domain matches {late} in" in told()[2]
+    before = rounds()
+    wait_for("two more rounds", lambda: rounds() >= before + 2)
+    assert len(told()) == 3

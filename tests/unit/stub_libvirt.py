@@ -118,6 +118,14 @@ class StubConn:
     def getType(self) -> str:
         return self.stub.driver
 
+    def getVersion(self) -> int:
+        if self.stub.version_error is not None:
+            raise self.stub.version_error
+        return 7_002_022
+
+    def getLibVersion(self) -> int:
+        return 9_000_000
+
     def getInfo(self) -> list[Any]:
         return ["x86_64", 64000, 12, 2400]
 
@@ -159,6 +167,7 @@ class StubLibvirt:
         self.bulk_calls: list[tuple[tuple[str, ...], int, int]] = []
         self.list_error: StubError | None = None
         self.open_error: StubError | None = None
+        self.version_error: StubError | None = None
         self.lives_on = True
         self.lists = 0
         self.no_events: set[int] = set()

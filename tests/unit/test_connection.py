@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import platform
+import re
 import sys
 import weakref
 
@@ -97,6 +98,10 @@ def test_a_domain_that_does_not_exist_is_left_out(driver):
         driver.xml("no such uuid")
 
 
+def test_the_test_driver_says_its_version(driver):
+    assert re.fullmatch(r"TEST [0-9.]+ \(libvirt [0-9]+\.[0-9]+\.[0-9]+\)", driver.version())
+
+
 def test_the_xml_and_the_cpus_of_the_host_are_to_be_had(driver):
     ((uuid, _, _),) = driver.list_domains(inactive=False)
     assert "<name>test</name>" in driver.xml(uuid)
@@ -139,6 +144,13 @@ def test_no_permission_is_one_line_that_says_what_to_do(stub):
     with pytest.raises(HypervisorError, match="libvirt-sock-ro is enough") as raised:
         Connection("qemu:///system").connect()
     assert "\n" not in str(raised.value)
+
+
+def test_a_hypervisor_says_what_it_is_and_its_version(stub):
+    assert Connection("qemu:///system").version() == "QEMU 7.2.22 (libvirt 9.0.0)"
+    stub.version_error = stub.error("VIR_ERR_NO_SUPPORT")
+    with pytest.raises(UnsupportedError):
+        Connection("qemu:///system").version()
 
 
 @pytest.mark.parametrize("keepalive", [False, True])

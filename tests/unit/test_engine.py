@@ -5,9 +5,11 @@ from __future__ import annotations
 import random
 
 import pytest
-from domstats.engine import PART, chunk_size
+from domstats.engine import PART, Engine, chunk_size
+from domstats.introduction import View
 from domstats.model import FAST_GROUPS, Status
 from domstats.rounds import BLOCK, Kind
+from domstats.selection import entries
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -276,6 +278,80 @@ def test_large_calls_are_for_hosts_that_answer_them_soon():
     assert chunk_size(10_000, 4, 0.0001) == 312
     assert chunk_size(10_000, 4, 0.001) == 50
     assert chunk_size(10_000, 4, 0.01) == 16
+
+
+def told_of(world, word):
+    return [text for _, text in world.log if word in text]
+
+
+def test_a_hypervisor_is_introduced_once_and_again_when_its_version_has_changed():
+    world = World(3)
+    world.version = "QEMU 7.2.22 (libvirt 9.0.0)"
+    world.guest(2).active = False
+    world.rounds(3)
+    ((level, text),) = world.log
+    assert level == "info"
+    assert "samples QEMU 7.2.22 (libvirt 9.0.0), 3 domains (2 running);" in text
+    world.reconnects = 1
+    world.rounds(2)
+    assert len(told_of(world, "samples")) == 1
+    world.reconnects, world.version = 2, "QEMU 8.2.0 (libvirt 10.0.0)"
+    world.rounds(2)
+    assert "samples QEMU 8.2.0" in told_of(world, "samples")[1]
+
+
+def test_storage_that_only_qemu_reaches_is_what_the_storage_watch_cannot_see():
+    world = World(3, watches=["storage"], storage=lambda number: "rbd:vms@mon1")
+    world.version = "QEMU"
+    world.hints.view = lambda uuids: View(True, 0, False, True, ())
+    world.rounds(1)
+    (text,) = told_of(world, "samples")
+    assert "process watch on, storage watch on, but cannot see rbd:vms@mon1, occupancy" in text
+
+
+def test_a_hypervisor_that_is_away_at_first_is_introduced_when_it_is_there():
+    world = World(3)
+    world.version, world.list_error = "QEMU", "world:///: Connection refused"
+    world.rounds(2)
+    assert told_of(world, "samples") == []
+    world.list_error = ""
+    world.rounds(2)
+    assert len(told_of(world, "samples")) == 1
+
+
+def test_an_entry_that_matches_nobody_is_told_after_the_first_list_and_when_that_changes():
+    chosen = entries(["vm0", "vm7", "/^db-/"])
+    world = World(3, selected=chosen, wants_domain=chosen.wants)
+    world.rounds(3)
+    ((level, text),) = world.log
+    assert level == "warning"
+    assert "no domain matches '/^db-/', 'vm7' in the list of domains to sample: " in text
+    world.add("db-1")
+    world.destroy(0)
+    world.rounds(3)
+    assert [level for level, _ in world.log[1:]] == ["warning", "info"]
+    assert "no domain matches 'vm0' in" in world.log[1][1]
+    assert "a domain now matches '/^db-/' in" in world.log[2][1]
+
+
+def test_a_domain_that_is_left_out_is_one_that_its_entry_matches():
+    chosen = entries(["vm0", "vm7"], ignored=True)
+    world = World(3, selected=chosen, wants_domain=chosen.wants)
+    world.rounds(2)
+    ((_, text),) = world.log
+    assert "no domain matches 'vm7' in the list of domains to leave out: " in text
+
+
+def test_an_engine_that_takes_over_says_nothing_again():
+    chosen = entries(["vm7"])
+    world = World(3, selected=chosen)
+    world.version = "QEMU"
+    world.rounds(1)
+    assert len(world.log) == 2
+    failed, world.engine = world.engine, Engine(world.settings, world.hints)
+    world.engine.take_over(failed)
+    world.rounds(2)
+    assert len(world.log) == 2
 
 
 def test_storage_that_may_not_be_looked_at_is_told_once():

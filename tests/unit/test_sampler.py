@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import queue
 import threading
 import time
 from collections import Counter
 
+import domstats
 import pytest
 from domstats import sampler as module
 from domstats.connection import Control
@@ -44,6 +46,9 @@ class Hypervisor:
         self.threads: dict[int, set[str]] = {}
         self.calls: Counter[str] = Counter()
         self.groups: set[frozenset[str]] = set()
+        self.version = "QEMU 7.2.22 (libvirt 9.0.0)"
+        self.version_gate = threading.Event()
+        self.version_gate.set()
 
     def hang(self, *uuids):
         for uuid in uuids:
@@ -54,6 +59,7 @@ class Hypervisor:
         for event in hung.values():
             event.set()
         self.list_gate.set()
+        self.version_gate.set()
 
     def wait_until_stuck(self, calls=1):
         for _ in range(calls):
@@ -81,6 +87,13 @@ class Connection:
 
     def close(self):
         self.closed.set()
+
+    def version(self):
+        self._called("version")
+        self.hypervisor.version_gate.wait(LONG_S)
+        if isinstance(self.hypervisor.version, Exception):
+            raise self.hypervisor.version
+        return self.hypervisor.version
 
     def node_cpus(self):
         return 4
@@ -144,16 +157,22 @@ def hypervisor(monkeypatch):
 
 @pytest.fixture
 def new_sampler(hypervisor):
-    """Makes samplers that are closed in the end; ``log`` has what they told."""
+    """Makes samplers that are closed in the end; ``log`` has what they told, and ``begun`` the
+    lines with which they began."""
     made = []
 
     def new(**settings):
-        log = []
+        log, begun = [], queue.SimpleQueue()
         chosen = {"deadline": 5.0, "soft_deadline": 0.03, **settings}
-        sampler = Sampler(
-            Settings(uri="test:///fake", **chosen), lambda level, text: log.append((level, text))
-        )
-        sampler.log = log
+
+        def tell(level, text):
+            if " samples " in text:
+                begun.put((level, text))
+            else:
+                log.append((level, text))
+
+        sampler = Sampler(Settings(uri="test:///fake", **chosen), tell)
+        sampler.log, sampler.begun = log, begun
         made.append(sampler)
         return sampler
 
@@ -399,6 +418,39 @@ def test_a_hypervisor_that_cannot_be_asked_is_a_sample_that_says_why(
     hypervisor.list_errors = []
     assert statuses(sampler.sample()) == {Status.FRESH: 8}
     assert sampler.log[1:] == [("info", "test:///fake: the hypervisor answers again")]
+
+
+def test_the_first_round_is_followed_by_one_line_of_who_samples_what(new_sampler, hypervisor):
+    sampler = new_sampler()
+    sampler.sample()
+    level, text = sampler.begun.get(timeout=LONG_S)
+    assert level == "info"
+    assert text.startswith(f"test:///fake: domstats {domstats.__version__} samples QEMU 7.2.22")
+    assert "8 domains" in text
+    for _ in range(3):
+        sampler.sample()
+    assert hypervisor.calls["version"] == 1
+    assert sampler.begun.empty()
+
+
+def test_a_hypervisor_that_thinks_long_of_its_version_delays_no_round(new_sampler, hypervisor):
+    hypervisor.version_gate.clear()
+    sampler = new_sampler()
+    for _ in range(5):
+        assert statuses(sampler.sample()) == {Status.FRESH: 8}
+    assert hypervisor.calls["version"] == 1
+    hypervisor.version_gate.set()
+    assert "QEMU 7.2.22" in sampler.begun.get(timeout=LONG_S)[1]
+
+
+def test_a_hypervisor_that_does_not_tell_its_version_is_sampled_all_the_same(
+    new_sampler, hypervisor
+):
+    hypervisor.version = UnsupportedError("test:///fake: no such call")
+    sampler = new_sampler()
+    assert statuses(sampler.sample()) == {Status.FRESH: 8}
+    assert "does not tell its version, 8 domains" in sampler.begun.get(timeout=LONG_S)[1]
+    assert sampler.log == []
 
 
 def test_a_connection_that_was_lost_between_two_rounds_costs_no_round(new_sampler, hypervisor):

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+import msgspec
 import pytest
 from domstats.errors import ConfigError
-from domstats.selection import ALL, MATCHED_TEXT, Selection, entries
+from domstats.selection import ALL, MATCHED_TEXT, Selection, Unmatched, entries
 from domstats.shown import one_line
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -106,3 +109,86 @@ def test_any_expression_is_compiled_or_refused(expression: str) -> None:
     except ConfigError as refused:
         message = str(refused)
     assert message == one_line(message), "no control characters"
+
+
+# --- entries that match nobody
+
+
+def test_entries_that_match_nobody_are_told_once_in_one_line() -> None:
+    unmatched = Unmatched(entries(["web", "Web", "/^db-[0-9]+$/", "/^mail/"]))
+    ((level, text),) = unmatched.listed(["web", "db-1"])
+    assert level == "warning"
+    assert text.startswith(
+        "no domain matches '/^mail/', 'Web' in the list of domains to sample: is it spelled"
+    )
+    assert unmatched.listed(["db-1", "web"]) == []
+
+
+@pytest.mark.parametrize("entry", ["web", "/^we/"])
+def test_an_entry_whose_domain_goes_is_told_and_so_is_its_return(entry: str) -> None:
+    unmatched = Unmatched(entries([entry]))
+    assert unmatched.listed(["web", "db"]) == []
+    ((level, text),) = unmatched.listed(["db"])
+    assert (level, text.split(" in ")[0]) == ("warning", f"no domain matches {entry!r}")
+    assert unmatched.listed([]) == []
+    ((level, text),) = unmatched.listed(["web"])
+    expected = f"a domain now matches {entry!r} in the list of domains to sample"
+    assert (level, text) == ("info", expected)
+
+
+def test_an_expression_that_matches_another_domain_now_has_not_changed() -> None:
+    unmatched = Unmatched(entries(["/^web/"]))
+    assert unmatched.listed(["web-1", "db"]) == []
+    assert unmatched.listed(["db", "web-2"]) == []
+    assert unmatched.listed(["web-2"]) == []
+
+
+def test_a_host_without_domains_matches_no_entry() -> None:
+    assert len(Unmatched(entries(["web"])).listed([])) == 1
+
+
+def test_without_entries_nothing_is_told_or_looked_at() -> None:
+    def names() -> Iterator[str]:
+        raise AssertionError("nobody needs them")
+        yield ""
+
+    assert Unmatched(entries([])).listed(names()) == []
+
+
+def test_an_expression_is_tried_on_what_is_new_alone() -> None:
+    class Counted:
+        def __init__(self) -> None:
+            self.seen: list[str] = []
+
+        def search(self, name: str) -> bool:
+            self.seen.append(name)
+            return name == "web"
+
+    pattern = Counted()
+    wanted = msgspec.structs.replace(entries(["/x/"]), patterns=(pattern,))
+    unmatched = Unmatched(wanted)
+    unmatched.listed(["a", "b"])
+    for names in (["a", "b"], ["b", "c"], ["web", "b"], ["web", "d"], ["web", "e"]):
+        unmatched.listed(names)
+    assert sorted(pattern.seen) == ["a", "b", "c", "web"]
+
+
+@given(st.lists(st.sampled_from(["a", "b", "c", "d"]).map(lambda n: {n, "x"})))
+def test_what_is_told_adds_up_to_what_matches_nobody(lists: list[set[str]]) -> None:
+    unmatched = Unmatched(entries(["a", "/[ab]/", "/c/"]))
+    silent: set[str] = set()
+    for names in lists:
+        for level, text in unmatched.listed(names):
+            named = {entry for entry in ("a", "/[ab]/", "/c/") if f"'{entry}'" in text}
+            silent = silent | named if level == "warning" else silent - named
+        expected = {"a"} - names
+        expected |= {"/[ab]/"} if not names & {"a", "b"} else set()
+        expected |= {"/c/"} if "c" not in names else set()
+        assert silent == expected
+
+
+def test_many_entries_that_match_nobody_are_one_bounded_line() -> None:
+    ((_, text),) = Unmatched(entries([f"vm\n{n:03}" * 50 for n in range(100)])).listed([])
+    assert "and 95 more" in text
+    assert "\n" not in text
+    assert len(text) < 700

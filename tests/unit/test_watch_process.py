@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from domstats import watch_process
 from domstats.watch_process import ProcessWatch
 
 WEB = "11111111-2222-4333-8444-555555555555"
@@ -69,6 +70,38 @@ def proc(tmp_path: Path) -> Proc:
 @pytest.fixture
 def watch(proc: Proc) -> ProcessWatch:
     return ProcessWatch(str(proc.folder), patience=10)
+
+
+def test_domains_whose_process_is_not_seen_are_counted(proc: Proc, watch: ProcessWatch) -> None:
+    proc.guest(100, WEB)
+    watch.look([WEB, DB], 0)
+    assert watch.unseen([WEB, DB]) == 1
+    assert watch.unseen([WEB]) == 0
+
+
+def test_while_processes_are_searched_for_nobody_is_called_unseen(
+    proc: Proc, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proc.guest(100, WEB)
+    goes_on = threading.Event()
+    monkeypatch.setattr(watch_process, "_pids", lambda proc: [goes_on.wait(10)] and [100])
+    watch = ProcessWatch(str(proc.folder), patience=0)
+    watch.look([WEB], 0)
+    assert watch.unseen([WEB]) is None
+    search = watch._search
+    goes_on.set()
+    assert search is not None
+    assert search.done.wait(10)
+    watch.look([WEB], 1)
+    assert watch.unseen([WEB]) == 0
+
+
+def test_a_proc_that_hides_other_users_processes_is_noticed(
+    proc: Proc, watch: ProcessWatch
+) -> None:
+    assert watch.is_hidden()
+    proc.runs(1, "/sbin/init")
+    assert not watch.is_hidden()
 
 
 def test_a_guest_that_runs_may_be_asked(proc: Proc, watch: ProcessWatch) -> None:

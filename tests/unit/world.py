@@ -18,6 +18,7 @@ from typing import Any, Optional
 from domstats.engine import (
     Answer,
     AskControl,
+    AskVersion,
     Description,
     Engine,
     EngineSettings,
@@ -205,6 +206,8 @@ class World:
         self.describe_takes: Optional[float] = 0.0005
         self.describe_fails: set[str] = set()
         self.reconnects = 0
+        #: What the hypervisor says that it is; None if it says nothing.
+        self.version: Optional[str] = None
         self.samples: dict[int, Sample] = {}
         #: By query: each part that was handed out, and when.
         self.parts: dict[int, list[tuple[float, Sample]]] = defaultdict(list)
@@ -395,6 +398,8 @@ class World:
                 self._start(self._list())
             elif isinstance(action, AskControl):
                 self._start(self._control(action.uuids))
+            elif isinstance(action, AskVersion):
+                self._start(self._tell_version())
             elif isinstance(action, Answer):
                 self._take_answer(action)
             elif isinstance(action, Part):
@@ -463,6 +468,11 @@ class World:
             reconnects=self.reconnects,
             has_monitors=self.has_monitors,
         )
+
+    def _tell_version(self) -> _Process:
+        if self.version is not None:
+            self.engine.introduced(self.version)
+        yield from ()
 
     def _control(self, uuids: tuple[str, ...]) -> _Process:
         if self.control_takes is None:
