@@ -24,6 +24,7 @@ from typing import (
 
 import msgspec
 
+from .disk_counters import COUNTERS, counted_disks
 from .events import CHANGES_OF_XML, EventBook, Meaning, meanings
 from .idle import RSS, IdleGroups
 from .introduction import Introduction, View
@@ -670,8 +671,8 @@ class Engine:
 
     def _queue(self, round_: RoundBook, uuid: str, groups: frozenset[str]) -> None:
         """A domain is to be asked: in a chunk with others, or alone if it is in question."""
-        if BLOCK in groups and self.roster.is_suspected(uuid):
-            groups -= {BLOCK}
+        if self.roster.is_suspected(uuid):
+            groups = self._without_files(uuid, groups)
         if not groups:
             return
         if uuid not in self.roster.members:
@@ -688,6 +689,13 @@ class Engine:
         round_.queue_single(uuid, groups, self.roster.hope(uuid))
         if not round_.entries[uuid].got:
             round_.free.append(uuid)
+
+    def _without_files(self, uuid: str, groups: frozenset[str]) -> frozenset[str]:
+        """The groups without the one that looks at the domain's disks: its counters instead."""
+        if BLOCK not in groups:
+            return groups
+        has_disks = bool(self._devices.get(uuid, NO_DEVICES).targets)
+        return (groups - {BLOCK}).union((COUNTERS,) if has_disks else ())
 
     @property
     def _is_safe_mode(self) -> bool:
@@ -728,7 +736,7 @@ class Engine:
             if waits:
                 round_.silent.update(self._hints.silent())
                 round_.owed[uuid] = None
-                self._queue(round_, uuid, round_.query.groups - {BLOCK})
+                self._queue(round_, uuid, self._without_files(uuid, round_.query.groups))
             else:
                 self._queue(round_, uuid, self._to_ask(round_, uuid))
 
@@ -770,7 +778,7 @@ class Engine:
         while round_.has_singles and room > self._reserve():
             uuid, groups = round_.pop_single()
             if self.roster.is_suspected(uuid):
-                groups -= {BLOCK}
+                groups = self._without_files(uuid, groups)
             if groups and self._call(round_, self._askable(round_, [uuid], now), groups, now):
                 return True
         return False
@@ -810,7 +818,13 @@ class Engine:
             return False
         direct = self._settings.direct
         call = self._make(Kind.MONITOR, uuids, groups, now, round_)
-        call.bulk = groups.difference(direct)
+        call.bulk = groups.difference(direct, (COUNTERS,))
+        if COUNTERS in groups:
+            call.counted = {
+                uuid: counted_disks(self._seen_devices[uuid].disks, devices)
+                for uuid in uuids
+                if (devices := self._devices.get(uuid)) is not None
+            }
         call.facts = _facts(direct, groups) | self._mapping_facts(groups)
         if self._settings.disk_errors and BLOCK in groups:
             call.facts |= {"errors"}
@@ -1024,7 +1038,7 @@ class Engine:
                 continue
             groups = round_.entries[uuid].missing
             if uuid in must_wait:
-                groups -= {BLOCK}
+                groups = self._without_files(uuid, groups)
             self._queue(round_, uuid, groups)
         round_.retry = []
 
@@ -1424,8 +1438,8 @@ class Engine:
         """Tell of storage for which domains went without their disks, and when it is back; and
         of storage that cannot be watched."""
         for mount in sorted(round_.silent - self._silent):
-            text = f"storage {mount} does not answer: domains are not asked for disks on it"
-            self._log("warning", text)
+            text = f"storage {mount} does not answer: until it does, disks on it have no sizes"
+            self._log("warning", f"{text} (with libvirt 11.9 or newer no counters either)")
         self._silent |= round_.silent
         back = self._silent.difference(self._hints.silent())
         for mount in sorted(back):

@@ -8,13 +8,14 @@ from __future__ import annotations
 import enum
 import heapq
 from collections import defaultdict, deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from operator import itemgetter
 from typing import Callable, NamedTuple, Optional
 
 import msgspec
 
+from .disk_counters import Disk
 from .idle import Idle
 from .model import GROUP_OF_WORD, STATE_SHUTOFF, DomainSample, Stats
 
@@ -77,6 +78,7 @@ class Call(msgspec.Struct, eq=False):
     :param query: the query that it serves; 0 for none.
     :param bulk: the groups to ask for in bulk.
     :param facts: what to ask for besides, of ``model.FACTS``, by calls for each domain.
+    :param counted: by uuid: the disks to ask for their counters alone.
     :param check_at: when it becomes suspect.
     :param stuck: it hangs, and its domains have been asked again by another.
     :param culprit: the domain in which it hangs, if that is known.
@@ -92,6 +94,7 @@ class Call(msgspec.Struct, eq=False):
     query: int
     bulk: frozenset[str] = frozenset()
     facts: frozenset[str] = frozenset()
+    counted: Mapping[str, Sequence[Disk]] = {}
     check_at: float = 0.0
     stuck: bool = False
     culprit: Optional[str] = None
@@ -349,6 +352,12 @@ class SeenDevices:
         self._pick: Optional[Callable[[Stats], object]] = None
         self._picked: object = None
         self._absent: frozenset[str] = frozenset()
+
+    @property
+    def disks(self) -> list[tuple[object, object]]:
+        """Name and path of each disk of the last answer that told, by the disk's index."""
+        texts = self._known.get("block", ())
+        return list(zip(texts[::2], texts[1::2]))
 
     def differ(self, stats: Stats) -> bool:
         """Whether this answer has other devices than those before it; it is remembered."""

@@ -551,6 +551,8 @@ class _Worker(_Thread):
         records = self._connection.stats(call.uuids, call.bulk)
         if call.facts:
             records = self._connection.add_facts(records, call.facts)
+        if call.counted:
+            records = self._connection.add_disk_counters(records, call.counted)
         return lambda engine, now: engine.answered(call.id, records, now)
 
     def _describe(self, call: Call) -> _Event:

@@ -25,6 +25,7 @@ def _arguments() -> argparse.Namespace:
     add("--domains", type=int, default=100, metavar="N")
     add("--seed", type=int, default=0, metavar="N", help="for uuids, counters and picks")
     add("--hostname", default="simhost")
+    add("--lib-version", type=int, default=Hypervisor.lib_version, metavar="N", help="libvirt's")
     shape, limits = Shape(), Limits()
     group = parser.add_argument_group("domains")
     add = group.add_argument
@@ -69,7 +70,12 @@ def _hypervisor(options: argparse.Namespace) -> Hypervisor:
         storage=options.storage,
         balloon_driver=not options.no_balloon_driver,
     )
-    hypervisor = Hypervisor(seed=options.seed, hostname=options.hostname, default_shape=shape)
+    hypervisor = Hypervisor(
+        seed=options.seed,
+        hostname=options.hostname,
+        lib_version=options.lib_version,
+        default_shape=shape,
+    )
     for text in options.folder:
         name, _, path = text.partition("=")
         hypervisor.storage(name).folder = path

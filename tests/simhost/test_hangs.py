@@ -216,12 +216,28 @@ def test_asking_for_disks_on_hung_storage_freezes_the_guest_until_it_is_back(hos
     assert host.control.statistics()["frozen"] == ["guest-00008"]
 
 
-@pytest.mark.parametrize("ask", ["blockStats", "blockStatsFlags", "blockInfo"])
-def test_classic_questions_about_disks_freeze_as_well(host, connection, ask):
+@pytest.mark.parametrize("ask", ["blockStats", "blockStatsFlags"])
+def test_counters_of_disks_are_told_without_a_look_at_the_files(host, connection, ask):
+    host.control.hang_storage(STORAGE)
+    assert getattr(connection.lookupByName("guest-00008"), ask)("vda")
+    assert host.control.statistics()["frozen"] == []
+
+
+def test_from_libvirt_11_10_on_counters_of_disks_freeze_as_well():
+    with SimHost(domains=1, storage=STORAGE, lib_version=11_010_000) as host:
+        domain = libvirt.openReadOnly(host.uri).lookupByName("guest-00000")
+        host.control.hang_storage(STORAGE)
+        call = started(domain.blockStatsFlags, "vda")
+        wait_until(lambda: host.control.statistics()["frozen"] == ["guest-00000"])
+        host.control.heal_storage(STORAGE)
+        call.result(5)
+
+
+def test_a_classic_question_about_the_size_of_a_disk_freezes_as_well(host, connection):
     host.control.hang_storage(STORAGE)
     domain = connection.lookupByName("guest-00008")
     domain.memoryStats()
-    call = started(getattr(domain, ask), "vda")
+    call = started(domain.blockInfo, "vda")
     wait_until(lambda: host.control.statistics()["frozen"] == ["guest-00008"])
     assert not call.done()
     host.control.heal_storage(STORAGE)

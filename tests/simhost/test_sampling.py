@@ -22,6 +22,9 @@ from .conftest import wait_until
 #: What everybody keeps, however the monitors hang: state, CPU, vCPUs and network.
 KEPT = {"state.state", "cpu.time", "vcpu.0.time", "net.0.rx.bytes"}
 
+#: What is known of a disk whose file must not be looked at.
+COUNTERS = {"block.0.name", "block.0.path", "block.0.rd.bytes", "block.0.fl.times"}
+
 
 class Watched:
     """A sampler, what it logged, and which domains are known to hang."""
@@ -100,6 +103,7 @@ def test_storage_that_hangs_unseen_freezes_few_guests_and_the_others_on_it_keep_
             assert len(frozen) <= 6
             spared = [by_name(sample)[name] for name in on_it - set(frozen)]
             assert all("balloon.rss" in domain.stats for domain in spared)
+            assert all(set(domain.stats) >= COUNTERS for domain in spared)
             assert len(complete(sample)) == 200
             host.control.heal_storage("sick")
             for _ in range(3):

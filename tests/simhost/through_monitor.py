@@ -1,5 +1,5 @@
 """Procedures about one domain that ask its monitor: they wait for its job and for its answer, and
-those about disks freeze a guest whose storage hangs."""
+those that look at the disks' files freeze a guest whose storage hangs."""
 
 from __future__ import annotations
 
@@ -60,6 +60,9 @@ async def memory_stats(server: Server, call: Call) -> bytes:
     return xdr.array(xdr.int32(tag) + xdr.uhyper(value) for tag, value in stats[:most])
 
 
+#: The libvirt from which on the counters of a disk are asked for along with its sizes.
+_SIZES_WITH_COUNTERS = 11_010_000
+
 _BLOCK_PARAMETERS = {
     "wr_bytes": "wr.bytes",
     "wr_operations": "wr.reqs",
@@ -75,7 +78,8 @@ _BLOCK_PARAMETERS = {
 async def _disk_values(server: Server, call: Call, domain: Domain, path: str) -> dict[str, int]:
     """The numbers of one disk, or of all together for an empty path."""
     chosen = [domain.disk(path)] if path else domain.disks
-    await _asked(server, call, domain, disks=True)
+    looks_at_files = server.hypervisor.lib_version >= _SIZES_WITH_COUNTERS
+    await _asked(server, call, domain, disks=looks_at_files)
     values = values_of(server, domain, keys.BLOCK)
     numbers = [n for n, disk in enumerate(domain.disks) if disk in chosen]
     return {

@@ -25,10 +25,10 @@ BOTH = ("Telegraf", "collectd")
 INSTALL = "as root, tests/system/install test"
 
 #: Aspects of a guest. What can be known of one whose monitor does not answer, what its monitor
-#: tells without a look at its disks, and everything.
+#: tells without a look at its disks' files, and everything.
 FREE = frozenset({"state", "cpu", "vcpu", "net"})
-WITHOUT_DISKS = FREE | {"balloon"}
-FULL = WITHOUT_DISKS | {"block"}
+WITHOUT_SIZES = FREE | {"balloon", "block"}
+FULL = WITHOUT_SIZES | {"sizes"}
 
 #: For rounds of a second the soft deadline is a quarter of one, in which a healthy guest may fail
 #: to answer on a machine that is busy with other tests. Of use where the watches name culprits.
@@ -112,6 +112,8 @@ _MEASUREMENTS = {
     "libvirt_balloon": ("balloon", "rss"),
     "libvirt_block": ("block", "rd_reqs"),
 }
+#: The same, of another aspect of the measurement.
+_SIZES = {"libvirt_block": ("sizes", "capacity")}
 _COUNTING = {
     "libvirt_cpu": ("time", "user", "system"),
     "libvirt_vcpu": ("time",),
@@ -142,8 +144,8 @@ class WatchedTelegraf(Watched):
                         seen.report[field] = float(value)
             elif point.measurement == "domstats_domain":
                 seen.responsive[name] = bool(point.fields["responsive"].value)
-            elif point.measurement in _MEASUREMENTS:
-                aspect, field = _MEASUREMENTS[point.measurement]
+            for aspects in (_MEASUREMENTS, _SIZES):
+                aspect, field = aspects.get(point.measurement, ("", ""))
                 if field in point.fields:
                     seen.guests[name].add(aspect)
         return [found[time] for time in sorted(found) if found[time].report]
@@ -204,6 +206,7 @@ _TYPES = {
     "if_octets": "net",
     "memory-rss": "balloon",
     "disk_octets": "block",
+    "disk_capacity": "sizes",
 }
 _REPORTS = {
     "duration-round": "duration_s",

@@ -1,5 +1,5 @@
 """Storage that hangs (bindfs, stopped) under some guests: the others lose nothing, and those on it
-lose their disks' figures only and are not frozen by our asking. In Telegraf and in collectd."""
+lose their disks' sizes only and are not frozen by our asking. In Telegraf and in collectd."""
 
 import contextlib
 import threading
@@ -16,7 +16,7 @@ from tests.system.delivered import (
     BOTH,
     FULL,
     PATIENT,
-    WITHOUT_DISKS,
+    WITHOUT_SIZES,
     Counters,
     Seen,
     going_back,
@@ -166,13 +166,35 @@ def test_guests_beside_hung_storage_miss_nothing(hung_in_the_middle: Story) -> N
     assert skipped(hung_in_the_middle.rounds[1:]) == []
 
 
-def test_guests_on_hung_storage_miss_their_disks_only(hung_in_the_middle: Story) -> None:
+def test_guests_on_hung_storage_miss_the_sizes_of_their_disks_only(
+    hung_in_the_middle: Story,
+) -> None:
     story = hung_in_the_middle
     spared = set(story.on_it).difference(*story.frozen)
-    assert lacking(story.rounds, spared, WITHOUT_DISKS) == []
+    assert lacking(story.rounds, spared, WITHOUT_SIZES) == []
+    assert going_back(story.counters) == []
     for seen in story.during()[1:]:
         if seen.time + seen.report["duration_s"] < story.healed:  # else it was back in its course
-            assert not any("block" in seen.guests[name] for name in story.on_it)
+            assert not any("sizes" in seen.guests[name] for name in story.on_it)
+            assert seen.report["partial"] == len(spared)
+
+
+def test_disks_are_the_same_series_before_while_and_after_their_storage_hung(
+    hung_in_the_middle: Story,
+) -> None:
+    story = hung_in_the_middle
+    whole = len(within(story.rounds, 0, story.froze)), len(within(story.rounds, story.healed))
+    assert min(whole) > 2
+    spared = set(story.on_it).difference(*story.frozen)
+    of_disks = {
+        name: values
+        for name, values in story.counters.items()
+        if ("libvirt_block" in name or "disk_octets" in name)
+        and any(guest in name for guest in spared)
+    }
+    assert len(of_disks) == 2 * len(spared)
+    for name, values in of_disks.items():
+        assert len(values) == len(story.rounds), f"{name} is not in each round"
 
 
 def test_at_most_a_call_under_way_freezes_a_guest(hung_in_the_middle: Story) -> None:
@@ -199,5 +221,5 @@ def test_an_agent_started_on_hung_storage_freezes_nobody(hung_at_the_start: Stor
     story = hung_at_the_start
     assert set[str]().union(*story.frozen) == set()
     assert lacking(story.rounds, story.beside, FULL) == []
-    assert lacking(story.rounds, story.on_it, WITHOUT_DISKS) == []
+    assert lacking(story.rounds, story.on_it, WITHOUT_SIZES) == []
     assert lacking(within(story.rounds, story.healed)[1:], story.on_it, FULL) == []

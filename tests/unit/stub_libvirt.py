@@ -19,6 +19,19 @@ CODES = (
 )
 
 
+#: What virDomainBlockStatsFlags tells of a disk.
+COUNTERS = {
+    "wr_bytes": 1,
+    "wr_operations": 2,
+    "rd_bytes": 3,
+    "rd_operations": 4,
+    "flush_operations": 5,
+    "wr_total_times": 6,
+    "rd_total_times": 7,
+    "flush_total_times": 8,
+}
+
+
 class StubError(Exception):
     """libvirtError."""
 
@@ -45,6 +58,7 @@ class StubDomain:
             "memoryStats": {"actual": 1024, "rss": 900, "unknown_to_us": 1},
             "interfaceStats": (1, 2, 3, 4, 5, 6, 7, -1),
             "blockStats": (1, 2, 3, 4, -1),
+            "blockStatsFlags": dict(COUNTERS),
             "blockInfo": (100, 90, 95),
             "controlInfo": [0, 0, 0],
             "XMLDesc": "<domain/>",
@@ -69,9 +83,10 @@ class StubDomain:
 
         def call(*arguments: Any) -> Any:
             self.calls.append(name)
-            if isinstance(answer, Exception):
-                raise answer
-            return answer
+            told = answer(*arguments) if callable(answer) else answer
+            if isinstance(told, Exception):
+                raise told
+            return told
 
         return call
 
@@ -124,7 +139,8 @@ class StubConn:
         return 7_002_022
 
     def getLibVersion(self) -> int:
-        return 9_000_000
+        self.stub.version_questions += 1
+        return self.stub.version
 
     def getInfo(self) -> list[Any]:
         return ["x86_64", 64000, 12, 2400]
@@ -169,6 +185,8 @@ class StubLibvirt:
         self.open_error: StubError | None = None
         self.version_error: StubError | None = None
         self.lives_on = True
+        self.version = 9_000_000
+        self.version_questions = 0
         self.lists = 0
         self.no_events: set[int] = set()
         self.opened: list[StubConn] = []

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 from domstats import classic
-from domstats.classic import DeviceCache, add_facts, complete
+from domstats.classic import DeviceCache, add_disk_counters, add_facts, complete
+from domstats.disk_counters import Disk
 from domstats.model import FACTS, GROUPS
 
-from tests.unit.stub_libvirt import StubDomain, StubLibvirt
+from tests.unit.stub_libvirt import COUNTERS, StubDomain, StubLibvirt
 
 ALL = frozenset(GROUPS)
 XML = """<domain><devices>
@@ -21,8 +22,10 @@ XML = """<domain><devices>
 def stub(monkeypatch):
     made = StubLibvirt()
     monkeypatch.setattr(classic, "libvirt", made)
-    unavailable = frozenset({made.VIR_ERR_NO_SUPPORT, made.VIR_ERR_OPERATION_INVALID})
+    codes = ("NO_SUPPORT", "OPERATION_INVALID", "OPERATION_UNSUPPORTED")
+    unavailable = frozenset(getattr(made, f"VIR_ERR_{code}") for code in codes)
     monkeypatch.setattr(classic, "_NOT_TO_BE_HAD", unavailable)
+    monkeypatch.setattr(classic, "_NOT_TOLD", unavailable | {made.VIR_ERR_OPERATION_TIMEOUT})
     return made
 
 
@@ -250,3 +253,76 @@ def test_a_domain_that_has_been_stopped_meanwhile_has_no_cpu_time(stub):
     domain = StubDomain("u1", "web", info=[5, 2048, 1024, 2, 0])
     add_facts(domain, stats, frozenset({"info"}))
     assert stats == {"balloon.current": 1024, "balloon.maximum": 2048, "vcpu.current": 2}
+
+
+# --- counters of disks whose files must not be looked at
+
+VDA, HDA = Disk(0, "vda", "/a"), Disk(2, "hda", "")
+
+
+def test_counters_of_disks_come_under_the_keys_of_the_bulk_answer(stub):
+    stats, domain = {"state.state": 1}, StubDomain("u1", "web")
+    assert add_disk_counters(domain, stats, [VDA, HDA])
+    counters = {
+        "rd.reqs": 4,
+        "rd.bytes": 3,
+        "rd.times": 7,
+        "wr.reqs": 2,
+        "wr.bytes": 1,
+        "wr.times": 6,
+        "fl.reqs": 5,
+        "fl.times": 8,
+    }
+    assert stats == {
+        "state.state": 1,
+        "block.count": 2,
+        "block.0.name": "vda",
+        "block.0.path": "/a",
+        "block.2.name": "hda",
+        **{f"block.{index}.{key}": value for index in (0, 2) for key, value in counters.items()},
+    }
+    assert set(domain.calls) == {"controlInfo", "blockStatsFlags"}, "others look at the files"
+
+
+@pytest.mark.parametrize(
+    ("answers", "calls"),
+    [
+        ({"controlInfo": [2, 0, 900]}, ["controlInfo"]),  # it would wait for that command
+        ({"controlInfo": "VIR_ERR_OPERATION_INVALID"}, ["controlInfo"]),  # it does not run
+        ({"blockStatsFlags": "VIR_ERR_OPERATION_TIMEOUT"}, ["controlInfo", "blockStatsFlags"]),
+    ],
+)
+def test_a_domain_that_cannot_be_asked_for_counters_keeps_what_it_has_told(stub, answers, calls):
+    given = {
+        name: stub.error(value) if isinstance(value, str) else value
+        for name, value in answers.items()
+    }
+    stats, domain = {"state.state": 1}, StubDomain("u1", "web", **given)
+    assert add_disk_counters(domain, stats, [VDA])
+    assert stats == {"state.state": 1}
+    assert domain.calls == calls
+
+
+def test_a_command_that_has_just_begun_is_waited_for(stub):
+    stats = {}
+    assert add_disk_counters(StubDomain("u1", "web", controlInfo=[2, 0, 3]), stats, [VDA])
+    assert stats["block.0.rd.bytes"] == 3
+
+
+def test_a_disk_without_counters_costs_the_others_nothing(stub):
+    unsupported = stub.error("VIR_ERR_OPERATION_UNSUPPORTED")
+    domain = StubDomain(
+        "u1", "web", blockStatsFlags=lambda name: unsupported if name == "hda" else COUNTERS
+    )
+    stats = {}
+    assert add_disk_counters(domain, stats, [HDA, VDA])
+    assert stats["block.0.rd.bytes"] == 3
+    assert "block.2.name" not in stats
+
+
+def test_a_domain_that_ends_while_its_disks_are_counted_is_left_out(stub):
+    gone = StubDomain("u1", "web", blockStatsFlags=stub.error("VIR_ERR_NO_DOMAIN"))
+    assert not add_disk_counters(gone, {}, [VDA])
+    broken = StubDomain("u1", "web", blockStatsFlags=stub.error("VIR_ERR_RPC"))
+    with pytest.raises(stub.libvirtError):
+        add_disk_counters(broken, {}, [VDA])

@@ -11,6 +11,7 @@ import weakref
 import pytest
 from domstats import classic, connection
 from domstats.connection import CONTROL_OCCUPIED, Connection, Control, Watch
+from domstats.disk_counters import Disk
 from domstats.errors import (
     CallError,
     DomainGoneError,
@@ -424,3 +425,43 @@ def test_callbacks_do_not_keep_a_forgotten_connection_alive(stub):
     del made
     gc.collect()
     assert forgotten() is None
+
+
+# --- counters of disks whose files must not be looked at
+
+DISKS = {U1: [Disk(0, "vda", "/a")]}
+
+
+def counted(lane):
+    records = lane.stats([U1, U2], STATE)
+    records = lane.add_disk_counters(records, DISKS)
+    return [(uuid, "block.0.rd.bytes" in stats) for uuid, stats in records]
+
+
+def test_the_domains_that_are_asked_for_counters_get_them_and_the_others_stay_as_they_are(stub):
+    lane = Connection("qemu:///system")
+    assert counted(lane) == [(U1, True), (U2, False)]
+    assert counted(lane) == [(U1, True), (U2, False)]
+    assert stub.version_questions == 1
+
+
+@pytest.mark.parametrize(("version", "is_asked"), [(11_008_000, True), (11_010_000, False)])
+def test_a_libvirt_that_looks_at_the_files_for_counters_is_not_asked_for_them(
+    stub, version, is_asked
+):
+    stub.version = version
+    assert counted(Connection("qemu:///system"))[0] == (U1, is_asked)
+    assert ("blockStatsFlags" in stub.domains[0].calls) is is_asked
+
+
+def test_a_server_that_comes_back_with_another_version_is_judged_anew(stub):
+    lane = Connection("qemu:///system")
+    assert counted(lane)[0] == (U1, True)
+    lane.close()
+    stub.version = 12_000_000
+    assert counted(lane)[0] == (U1, False)
+
+
+def test_a_domain_that_ends_when_its_disks_are_counted_is_left_out_of_the_answer(stub):
+    stub.domains[0].answers["blockStatsFlags"] = stub.error("VIR_ERR_NO_DOMAIN")
+    assert counted(Connection("qemu:///system")) == [(U2, False)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
+from domstats.disk_counters import COUNTERS
 from domstats.engine import PART, Engine, chunk_size
 from domstats.introduction import View
 from domstats.model import FAST_GROUPS, Status
@@ -18,6 +19,7 @@ from tests.unit.world import (
     INTERVAL_S,
     World,
     complete,
+    has_counters,
     has_free_groups,
     is_complete,
     names,
@@ -851,6 +853,7 @@ def test_two_culprits_on_one_storage_spare_the_others_there_the_question_about_d
     spared = [d for d in last.values() if d.reason == "other domains hang on its storage"]
     assert len(spared) >= 14
     assert all(BLOCK in domain.missing for domain in spared)
+    assert all(has_counters(domain) for domain in spared)
     assert sum(guest.frozen for guest in world.guests.values()) <= 6
 
 
@@ -931,6 +934,54 @@ def test_hung_storage_freezes_nobody_and_costs_only_the_disks_on_it():
     assert not any(guest.frozen for guest in world.guests.values())
 
 
+def test_domains_on_hung_storage_keep_the_counters_of_their_disks():
+    world = World(12, storage=on_a_mount, watches=["storage"])
+    world.rounds(2)
+    world.silence("/mnt")
+    for sample in world.rounds(4):
+        on_it = [by_name(sample)[f"vm{number}"] for number in range(6)]
+        assert all(has_counters(domain) for domain in on_it)
+        assert {domain.missing for domain in on_it} == {frozenset({BLOCK})}
+    assert [world.guest(number).asked[COUNTERS] for number in (0, 5, 6)] == [4, 4, 0]
+    world.unsilence("/mnt")
+    assert complete(world.rounds(2)[-1]) == 12
+    asked = [guest.asked[COUNTERS] for guest in world.guests.values()]
+    world.rounds(3)
+    assert asked == [guest.asked[COUNTERS] for guest in world.guests.values()]
+
+
+def test_who_asks_for_disks_alone_gets_their_counters_while_their_storage_hangs():
+    world = World(2, storage=lambda number: "/mnt", watches=["storage"])
+    world.rounds(2)
+    world.silence("/mnt")
+    sample = world.round(groups=frozenset({BLOCK}))
+    assert all(has_counters(domain) for domain in sample.domains)
+    assert {domain.reason for domain in sample.domains} == {"storage does not answer: /mnt"}
+
+
+def test_counters_of_a_domain_that_started_on_hung_storage_come_once_its_xml_is_known():
+    world = World(2, storage=lambda number: "/mnt", watches=["storage"])
+    world.silence("/mnt")
+    assert all(has_counters(domain) for domain in world.round().domains)
+    assert not any(guest.frozen for guest in world.guests.values())
+
+
+def test_a_domain_that_hangs_when_it_is_asked_for_counters_is_quarantined_like_any_other():
+    world = World(12, storage=on_a_mount, watches=["storage"], direct=DIRECT)
+    world.rounds(2)
+    world.silence("/mnt")
+    world.hang(2)
+    groups = frozenset({"cpu_total", "interface", BLOCK})
+    first, second = (world.round(groups=groups) for _ in range(2))
+    for sample in (first, second):
+        assert names(sample, Status.UNRESPONSIVE) == ["vm2"]
+        others = [by_name(sample)[f"vm{number}"] for number in (0, 1, 3, 4, 5)]
+        assert all(has_counters(domain) for domain in others)
+        assert sample.round.fresh == 6
+    assert world.guest(2).asked[COUNTERS] == 1
+    assert world.held == 1
+
+
 def test_disks_are_back_within_two_rounds_of_their_storage():
     world = World(12, storage=on_a_mount, watches=["storage"])
     world.rounds(2)
@@ -958,7 +1009,8 @@ def test_hung_storage_is_told_once_and_its_end_once():
     world.unsilence("/mnt")
     world.rounds(3)
     assert [text.partition(": ")[2] for _, text in world.log] == [
-        "storage /mnt does not answer: domains are not asked for disks on it",
+        "storage /mnt does not answer: until it does, disks on it have no sizes"
+        " (with libvirt 11.9 or newer no counters either)",
         "storage /mnt answers again",
     ]
 

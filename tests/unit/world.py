@@ -15,6 +15,7 @@ from collections.abc import Callable, Generator, Iterable, Mapping
 from itertools import count
 from typing import Any, Optional
 
+from domstats.disk_counters import COUNTERS
 from domstats.engine import (
     Answer,
     AskControl,
@@ -27,7 +28,16 @@ from domstats.engine import (
     Log,
     Part,
 )
-from domstats.model import GROUPS, MONITOR_FREE_GROUPS, NO_STATS, DomainSample, Sample, Status
+from domstats.model import (
+    GROUPS,
+    MONITOR_FREE_GROUPS,
+    NO_STATS,
+    Devices,
+    DomainSample,
+    FrozenDict,
+    Sample,
+    Status,
+)
 from domstats.rounds import BLOCK, Call, Kind, Query
 
 ALL = frozenset(GROUPS)
@@ -51,6 +61,7 @@ COST_S = {
     "balloon": 0.0024,
     "vcpu": 0.0025,
     "block": 0.0032,
+    COUNTERS: 0.002,
 }
 
 #: A domain's keys by group: with the monitor's help, and without.
@@ -500,7 +511,9 @@ class World:
                 break
             if not guest.exists:
                 continue
-            stats = yield from self._ask_guest(guest, call.groups)
+            stats = yield from self._ask_guest(guest, call.groups - {COUNTERS})
+            if stats is not None and call.counted:
+                stats = yield from self._count_disks(guest, stats, call)
             if stats is not None:
                 records.append((uuid, stats))
         self._free_workers += 1
@@ -538,6 +551,24 @@ class World:
             stats.update(stats_of(guest, groups, asked_ns, _WITH))
         return {**stats, **by_calls_of_its_own}
 
+    def _count_disks(self, guest: Guest, stats: dict[str, Any], call: Call) -> Any:
+        """The counters of its disks, by calls that look at no file."""
+        if guest.job_since is not None or not guest.active:
+            return stats
+        asked_ns, guest.job_since = self.epoch_ns, self.now
+        guest.asked[COUNTERS] += 1
+        yield COST_S[COUNTERS] * guest.slow
+        while guest.hung or guest.frozen:
+            yield guest.waiting
+        guest.job_since = None
+        if not guest.exists:
+            return None
+        for index, target, path in call.counted[guest.uuid]:
+            stats.update({"block.count": 1, f"block.{index}.name": target})
+            stats.update({f"block.{index}.path": path} if path else {})
+            stats.update({f"block.{index}.{key}": asked_ns for key in ("rd.reqs", "rd.bytes")})
+        return stats
+
     def _ask_free(self, call: Call) -> _Process:
         yield self.free_takes * len(call.uuids)
         if call.id not in self.out:
@@ -573,7 +604,8 @@ class World:
             local = storage.startswith("/")
             paths, remote = ((storage,), ()) if local else ((), (storage,))
             label = {"described": str(self.described[uuid])}
-            descriptions.append(Description(uuid, paths, remote, labels=label))
+            devices = Devices(targets=("vda",), sources=FrozenDict(vda=storage))
+            descriptions.append(Description(uuid, paths, remote, devices, label))
         self.engine.described(call.id, descriptions, self.now)
 
     def _fail(self, call: Call, failure: str, error: str) -> None:
@@ -621,7 +653,15 @@ def check_domain(domain: DomainSample, time_ns: int, asks_monitors: bool) -> Non
 
 def is_complete(domain: DomainSample) -> bool:
     """Whether a domain's sample has what only the monitor knows, disks included."""
-    return all(key in domain.stats for keys in _WITH.values() for key in keys)
+    has_sizes = "block.0.capacity" in domain.stats
+    return has_sizes and all(key in domain.stats for keys in _WITH.values() for key in keys)
+
+
+def has_counters(domain: DomainSample) -> bool:
+    """Whether a domain's sample has the counters of its disk and not what its file tells."""
+    has_sizes = "block.0.capacity" in domain.stats
+    named = domain.stats.get("block.count") == 1 and domain.stats.get("block.0.name") == "vda"
+    return named and "block.0.rd.bytes" in domain.stats and not has_sizes
 
 
 def has_free_groups(domain: DomainSample) -> bool:
