@@ -21,6 +21,8 @@ ROUND_SHARE = 0.9
 LEAST_INTERVAL_S = 0.2
 #: Distances between ticks that are looked at.
 _REMEMBERED = 8
+#: By so much a deadline must be longer than an interval that was measured.
+_LONGER = 1.05
 #: Kinds of unexpected errors that are told, before all further ones are not.
 _KINDS_TOLD = 100
 
@@ -97,6 +99,7 @@ class RoundDeadline:
 
     def __init__(self, settings: Settings, interval: float | None = None) -> None:
         self._deadline = settings.deadline
+        self._told = settings.deadline is None
         known = interval is not None or settings.interval_fixed
         self._guess = settings.interval if interval is None else interval
         self._distances: deque[float] = deque(maxlen=0 if known else _REMEMBERED)
@@ -110,6 +113,26 @@ class RoundDeadline:
         if self._last is not None:
             self._distances.append(max(LEAST_INTERVAL_S, now - self._last))
         self._last = now
+
+    def complaint(self) -> str:
+        """What to tell the user of a deadline that is longer than the interval: once, as soon as
+        enough ticks tell how long that is; empty else."""
+        if self._told or self._deadline is None:
+            return ""
+        known = self._distances
+        if len(known) < (known.maxlen or 0):
+            return ""
+        # Not the shortest, as an agent may spread its ticks (collection_jitter).
+        interval = sum(known) / len(known) if known else self._guess
+        if self._deadline <= interval * _LONGER:
+            return ""
+        self._told = True
+        rounded = f"{round(interval, 1 if interval > 1 else 2):g} s"
+        return (
+            f"the deadline is {self._deadline:g} s, and a round is due each {rounded}: while the"
+            " hypervisor hangs, rounds come late or not at all; set the deadline to"
+            f" {rounded} at most, or leave it out"
+        )
 
     @property
     def interval(self) -> float:

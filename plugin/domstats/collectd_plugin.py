@@ -144,12 +144,16 @@ class _Reader:
         self._deadline = RoundDeadline(settings, interval)
         self._value_lists = ValueLists(options)
         self._values = collectd.Values()
+        self._log = log
         self._unexpected = Unexpected(lambda text: log("error", text))
 
     def read(self, data: object = None) -> None:
         """A round. It never raises: collectd would call it less and less often."""
         try:
             self._deadline.tick(time.monotonic())
+            complaint = self._deadline.complaint()
+            if complaint:
+                self._log("warning", f"{self._uri}: {complaint}")
             sample = self._ask(self._sampler.get())
             self._dispatch(self._value_lists.translate(sample, self._deadline.interval))
             for notification in self._value_lists.notifications(sample):

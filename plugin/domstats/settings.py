@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import combinations
 from typing import Any, NamedTuple, Union
 from urllib.parse import urlsplit
 
@@ -332,7 +333,8 @@ def _advice(settings: Settings, name: Callable[[str], str]) -> Iterator[str]:
 def share_budget(hypervisors: list[Settings]) -> tuple[list[Settings], list[str]]:
     """Several settings for one URI share the stuck budget which its server can bear.
 
-    :return: the settings, with smaller budgets where needed, and warnings that tell of them.
+    :return: the settings, with smaller budgets where needed, and warnings that tell of them, and
+        of what is sampled more than once.
     """
     by_uri: dict[str, list[int]] = {}
     for index, settings in enumerate(hypervisors):
@@ -340,17 +342,48 @@ def share_budget(hypervisors: list[Settings]) -> tuple[list[Settings], list[str]
     shared = list(hypervisors)
     told: list[str] = []
     for uri, indexes in by_uri.items():
-        if len(indexes) < 2 or sum(shared[i].stuck_budget for i in indexes) <= SAFE_BUDGET:
+        if len(indexes) < 2:
             continue
-        each = max(1, SAFE_BUDGET // len(indexes))
-        for i in indexes:
-            budget = min(shared[i].stuck_budget, each)
-            shared[i] = msgspec.structs.replace(shared[i], stuck_budget=budget)
-        told.append(
-            f"{one_line(uri, 200)} is configured {len(indexes)} times; so that half of its workers"
-            f" stay free, each has a stuck budget of at most {each}"
-        )
+        repeated = _repeated([hypervisors[i] for i in indexes])
+        texts = [repeated] if repeated else []
+        if sum(shared[i].stuck_budget for i in indexes) > SAFE_BUDGET:
+            each = max(1, SAFE_BUDGET // len(indexes))
+            for i in indexes:
+                budget = min(shared[i].stuck_budget, each)
+                shared[i] = msgspec.structs.replace(shared[i], stuck_budget=budget)
+            texts.append(
+                "so that half of its server's workers stay free, each has a stuck budget of at"
+                f" most {each}"
+            )
+        if texts:
+            name = one_line(uri, 200)
+            told.append(f"{name} is configured {len(indexes)} times: {'; '.join(texts)}")
     return shared, told
+
+
+def _repeated(same_uri: Sequence[Settings]) -> str:
+    """What is sampled more than once, and what to do; empty if nothing can be."""
+    first, *others = same_uri
+    if all(each == first for each in others):
+        return (
+            f"all of them are the same, so each domain is sampled and sent {len(same_uri)} times;"
+            " delete all but one"
+        )
+    if not any(_overlap(one, other) for one, other in combinations(same_uri, 2)):
+        return ""
+    return (
+        "a domain that several of them select is sampled by each, and what they ask for alike is"
+        " sent by each; if that is not meant, have them select other domains or groups"
+    )
+
+
+def _overlap(one: Settings, other: Settings) -> bool:
+    """Whether a domain may be asked for the same by both."""
+    if one.groups.isdisjoint(other.groups):
+        return False
+    lists = one.selection.domains, other.selection.domains
+    are_names = all(each.exact and not each.patterns and not each.ignored for each in lists)
+    return not are_names or not lists[0].exact.isdisjoint(lists[1].exact)
 
 
 # --- Telegraf's vocabulary ----------------------------------------------------------------------

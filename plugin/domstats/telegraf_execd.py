@@ -274,6 +274,7 @@ class _Station(threading.Thread):
         self._sampler = shared
         self._give_up = give_up
         self._deadline = RoundDeadline(settings, interval)
+        self._log = log
         self._unexpected = Unexpected(lambda text: log("error", text))
         self._lines = lines
         self._wake: queue.SimpleQueue[None] = queue.SimpleQueue()
@@ -331,6 +332,9 @@ class _Station(threading.Thread):
 
     def _round(self) -> None:
         """:raises _NobodyReadsError: the output is closed."""
+        complaint = self._deadline.complaint()
+        if complaint:
+            self._log("warning", f"{self._uri}: {complaint}")
         try:
             self._output.add(self._lines.encode(self._ask(self._sampler.get())))
         except _NobodyReadsError:

@@ -166,3 +166,25 @@ def test_an_entry_that_matches_nobody_is_logged_once_and_when_that_ends(
     before = rounds()
     wait_for("two more rounds", lambda: rounds() >= before + 2)
     assert len(told()) == 3
+
+
+def test_telegraf_logs_a_table_that_is_there_twice_and_a_deadline_beyond_the_interval_once(
+    bed: Any, start: Callable[..., Any], tmp_path: Path
+) -> None:
+    settings = tmp_path / "domstats.toml"
+    table = libvirt_table(bed.uri, "deadline = 20", 'statistics_groups = ["state"]')
+    settings.write_text(2 * table)
+    telegraf = start(Telegraf, execd(settings), 0.5)
+    name = bed.guests[0].name
+
+    def times() -> list[int]:
+        points = [point for point in telegraf.points() if point.measurement == "libvirt_state"]
+        return [point.time for point in points if point.tags["domain_name"] == name]
+
+    wait_for("samples of both tables", lambda: len(times()) >= 30)
+    [line] = [line for line in telegraf.log.splitlines() if "configured 2 times" in line]
+    assert " W! " in line
+    assert "each domain is sampled and sent 2 times; delete all but one" in line
+    deadlines = [line for line in telegraf.log.splitlines() if "the deadline is 20 s" in line]
+    assert len(deadlines) == 2  # of each table one
+    assert all("rounds come late or not at all; set the deadline to" in line for line in deadlines)

@@ -374,6 +374,20 @@ def test_collectds_interval_is_learned_from_its_reads(
     assert world.samplers[0].deadlines == [pytest.approx(each) for each in (9.0, 3.6, 3.6)]
 
 
+def test_a_deadline_longer_than_the_learned_interval_is_one_line(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = iter(range(0, 100, 4))
+    monkeypatch.setattr(collectd_plugin, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    world.collectd.configure(option("Connection", "test:///default"), option("Deadline", 30.0))
+    world.collectd.init()
+    for _ in range(20):
+        world.collectd.read()
+    ((level, text),) = world.collectd.logged
+    assert level == "warning"
+    assert "test:///default: the deadline is 30 s, and a round is due each 4 s: " in text
+
+
 # --- The log ------------------------------------------------------------------------------------
 
 

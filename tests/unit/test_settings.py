@@ -24,7 +24,7 @@ from domstats.options import (
 from domstats.ready_config import FILES
 from domstats.schema import EXTRA_STATS as REPORTED_EXTRA_STATS
 from domstats.schema import RESERVED_TAGS
-from domstats.selection import Entries
+from domstats.selection import Entries, Selection, entries
 from domstats.settings import (
     COLLECTD_OPTIONS,
     TELEGRAF_OPTIONS,
@@ -619,7 +619,68 @@ def test_tables_for_the_same_hypervisor_share_what_its_server_can_bear() -> None
     parsed = toml("", "", 'libvirt_uri = "test:///default"')
     assert [each.stuck_budget for each in parsed.settings] == [5, 5, 6]
     (text,) = parsed.warnings
-    assert "qemu:///system is configured 2 times" in text
+    assert "qemu:///system is configured 2 times: all of them are the same" in text
+    assert "each domain is sampled and sent 2 times; delete all but one" in text
+    assert "each has a stuck budget of at most 5" in text
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("interval = 60", 'statistics_groups = ["cpu_total", "state"]\ninterval = 10'),
+        ('domains = ["a", "b"]', 'domains = ["b", "c"]'),
+        ('domains = ["a"]', ""),
+    ],
+)
+def test_tables_that_overlap_are_told_what_is_sent_by_each(one: str, other: str) -> None:
+    (text,) = toml(one, other).warnings
+    assert "a domain that several of them select is sampled by each" in text
+    assert "delete" not in text
+    assert "each has a stuck budget of at most 5" in text
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ('domains = ["a"]', 'domains = ["b"]'),
+        ('statistics_groups = ["block"]', 'statistics_groups = ["cpu_total", "state"]'),
+    ],
+)
+def test_tables_that_share_a_hypervisor_and_no_value_are_no_duplicates(
+    one: str, other: str
+) -> None:
+    (text,) = toml(one, other).warnings
+    assert text.endswith(
+        "qemu:///system is configured 2 times: so that half of its server's workers stay free,"
+        " each has a stuck budget of at most 5"
+    )
+    small = "lanes = 2\nstuck_budget = 3"
+    assert toml(f"{one}\n{small}", f"{other}\n{small}").warnings == []
+
+
+def test_duplicates_are_told_of_though_their_budgets_are_small() -> None:
+    small = "lanes = 2\nstuck_budget = 3"
+    (text,) = toml(small, small).warnings
+    assert text.endswith("sampled and sent 2 times; delete all but one")
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "said"),
+    [
+        ({"domain": ("/^a/",)}, {"domain": ("/^a/",)}, "all of them are the same"),
+        ({"domain": ("/^a/",)}, {"domain": ("/^b/",)}, "several of them select"),
+        ({"domain": ("a",)}, {"domain": ("b",), "ignored": True}, "several of them select"),
+    ],
+)
+def test_blocks_of_expressions_may_overlap(
+    one: dict[str, Any], other: dict[str, Any], said: str
+) -> None:
+    hypervisors = [
+        Settings(selection=Selection(domains=entries(each["domain"], "ignored" in each)))
+        for each in (one, other)
+    ]
+    (text,) = share_budget(hypervisors)[1]
+    assert said in text
 
 
 @pytest.mark.parametrize("count", [2, 3, 10])

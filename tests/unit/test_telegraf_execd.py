@@ -11,7 +11,7 @@ import select
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Callable, Optional
 
@@ -613,6 +613,53 @@ def test_what_is_set_is_not_learned(
     for now in (0.0, 1.0, 2.0):
         deadline.tick(now)
     assert deadline.seconds == pytest.approx(seconds)
+
+
+def complaints(deadline: RoundDeadline, ticks: Iterable[float]) -> list[str]:
+    told = []
+    for now in ticks:
+        deadline.tick(now)
+        told.append(deadline.complaint())
+    return [text for text in told if text]
+
+
+def test_a_deadline_longer_than_the_learned_interval_is_told_once() -> None:
+    (text,) = complaints(RoundDeadline(Settings(deadline=30.0)), range(0, 300, 10))
+    assert text.startswith("the deadline is 30 s, and a round is due each 10 s: ")
+    assert "set the deadline to 10 s at most" in text
+
+
+@pytest.mark.parametrize(
+    ("deadline", "ticks"),
+    [
+        (None, range(0, 300, 10)),
+        (10.0, [number * 9.99 for number in range(30)]),  # a timer is not exact
+        (9.0, [number * 10 + (number % 2) * 4 for number in range(30)]),  # collection_jitter
+        (30.0, range(0, 60, 10)),  # not learned yet
+        (30.0, range(0, 900, 30)),
+    ],
+)
+def test_a_deadline_that_fits_the_interval_is_nothing_to_tell(
+    deadline: Optional[float], ticks: Iterable[float]
+) -> None:
+    assert complaints(RoundDeadline(Settings(deadline=deadline)), ticks) == []
+
+
+def test_a_deadline_longer_than_an_interval_that_is_known_is_told_at_once() -> None:
+    deadline = RoundDeadline(Settings(deadline=30.0), 10.0)
+    assert "a round is due each 10 s" in deadline.complaint()
+    assert deadline.complaint() == ""
+
+
+def test_the_child_tells_of_a_deadline_that_is_too_long_in_one_line() -> None:
+    with child(Settings(deadline=5.0), interval=0.01) as it:
+        for _ in range(3):
+            assert it.sampler.began.acquire(timeout=PATIENCE_S)
+        it.end_of_input()
+        it.ended()
+        [line] = it.told().splitlines()
+    assert line.startswith("W! ")
+    assert ": the deadline is 5 s, and a round is due each 0.01 s: " in line
 
 
 def test_the_number_of_unexpected_errors_told_is_bounded() -> None:
