@@ -188,3 +188,22 @@ def test_telegraf_logs_a_table_that_is_there_twice_and_a_deadline_beyond_the_int
     deadlines = [line for line in telegraf.log.splitlines() if "the deadline is 20 s" in line]
     assert len(deadlines) == 2  # of each table one
     assert all("rounds come late or not at all; set the deadline to" in line for line in deadlines)
+
+
+def test_collectd_logs_that_it_is_its_own_python_that_lacks_libvirt(
+    start: Callable[..., Any], tmp_path: Path
+) -> None:
+    """Not the one in PATH, which that Python takes for itself."""
+    absent = "raise ModuleNotFoundError('No module named libvirt', name='libvirt')\n"
+    (tmp_path / "libvirt.py").write_text(absent)
+    plugin = python_plugin('Connection "test:///default"')
+    first = f'ModulePath "{tmp_path}"\nImport "domstats'
+    collectd = start(Collectd, plugin.replace('Import "domstats', first))
+
+    def rounds() -> int:
+        return len(collectd.series().get("collectd/domstats/bool-connected", ()))
+
+    wait_for("three rounds", lambda: rounds() >= 3)
+    [line] = [line for line in collectd.log.splitlines() if "libvirt-python" in line]
+    assert re.search(r"not installed for the Python in /\S*collectd \(version 3\.\d+\.\d+", line)
+    assert str(tmp_path) in line
