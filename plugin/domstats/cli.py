@@ -1,6 +1,6 @@
 """The command ``domstats``.
 
-Errors are one line on stderr. Status 2: usage or configuration; 1: no hypervisor could be
+Each error is one line on stderr. Status 2: usage or configuration; 1: no hypervisor could be
 sampled; 0: else. The process ends with ``os._exit``, because threads may be stuck in a hypervisor.
 """
 
@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from .adapter import Unexpected
-from .errors import DomstatsError
+from .errors import ConfigError, DomstatsError
 from .shown import tell
 
 USAGE, FAILED, INTERRUPTED = 2, 1, 130
@@ -38,6 +38,10 @@ def run(arguments: Sequence[str]) -> int:
             stream.reconfigure(errors="backslashreplace")
     try:
         return _obey(arguments)
+    except ConfigError as error:
+        for text in error.mistakes:
+            tell(text)
+        return USAGE
     except DomstatsError as error:
         tell(str(error))
         return USAGE

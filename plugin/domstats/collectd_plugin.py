@@ -70,7 +70,8 @@ class _Plugin:
         try:
             parsed = parse_collectd(config, f"collectd.conf, Module {MODULE} block {self._blocks}")
         except ConfigError as error:
-            self._log("error", f"{error}; this block is not sampled")
+            for text in error.mistakes:
+                self._log("error", f"{text}; this block is not sampled")
             return
         except Exception as error:
             Unexpected(lambda text: self._log("error", text))("reading the configuration", error)

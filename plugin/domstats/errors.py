@@ -5,16 +5,47 @@ Each message is one line for the user: what is wrong, where, and how to mend it.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class DomstatsError(Exception):
     """The base of all errors that this package raises."""
 
 
 class ConfigError(DomstatsError):
-    """A setting is unknown, of the wrong type or of a wrong value.
+    """Settings are unknown, of the wrong type or of a wrong value.
 
-    The message names file, table and option, the value seen and what is allowed.
+    :param mistakes: a message of one line for each. It names file, table and option, the value
+        seen and what is allowed.
     """
+
+    def __init__(self, *mistakes: str) -> None:
+        super().__init__("\n".join(mistakes))
+        self.mistakes = mistakes
+
+
+class Mistakes:
+    """Gathers the mistakes of a configuration, so that all of them are told at once."""
+
+    def __init__(self) -> None:
+        self._found: list[str] = []
+
+    @contextmanager
+    def at(self, place: str = "") -> Iterator[None]:
+        """Keep what a ``ConfigError`` within it says, each message with the place before it."""
+        try:
+            yield
+        except ConfigError as error:
+            self._found.extend(place + text for text in error.mistakes)
+
+    def end(self) -> None:
+        """Everything has been looked at.
+
+        :raises ConfigError: with all mistakes, if there are any.
+        """
+        if self._found:
+            raise ConfigError(*self._found)
 
 
 class HypervisorError(DomstatsError):

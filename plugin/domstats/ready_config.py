@@ -199,8 +199,9 @@ Every option, in both agents' vocabularies. The ready files with the same explan
 our own; the others are those of collectd's `<Plugin virt>` and of Telegraf's `[[inputs.libvirt]]`.
 
 A wrong value, an unknown option, an unreadable file are told in one line that names the file, the
-table or block, the option, the value seen and what is allowed. `domstats` then ends with status 2;
-in collectd, the block with the mistake is not sampled, and the others are.
+table or block, the option, the value seen and what is allowed; all mistakes of a file or block are
+told at once, each in a line of its own. `domstats` then ends with status 2; in collectd, the block
+with the mistakes is not sampled, and the others are.
 
 ## Telegraf
 

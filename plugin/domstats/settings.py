@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from .errors import ConfigError
+from .errors import ConfigError, Mistakes
 from .labels import (
     METADATA_NAMESPACE,
     METADATA_XPATH,
@@ -234,33 +234,49 @@ def _text(option: Option, value: object) -> str:
 def _texts(option: Option, value: object) -> tuple[str, ...]:
     if not isinstance(value, (list, tuple)):
         raise _wrong(option, value, "as a list")
+    mistakes = Mistakes()
     for each in value:
-        if not isinstance(each, str):
-            raise _wrong(option, each)
+        with mistakes.at():
+            if not isinstance(each, str):
+                raise _wrong(option, each)
+    mistakes.end()
     return tuple(value)
 
 
 def _words(option: Option, value: object) -> tuple[str, ...]:
-    words = tuple(_word(option, word) for word in _texts(option, value))
+    words = _texts(option, value)
+    mistakes = Mistakes()
     for index, word in enumerate(words):
-        if word in words[:index]:
-            raise _wrong(option, word, "each at most once")
+        with mistakes.at():
+            _word(option, word)
+            if word in words[:index]:
+                raise _wrong(option, word, "each at most once")
+    mistakes.end()
     return words
 
 
 def _table_of_texts(option: Option, value: object) -> dict[str, str]:
     if not isinstance(value, dict):
         raise _wrong(option, value)
+    mistakes = Mistakes()
     for key, text in value.items():
-        if not isinstance(text, str):
-            raise _wrong(option, {key: text})
+        with mistakes.at():
+            if not isinstance(text, str):
+                raise _wrong(option, {key: text})
+    mistakes.end()
     return value
 
 
 def _periods(option: Option, value: object) -> dict[str, float]:
     if not isinstance(value, dict):
         raise _wrong(option, value)
-    return {_word(option, group): _seconds(option, seconds) for group, seconds in value.items()}
+    mistakes = Mistakes()
+    periods: dict[str, float] = {}
+    for group, seconds in value.items():
+        with mistakes.at():
+            periods[_word(option, group)] = _seconds(option, seconds)
+    mistakes.end()
+    return periods
 
 
 _CONVERT: Mapping[Kind, Callable[[Option, object], object]] = {
@@ -297,24 +313,27 @@ _FIELDS = frozenset(Settings.__struct_fields__)
 
 def _times_agree(settings: Settings, name: Callable[[str], str]) -> None:
     """:raises ConfigError: times that contradict each other."""
+    found: list[str] = []
     deadline = settings.deadline
     if deadline is not None and settings.interval_fixed and deadline > settings.interval:
-        raise ConfigError(
+        found.append(
             f"option {name('deadline')}: found {deadline:g} seconds, allowed is at most the"
             f" interval, which is {settings.interval:g} seconds"
         )
     fast = settings.fast_interval
     if fast is not None and settings.interval_fixed and fast >= settings.interval:
-        raise ConfigError(
+        found.append(
             f"option {name('fast_interval')}: found {fast:g} seconds, allowed is less than"
             f" {name('interval')}, which is {settings.interval:g} seconds"
         )
     soft = settings.soft_deadline
     if soft is not None and deadline is not None and soft >= deadline:
-        raise ConfigError(
+        found.append(
             f"option {name('soft_deadline')}: found {soft:g} seconds, allowed is less than"
             f" {name('deadline')}, which is {deadline:g} seconds"
         )
+    if found:
+        raise ConfigError(*found)
 
 
 def _advice(settings: Settings, name: Callable[[str], str]) -> Iterator[str]:
@@ -425,15 +444,15 @@ def parse_telegraf(
     :raises ConfigError: something in it is wrong.
     """
     source = one_line(source)
-    tables = _tables(_toml(content, source), source)
+    mistakes = Mistakes()
+    tables = _tables(_toml(content, source), source, mistakes)
     hypervisors: list[Settings] = []
     told: list[str] = []
     for number, table in enumerate(tables, 1):
         where = f"{source}: {_TABLE} table {number}"
-        try:
+        settings = Settings()
+        with mistakes.at(f"{where}, "):
             settings = from_table(table, reserved)
-        except ConfigError as exc:
-            raise ConfigError(f"{where}, {exc}") from None
         if settings.labels and settings.series == "telegraf":
             told.append(f"{where}, option labels: no labels are sent with series telegraf")
             settings = msgspec.structs.replace(settings, labels=())
@@ -442,6 +461,7 @@ def parse_telegraf(
             settings = msgspec.structs.replace(settings, events=())
         told.extend(f"{where}, {text}" for text in _advice(settings, _telegraf_name))
         hypervisors.append(settings)
+    mistakes.end()
     hypervisors, shared = share_budget(hypervisors)
     return Parsed(hypervisors, told + [f"{source}: {text}" for text in shared])
 
@@ -483,23 +503,32 @@ def _toml(content: bytes, source: str) -> dict[str, Any]:
     return decoded
 
 
-def _tables(document: dict[str, Any], source: str) -> list[dict[str, Any]]:
+def _tables(document: dict[str, Any], source: str, mistakes: Mistakes) -> list[dict[str, Any]]:
+    """The tables, whatever else the file holds, which is a mistake.
+
+    :raises ConfigError: there is none.
+    """
     for key in document:
-        if key != "inputs":
-            raise ConfigError(
-                f"{source}: found {shown(key)}, allowed are {_TABLE} tables only: this file is"
-                " domstats's own, Telegraf's settings stay in telegraf.conf"
-            )
+        with mistakes.at():
+            if key != "inputs":
+                raise ConfigError(
+                    f"{source}: found {shown(key)}, allowed are {_TABLE} tables only: this file is"
+                    " domstats's own, Telegraf's settings stay in telegraf.conf"
+                )
     inputs = document.get("inputs", {})
     for key in inputs if isinstance(inputs, dict) else ():
-        if key != "libvirt":
-            raise ConfigError(f"{source}: found inputs.{shown(key)}, allowed are {_TABLE} tables")
+        with mistakes.at():
+            if key != "libvirt":
+                raise ConfigError(
+                    f"{source}: found inputs.{shown(key)}, allowed are {_TABLE} tables"
+                )
     tables = inputs.get("libvirt", []) if isinstance(inputs, dict) else inputs
     if isinstance(tables, dict):  # [inputs.libvirt], which Telegraf takes too
         tables = [tables]
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
         raise ConfigError(f"{source}: found {shown(tables)}, allowed are {_TABLE} tables")
     if not tables:
+        mistakes.end()
         raise ConfigError(
             f"{source}: has no {_TABLE} table; write one, it may be empty"
             " (domstats config telegraf prints an example)"
@@ -515,55 +544,82 @@ def from_table(
     :param reserved: names that labels cannot have.
     :raises ConfigError: an option is unknown or its value wrong.
     """
+    mistakes = Mistakes()
     given: Given = {}
     for key, value in table.items():
         option = TELEGRAF_OPTIONS.get(key)
-        if option is None:
-            raise _unknown_in_telegraf(key)
-        try:
-            if option.key == "uri" and value == "":
-                continue  # Telegraf's way to say: the default
+        with mistakes.at():
+            if option is None:
+                raise _unknown_in_telegraf(key)
+        if option is None or (option.key == "uri" and value == ""):
+            continue  # the latter is Telegraf's way to say: the default
+        with mistakes.at(f"option {key}: "):
             given[option.key] = _CONVERT[option.kind](option, value)
-        except ConfigError as exc:
-            raise ConfigError(f"option {key}: {exc}") from None
+    if "label_namespaces" in table and "label_namespaces" not in given:
+        given.pop("label_xpath", None)  # its prefixes are not known
+    settings = Settings()
+    with mistakes.at():
+        settings = _of_given(given, reserved)
+    mistakes.end()
+    return settings
+
+
+def _of_given(given: Given, reserved: frozenset[str]) -> Settings:
+    """:raises ConfigError: options that are right each for itself do not go together."""
+    mistakes = Mistakes()
     groups = set(given.get("statistics_groups", TELEGRAF_GROUPS))
     if given.get("kvm_statistics"):
         groups.add("vm")
     additional = given.get("additional_statistics", ())
-    if not groups and not additional:
-        raise ConfigError(
-            "option statistics_groups: found [], allowed is an empty list only with"
-            " additional_statistics, for else there is nothing to gather"
-        )
+    with mistakes.at():
+        if not groups and not additional:
+            raise ConfigError(
+                "option statistics_groups: found [], allowed is an empty list only with"
+                " additional_statistics, for else there is nothing to gather"
+            )
     names: tuple[str, ...] = given.get("domain_names", ())
+    labels: tuple[Label, ...] = ()
+    with mistakes.at():
+        labels = _labels(given, reserved)
     settings = Settings(
         **_fields(given),
         groups=frozenset(groups),
         vcpu_mapping="vcpu_mapping" in additional,
         selection=Selection(domains=Entries(exact=frozenset(names))),
-        labels=_labels(given, reserved),
+        labels=labels,
     )
-    _times_agree(settings, _telegraf_name)
+    with mistakes.at():
+        _times_agree(settings, _telegraf_name)
+    mistakes.end()
     return settings
 
 
 def _labels(given: Given, reserved: frozenset[str]) -> tuple[Label, ...]:
+    mistakes = Mistakes()
     labels = [known(name) for name in given.get("label_names", ())]
     namespaces = given.get("label_namespaces", {})
-    try:
-        check_namespaces(namespaces)
-    except ConfigError as exc:
-        raise ConfigError(f"option label_namespaces: {exc}") from None
+    for prefix, uri in namespaces.items():
+        with mistakes.at("option label_namespaces: "):
+            check_namespaces({prefix: uri})
+    mistakes.end()  # a prefix may be missing for that reason only
     for name, xpath in given.get("label_xpath", {}).items():
-        try:
-            if name in reserved:
-                raise ConfigError(
-                    f"found a label {shown(name)}, allowed is a name that no other tag or field has"
-                )
-            labels.append(of_operator(name, xpath, namespaces))
-        except ConfigError as exc:
-            raise ConfigError(f"option label_xpath: {exc} (label {shown(name)})") from None
+        with mistakes.at("option label_xpath: "):
+            labels.append(_label(name, xpath, namespaces, reserved))
+    mistakes.end()
     return tuple(labels)
+
+
+def _label(
+    name: str, xpath: str, namespaces: Mapping[str, str], reserved: frozenset[str]
+) -> Label:
+    try:
+        if name in reserved:
+            raise ConfigError(
+                f"found a label {shown(name)}, allowed is a name that no other tag or field has"
+            )
+        return of_operator(name, xpath, namespaces)
+    except ConfigError as exc:
+        raise ConfigError(f"{exc} (label {shown(name)})") from None
 
 
 def _unknown_in_telegraf(key: str) -> ConfigError:
@@ -604,29 +660,22 @@ def parse_collectd(config: Any, source: str) -> Parsed:
     :param source: what messages call the block.
     :raises ConfigError: something in it is wrong.
     """
+    mistakes = Mistakes()
     given: Given = {}
     told: list[str] = []
     for child in config.children:
-        key = str(child.key)
-        option = _BY_LOWER_NAME.get(key.lower())
-        try:
-            if option is None:
-                raise _unknown_in_collectd(key)
-            if child.children:
-                raise ConfigError(f"option {option.collectd}: found a block, allowed are values")
-            value, warnings = _collectd_value(option, tuple(child.values))
-        except ConfigError as exc:
-            raise ConfigError(f"{source}, {exc}") from None
-        told.extend(f"{source}, {text}" for text in warnings)
-        if option.kind is Kind.PERIODS:
-            value = {**given.get(option.key, {}), **value}
-        elif option.kind in _ADDS_UP or option.key == "extra_stats":
-            value = given.get(option.key, ()) + value
-        given[option.key] = value
-    try:
+        with mistakes.at(f"{source}, "):
+            option, value, warnings = _collectd_line(child)
+            told.extend(f"{source}, {text}" for text in warnings)
+            if option.kind is Kind.PERIODS:
+                value = {**given.get(option.key, {}), **value}
+            elif option.kind in _ADDS_UP or option.key == "extra_stats":
+                value = given.get(option.key, ()) + value
+            given[option.key] = value
+    settings = Settings()
+    with mistakes.at(f"{source}, "):
         settings = _from_block(given)
-    except ConfigError as exc:
-        raise ConfigError(f"{source}, {exc}") from None
+    mistakes.end()
     advice = list(_advice(settings, _collectd_name))
     if given.get("persistent_notification"):
         advice.append(
@@ -649,27 +698,41 @@ def _unknown_in_collectd(key: str) -> ConfigError:
     )
 
 
+def _collectd_line(line: Any) -> tuple[Option, Any, list[str]]:
+    """The option of one line, its checked value, and warnings."""
+    key = str(line.key)
+    option = _BY_LOWER_NAME.get(key.lower())
+    if option is None:
+        raise _unknown_in_collectd(key)
+    mistakes = Mistakes()
+    value: Any = None
+    told: list[str] = []
+    with mistakes.at(f"option {option.collectd}: "):
+        if line.children:
+            raise ConfigError("found a block, allowed are values")
+        value, told = _collectd_value(option, tuple(line.values))
+    mistakes.end()
+    return option, value, told
+
+
 def _collectd_value(option: Option, values: tuple[ConfigValue, ...]) -> tuple[Any, list[str]]:
     """The checked value of one line, and warnings."""
     told: list[str] = []
-    try:
-        if any(isinstance(value, bytes) for value in values):
-            raise ConfigError(f"found {shown(values)}, allowed is UTF-8 only")
-        raw: object
-        if option.kind is Kind.WORDS:
-            raw, told = _collectd_words(option, values)
-        elif option.kind is Kind.PERIODS:
-            raw = _collectd_period(option, values)
-        elif len(values) != 1:
-            raise _wrong(option, values, "exactly one value")
-        elif option.kind is Kind.ENTRIES:
-            entries(_texts(option, values))  # the message about a wrong expression belongs here
-            raw = values
-        else:
-            raw = _collectd_scalar(option, values[0])
-        return _CONVERT[option.kind](option, raw), told
-    except ConfigError as exc:
-        raise ConfigError(f"option {option.collectd}: {exc}") from None
+    if any(isinstance(value, bytes) for value in values):
+        raise ConfigError(f"found {shown(values)}, allowed is UTF-8 only")
+    raw: object
+    if option.kind is Kind.WORDS:
+        raw, told = _collectd_words(option, values)
+    elif option.kind is Kind.PERIODS:
+        raw = _collectd_period(option, values)
+    elif len(values) != 1:
+        raise _wrong(option, values, "exactly one value")
+    elif option.kind is Kind.ENTRIES:
+        entries(_texts(option, values))  # the message about a wrong expression belongs here
+        raw = values
+    else:
+        raw = _collectd_scalar(option, values[0])
+    return _CONVERT[option.kind](option, raw), told
 
 
 def _collectd_scalar(option: Option, value: ConfigValue) -> object:
@@ -719,12 +782,15 @@ def _from_block(given: Given) -> Settings:
     if "none" in instance:  # it ends the combination, as in virt
         instance = instance[: instance.index("none")]
     fields["plugin_instance_format"] = instance
-    metadata = _metadata(given)
+    mistakes = Mistakes()
+    labels: tuple[Label, ...] = ()
+    with mistakes.at("option HostnameMetadataXPath: "):
+        labels = _metadata(given)
     takes_metadata = "metadata" in (*instance, *given.get("hostname_format", ()))
     local = is_local(fields.get("uri", Settings().uri))
     settings = Settings(
         **_fields(fields),
-        labels=(metadata,) if takes_metadata else (),
+        labels=labels if takes_metadata else (),
         groups=_groups_of_output(given, extra),
         direct=_direct(extra) if local else {},
         vcpu_mapping="vcpupin" in extra and not local,
@@ -736,18 +802,18 @@ def _from_block(given: Given) -> Settings:
             interface_devices=entries(given.get("interface_device", ()), ignored),
         ),
     )
-    _times_agree(settings, _collectd_name)
+    with mistakes.at():
+        _times_agree(settings, _collectd_name)
+    mistakes.end()
     return settings
 
 
-def _metadata(given: Given) -> Label:
-    try:
-        return of_metadata(
-            given.get("metadata_namespace", METADATA_NAMESPACE),
-            given.get("metadata_xpath", METADATA_XPATH),
-        )
-    except ConfigError as exc:
-        raise ConfigError(f"option HostnameMetadataXPath: {exc}") from None
+def _metadata(given: Given) -> tuple[Label]:
+    label = of_metadata(
+        given.get("metadata_namespace", METADATA_NAMESPACE),
+        given.get("metadata_xpath", METADATA_XPATH),
+    )
+    return (label,)
 
 
 #: Which selectors of ExtraStats need a group that is not asked for anyway.

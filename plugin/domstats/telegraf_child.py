@@ -32,7 +32,8 @@ def run(path: str, interval: Optional[float] = None) -> int:
     try:
         parsed = read_telegraf(path, RESERVED_TAGS)
     except ConfigError as error:
-        log("error", f"domstats: {error}")
+        for text in error.mistakes:
+            log("error", f"domstats: {text}")
         return USAGE
     for text in parsed.warnings:
         log("warning", f"domstats: {text}")

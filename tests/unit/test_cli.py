@@ -291,6 +291,15 @@ def test_the_version_is_that_of_the_package_and_not_of_what_is_installed(capsys:
     assert capsys.readouterr().out == f"domstats, version {domstats.__version__}\n"
 
 
+def test_each_mistake_of_a_file_is_a_line_for_telegraf(tmp_path: Path, capfd: Capture) -> None:
+    path = tmp_path / "domstats.toml"
+    path.write_text("[[inputs.libvirt]]\nlanes = 40\n[[inputs.libvirt]]\nchunk_size = 0\n")
+    assert cli.run(["telegraf", "--config", str(path)]) == 2
+    first, second = errors(capfd)
+    assert first.startswith(f"E! domstats: {path}: [[inputs.libvirt]] table 1, option lanes: found")
+    assert second.startswith(f"E! domstats: {path}: [[inputs.libvirt]] table 2, option chunk_size")
+
+
 def test_a_missing_file_is_told(capfd: Capture) -> None:
     assert cli.run(["telegraf", "--config", "/nonexistent"]) == 2
     assert errors(capfd)[0].startswith("E! domstats: /nonexistent: cannot be read: ")

@@ -195,6 +195,14 @@ def test_without_a_block_it_is_the_local_hypervisor(world: World) -> None:
     assert world.samplers[0].settings.uri == "qemu:///system"
 
 
+def test_each_mistake_of_a_block_is_a_line_of_the_log(world: World) -> None:
+    world.collectd.configure(option("HostnameFormat", "uuidd"), option("Lanes", 99.0))
+    assert [level for level, _ in world.collectd.logged] == ["error", "error"]
+    first, second = (text for _, text in world.collectd.logged)
+    assert "block 1, option HostnameFormat: found 'uuidd'" in first
+    assert "block 1, option Lanes: found 99" in second
+
+
 def test_a_block_with_a_mistake_gets_one_clear_error_and_the_others_are_sampled(
     world: World,
 ) -> None:

@@ -518,7 +518,6 @@ def test_a_table_of_tags_is_sent_to_telegrafs_own_configuration() -> None:
         ("[[inputs.cpu]]", "found inputs.'cpu'"),
         ("inputs = 5", "found 5"),
         ("[inputs]\nlibvirt = [1]", "found [1]"),
-        ('lanes = 4\n"a\\nb" = 2', "found 'lanes'"),
         ('"a\\nb" = 2', "found 'a\\nb'"),
     ],
 )
@@ -526,6 +525,95 @@ def test_a_file_that_is_something_else_is_told(text: str, words: str) -> None:
     message = refused(text)
     assert message.startswith(f"{FILE}: ")
     assert words in message
+
+
+def mistakes_of(error: ConfigError) -> list[str]:
+    assert str(error) == "\n".join(error.mistakes)
+    assert all(text.isprintable() for text in error.mistakes)
+    return list(error.mistakes)
+
+
+def test_all_mistakes_of_a_file_are_told_at_once_each_with_its_place() -> None:
+    text = """
+lanes = 4
+[agent]
+[[inputs.libvirt]]
+  lanes = 99
+  series = "fulll"
+  labels = ["titel", "title", "title"]
+  interval = 5
+  deadline = 6
+  fast_interval = 7
+  every = { blokc = 60, perf = "x" }
+  alias = "a"
+  chunksize = 3
+[[inputs.libvirt]]
+[[inputs.libvirt]]
+  label_xpath = { uuid = "/domain/uuid", a = "/domain[", b = "/domain/x:y" }
+"""
+    with pytest.raises(ConfigError) as caught:
+        parse_telegraf(text.encode(), FILE, RESERVED_TAGS)
+    first, third = (f"{FILE}: [[inputs.libvirt]] table {n}, option " for n in (1, 3))
+    beginnings = [
+        f"{FILE}: found 'lanes'",
+        f"{FILE}: found 'agent'",
+        f"{first}lanes: found 99",
+        f"{first}series: found 'fulll'",
+        f"{first}labels: found 'titel'",
+        f"{first}labels: found 'title', allowed is any of",
+        f"{first}every: found 'blokc'",
+        f"{first}every: found 'x'",
+        f"{first}alias: ",
+        f"{first}'chunksize': there is no such option",
+        f"{first}deadline: found 6 seconds",
+        f"{first}fast_interval: found 7 seconds",
+        f"{third}label_xpath: found a label 'uuid'",
+        f"{third}label_xpath: found '/domain['",
+        f"{third}label_xpath: found '/domain/x:y'",
+    ]
+    found = mistakes_of(caught.value)
+    assert len(found) == len(beginnings)
+    for text, beginning in zip(found, beginnings):
+        assert text.startswith(beginning)
+
+
+def test_a_mistake_in_the_namespaces_is_not_told_again_of_each_label_that_uses_them() -> None:
+    for namespaces in ("5", '{ "x y" = "urn:x" }'):
+        with pytest.raises(ConfigError) as caught:
+            toml(f'label_namespaces = {namespaces}\nlabel_xpath = {{ a = "/domain/x:y" }}')
+        (text,) = mistakes_of(caught.value)
+        assert "option label_namespaces: found " in text
+
+
+def test_all_mistakes_of_a_block_are_told_at_once_each_with_its_place() -> None:
+    with pytest.raises(ConfigError) as caught:
+        parsed_block(
+            line("Lanes", 99.0),
+            line("Domain", "/(/"),
+            line("Domain", "web"),
+            line("HostnameFormat", "nmae uuidd"),
+            line("Conection", "x"),
+            line("Every", "blokc", 5.0),
+            line("BlockDevice", children=[line("x")]),
+            line("HostnameMetadataXPath", "/a["),
+            line("SoftDeadline", 3.0),
+            line("Deadline", 2.0),
+        )
+    beginnings = [
+        "option Lanes: found 99",
+        "option Domain: found ",
+        "option HostnameFormat: found 'nmae'",
+        "option HostnameFormat: found 'uuidd'",
+        "option 'Conection': there is no such option, did you mean Connection?",
+        "option Every: found 'blokc'",
+        "option BlockDevice: found a block",
+        "option HostnameMetadataXPath: found '/a['",
+        "option SoftDeadline: found 3 seconds",
+    ]
+    found = mistakes_of(caught.value)
+    assert len(found) == len(beginnings)
+    for text, beginning in zip(found, beginnings):
+        assert text.startswith(f"{BLOCK}, {beginning}")
 
 
 def test_broken_toml_is_told_with_its_line() -> None:
