@@ -265,16 +265,25 @@ def _write(content: bytes) -> None:
 @click.argument("agent", type=click.Choice(["collectd", "telegraf"]))
 @click.option("--execd", is_flag=True, help="The part that goes into Telegraf's own configuration.")
 def config(agent: str, execd: bool) -> None:
-    """Print a ready configuration, with every option explained."""
-    from . import ready_config
+    """Print a ready configuration, with every option explained.
+
+    It works as it is with the domstats that prints it.
+    """
+    from . import installed, ready_config
 
     if agent == "collectd" and execd:
         raise click.UsageError("--execd is for telegraf: domstats config telegraf --execd")
     if agent == "collectd":
-        text = ready_config.collectd_conf()
+        paths, warning = installed.for_collectd()
+        text = ready_config.collectd_conf(paths)
+    elif execd:
+        command, python_path, warning = installed.for_telegraf()
+        text = ready_config.telegraf_execd(command, python_path)
     else:
-        text = ready_config.telegraf_execd() if execd else ready_config.telegraf_toml()
-    _write(text.encode())
+        text, warning = ready_config.telegraf_toml(), ""
+    _write(text.encode("utf-8", "surrogateescape"))
+    if warning:
+        tell(warning)
 
 
 @domstats.command()

@@ -6,8 +6,9 @@ them and this module together. It must not know what any option does.
 
 from __future__ import annotations
 
+import json
 import textwrap
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -61,13 +62,9 @@ def _toml(value: Any) -> str:
         return "[" + ", ".join(_toml(each) for each in value) + "]"
     if isinstance(value, dict):
         return "{ " + ", ".join(f"{key} = {_toml(each)}" for key, each in value.items()) + " }"
-    return (
-        f"{value:g}"
-        if isinstance(value, float)
-        else f'"{value}"'
-        if isinstance(value, str)
-        else str(value)
-    )
+    if isinstance(value, str):  # what JSON escapes, and how, is TOML too
+        return json.dumps(value, ensure_ascii=False)
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def telegraf_toml() -> str:
@@ -103,14 +100,22 @@ def _assignment(head: str, value: Any) -> list[str]:
     return [head + "[", *inside, "  # ]"]
 
 
-def telegraf_execd() -> str:
-    """What goes into Telegraf's own configuration."""
+def telegraf_execd(
+    command: Sequence[str] = ("domstats",), python_path: Sequence[str] = ()
+) -> str:
+    """What goes into Telegraf's own configuration.
+
+    :param command: the words that start domstats.
+    :param python_path: folders that its interpreter has to be told of.
+    """
+    words = _toml((*command, "telegraf", "--config", TOML_PATH))
+    path = _toml(("PYTHONPATH=" + ":".join(python_path),))
     return f"""\
 ## Telegraf's part of domstats: put it into /etc/telegraf/telegraf.d/.
 [[inputs.execd]]
   ## What is sampled is set in this file; `domstats config telegraf` prints one to start from.
-  command = ["domstats", "telegraf", "--config", "{TOML_PATH}"]
-
+  command = {words}
+{_PYTHON_PATH.format(path) if python_path else ""}
   ## A round at each of Telegraf's intervals. (With "none" and "--interval", "10s" at the end of
   ## the command, domstats paces itself.)
   signal = "STDIN"
@@ -119,6 +124,12 @@ def telegraf_execd() -> str:
   restart_delay = "10s"
 
   data_format = "influx"
+"""
+
+
+_PYTHON_PATH = """
+  ## Where domstats and what it needs lie: its interpreter does not look there by itself.
+  environment = {}
 """
 
 
@@ -139,8 +150,11 @@ def _collectd(option: Option, value: Any) -> str:
     return " ".join(f'"{text}"' for text in texts)
 
 
-def collectd_conf() -> str:
-    """The file for collectd.conf.d."""
+def collectd_conf(module_paths: Sequence[str] = ()) -> str:
+    """The file for collectd.conf.d.
+
+    :param module_paths: folders that collectd's Python has to be told of, the most important last.
+    """
     lines = [
         *_comment(
             "domstats in collectd, in place of <Plugin virt>, whose options it takes as they are:"
@@ -155,7 +169,8 @@ def collectd_conf() -> str:
             "Where domstats is installed, if not where the system's Python looks by itself.",
             "  ## ",
         ),
-        '  #ModulePath "/opt/domstats/lib/python3/site-packages"',
+        *(f"  ModulePath {_quoted(path)}" for path in module_paths),
+        *([] if module_paths else [_MODULE_PATH]),
         '  Import "domstats.collectd_plugin"',
         "",
         *_comment("Each Module block is one hypervisor; write several for several.", "  ## "),
@@ -168,6 +183,14 @@ def collectd_conf() -> str:
             lines += [f"{head}{option.collectd} {_collectd(option, _shown_value(option))}", ""]
     lines[-1:] = ["  </Module>", "</Plugin>", ""]
     return "\n".join(lines)
+
+
+_MODULE_PATH = '  #ModulePath "/opt/domstats/lib/python3/site-packages"'
+
+
+def _quoted(text: str) -> str:
+    """A text as collectd's scanner takes it."""
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 # --- Both ---------------------------------------------------------------------------------------

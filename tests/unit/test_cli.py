@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any, Callable, Optional
 
 import domstats
+import msgspec.toml
 import pytest
-from domstats import cli, commands, telegraf_child, telegraf_execd
+from domstats import cli, commands, installed, telegraf_child, telegraf_execd
+from domstats.collectd_conf import parse
 from domstats.model import DomainSample, Round, Sample, Status
 from domstats.ready_config import collectd_conf, telegraf_toml
 from domstats.ready_config import telegraf_execd as execd_conf
@@ -247,19 +249,43 @@ def test_a_full_disk_is_one_line(capsys: Capture, monkeypatch: pytest.MonkeyPatc
 # --- domstats config, domstats metrics ----------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("arguments", "expected"),
-    [
-        (["telegraf"], telegraf_toml),
-        (["telegraf", "--execd"], execd_conf),
-        (["collectd"], collectd_conf),
-    ],
-)
-def test_config_prints_the_ready_file(
-    arguments: list[str], expected: Callable[[], str], capsys: Capture
+def test_config_prints_the_ready_file(capsys: Capture) -> None:
+    assert cli.run(["config", "telegraf"]) == 0
+    assert capsys.readouterr().out == telegraf_toml()
+
+
+@pytest.mark.parametrize("agent", [["telegraf", "--execd"], ["collectd"]])
+def test_config_prints_the_ready_file_with_the_paths_of_what_prints_it(
+    agent: list[str], capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert cli.run(["config", *arguments]) == 0
-    assert capsys.readouterr().out == expected()
+    """The file that lies ready is the same but for these lines."""
+    odd = '/opt/a "b"\\c'
+    telegraf = installed.ForTelegraf((odd, "-m", "domstats"), ("/lib/x", odd), "closed")
+    collectd = installed.ForCollectd(("/lib/x", odd), "closed")
+    monkeypatch.setattr(installed, "for_telegraf", lambda: telegraf)
+    monkeypatch.setattr(installed, "for_collectd", lambda: collectd)
+    generic = (execd_conf if "--execd" in agent else collectd_conf)()
+
+    assert cli.run(["config", *agent]) == 0
+
+    printed, said = capsys.readouterr()
+    assert said == "domstats: closed\n"
+    if "--execd" in agent:
+        execd = toml(printed)["inputs"]["execd"][0]
+        assert execd.pop("command")[:3] == [odd, "-m", "domstats"]
+        assert execd.pop("environment") == [f"PYTHONPATH=/lib/x:{odd}"]
+        expected = toml(generic)["inputs"]["execd"][0]
+        assert expected.pop("command")[0] == "domstats"
+        assert execd == expected
+    else:
+        (python,) = (node for node in parse(printed.encode(), "x") if node.key == "Plugin")
+        assert [node.text for node in python.named("ModulePath")] == ["/lib/x", odd]
+        without = [line for line in printed.splitlines() if not line.startswith("  ModulePath")]
+        assert without == [line for line in generic.splitlines() if "#ModulePath" not in line]
+
+
+def toml(text: str) -> Any:
+    return msgspec.toml.decode(text.encode())
 
 
 def test_metrics_are_a_table_of_either_agents_or_both(capsys: Capture) -> None:
