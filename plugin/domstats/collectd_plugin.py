@@ -11,12 +11,20 @@ It must not know what is sampled, or how values are named.
 from __future__ import annotations
 
 import socket
+import sys
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
-import msgspec
+try:
+    import msgspec
+except ImportError as missing:  # the only package that collectd's Python has to have beside ours
+    raise ImportError(
+        f"{missing}: domstats needs msgspec for Python {sys.version.split()[0]}, which collectd"
+        " embeds; name the folder that has it with ModulePath, above the Import; it was looked for"
+        f" in {', '.join(sys.path)}"
+    ) from missing
 
 from .adapter import (
     LazySampler,
@@ -28,9 +36,10 @@ from .adapter import (
     release,
     sampler,
 )
+from .collectd_daemon import Configuration, Daemon, has_loaded, this_daemon
 from .errors import ConfigError
 from .model import FAST_GROUPS, Sample
-from .settings import Settings, from_nothing, parse_collectd, share_budget
+from .settings import Parsed, Settings, from_nothing, parse_collectd, share_budget
 from .shown import cut_bytes, one_line
 from .value_lists import Batch, CollectdOptions, Notification, ValueLists
 
@@ -38,16 +47,25 @@ from .value_lists import Batch, CollectdOptions, Notification, ValueLists
 MODULE = "domstats.collectd_plugin"
 #: Bytes of a log line; collectd cuts at 1,023 with its own words before ours.
 LINE_BYTES = 980
+#: Of a collectd of which nothing is known.
+NOT_KNOWN = Daemon()
 #: Seconds for which shutting down waits for samplers to close.
 CLOSE_S = 0.7
 
 
-def register_plugin(collectd: Any, make_sampler: MakeSampler = sampler) -> None:
+def register_plugin(
+    collectd: Any,
+    make_sampler: MakeSampler = sampler,
+    daemon: Daemon = NOT_KNOWN,
+    has_loaded: Callable[[str], bool] = has_loaded,
+) -> None:
     """Register with collectd.
 
     :param collectd: collectd's Python module.
+    :param daemon: how collectd was started.
+    :param has_loaded: tells whether collectd has loaded a plugin written in C.
     """
-    plugin = _Plugin(collectd, make_sampler)
+    plugin = _Plugin(collectd, make_sampler, daemon, has_loaded)
     collectd.register_config(plugin.configure, name=MODULE)
     collectd.register_init(plugin.start, name=MODULE)
     collectd.register_shutdown(plugin.stop, name=MODULE)
@@ -56,63 +74,136 @@ def register_plugin(collectd: Any, make_sampler: MakeSampler = sampler) -> None:
 class _Plugin:
     """What collectd calls."""
 
-    def __init__(self, collectd: Any, make_sampler: MakeSampler) -> None:
+    def __init__(
+        self,
+        collectd: Any,
+        make_sampler: MakeSampler,
+        daemon: Daemon,
+        has_loaded: Callable[[str], bool],
+    ) -> None:
         self._collectd = collectd
         self._make_sampler = make_sampler
+        self._tests = daemon.tests
+        self._has_loaded = has_loaded
+        self._configuration = Configuration(daemon)
         self._log = collectd_log(collectd)
         self._blocks = 0
         self._settings: list[Settings] = []
         self._readers: list[_Reader] = []
 
     def configure(self, config: Any) -> None:
-        """One ``<Module>`` block. One with a mistake is told of and not sampled; others are."""
+        """One ``<Module>`` block. One with a mistake is told of and not sampled; others are.
+
+        :raises CollectdError: it has a mistake, and collectd tests its configuration.
+        """
         self._blocks += 1
         try:
-            parsed = parse_collectd(config, f"collectd.conf, Module {MODULE} block {self._blocks}")
+            parsed = self._parsed(config)
         except ConfigError as error:
             for text in error.mistakes:
                 self._log("error", f"{text}; this block is not sampled")
-            return
+            self._fail_test("a Module block has a mistake, which is told above")
         except Exception as error:
             Unexpected(lambda text: self._log("error", text))("reading the configuration", error)
-            return
-        self._settings.extend(parsed.settings)
-        for text in parsed.warnings:
-            self._log("warning", text)
+            self._fail_test("a Module block cannot be read, as is told above")
+        else:
+            self._settings.extend(parsed.settings)
+            for text in parsed.warnings:
+                self._log("warning", text)
+
+    def _parsed(self, config: Any) -> Parsed:
+        """A block's settings; what is wrong with it names the file and line that it is in."""
+        source = f"collectd.conf, Module {MODULE} block {self._blocks}"
+        try:
+            parsed = parse_collectd(config, source)
+        except ConfigError:
+            parsed = None
+        if parsed is not None and not parsed.warnings:
+            return parsed
+        place = self._configuration.place(MODULE, self._blocks, config)
+        return parse_collectd(config, f"{place}, Module {MODULE}" if place else source)
+
+    def _fail_test(self, text: str) -> None:
+        """Have a test of collectd's configuration end with a status that says so.
+
+        When collectd runs, nothing is raised: it would not start.
+        """
+        if self._tests:
+            raise self._collectd.CollectdError(f"domstats: {text}")
 
     def start(self) -> None:
         """Configuration is complete, and threads are allowed from here on."""
-        settings = self._settings
-        if not self._blocks:  # Import alone: the local hypervisor, as with LoadPlugin virt
-            settings = from_nothing().settings
-        settings, warnings = share_budget(settings)
+        settings, warnings = share_budget(self._all_settings())
         for text in warnings:
             self._log("warning", text)
+        if self._has_loaded("virt"):
+            text = self._configuration.beside(settings)
+            if text:
+                self._log("warning", text)
         for number, hypervisor in enumerate(settings, 1):
-            instance = hypervisor.uri if len(settings) > 1 else ""
-            shared = LazySampler(hypervisor, self._log, self._make_sampler)
-            options = collectd_options(hypervisor, instance)
-            fast = hypervisor.fast_interval
-            if fast is not None:
-                self._read_fast(f"domstats-{number}-fast", fast, hypervisor, options, shared)
-                options = msgspec.structs.replace(options, groups=options.groups - FAST_GROUPS)
-            reader = _Reader(self._collectd, hypervisor, options, shared, self._log)
-            self._readers.append(reader)
-            interval = {"interval": hypervisor.interval} if hypervisor.interval_fixed else {}
-            self._collectd.register_read(reader.read, name=f"domstats-{number}", **interval)
+            self._register(number, hypervisor, hypervisor.uri if len(settings) > 1 else "")
+
+    def _all_settings(self) -> list[Settings]:
+        """The hypervisors to sample, with what collectd's own configuration says of defaults."""
+        lost = self._configuration.misnamed(MODULE)
+        for text in lost:
+            self._log("error", text)
+        if lost and self._tests:
+            self._collectd.register_read(self._fail_read, name="domstats-test")
+        settings = self._settings
+        if not self._blocks and not lost:  # Import alone: the local hypervisor, as LoadPlugin virt
+            settings = from_nothing().settings
+            self._log(
+                "info",
+                f'there is no block <Module "{MODULE}">: {settings[0].uri} is sampled with the'
+                " defaults; `domstats config collectd` prints a block with every option",
+            )
+        conf = self._configuration.conf
+        if conf is None:
+            return settings
+        return [
+            msgspec.structs.replace(
+                each,
+                interval=each.interval if each.interval_fixed else conf.interval,
+                hostname=each.hostname or conf.hostname,
+            )
+            for each in settings
+        ]
+
+    def _fail_read(self, data: object = None) -> None:
+        self._fail_test("a Module block is ignored, as is told above")
+
+    def _register(self, number: int, hypervisor: Settings, instance: str) -> None:
+        """Register the reads of one hypervisor.
+
+        :param instance: the plugin instance of values about its rounds.
+        """
+        shared = LazySampler(hypervisor, self._log, self._make_sampler)
+        options = collectd_options(hypervisor, instance)
+        if hypervisor.fast_interval is not None:
+            self._read_fast(f"domstats-{number}-fast", hypervisor, options, shared)
+            options = msgspec.structs.replace(options, groups=options.groups - FAST_GROUPS)
+        reader = _Reader(self._collectd, hypervisor, options, shared, self._log)
+        self._readers.append(reader)
+        interval = {"interval": hypervisor.interval} if hypervisor.interval_fixed else {}
+
+        def read_or_fail(data: object = None) -> None:
+            reader.read()
+            if not reader.connected:
+                self._fail_test(f"{one_line(hypervisor.uri, 200)} could not be sampled")
+
+        read = read_or_fail if self._tests else reader.read
+        self._collectd.register_read(read, name=f"domstats-{number}", **interval)
 
     def _read_fast(
-        self,
-        name: str,
-        interval: float,
-        settings: Settings,
-        options: CollectdOptions,
-        shared: LazySampler,
+        self, name: str, settings: Settings, options: CollectdOptions, shared: LazySampler
     ) -> None:
         """Register the read of a fast lane."""
+        interval = settings.fast_interval
         paced = msgspec.structs.replace(settings, deadline=None)
         fast = msgspec.structs.replace(options, groups=FAST_GROUPS, report_round=False)
         reader = _FastReader(self._collectd, paced, fast, shared, self._log, interval)
+        self._readers.append(reader)
         self._collectd.register_read(reader.read, name=name, interval=interval)
 
     def stop(self) -> None:
@@ -142,6 +233,7 @@ class _Reader:
         self._uri = settings.uri
         self._sampler = shared
         self._closed = False
+        self.connected = False
         self._deadline = RoundDeadline(settings, interval)
         self._value_lists = ValueLists(options)
         self._values = collectd.Values()
@@ -155,7 +247,9 @@ class _Reader:
             complaint = self._deadline.complaint()
             if complaint:
                 self._log("warning", f"{self._uri}: {complaint}")
+            self.connected = False
             sample = self._ask(self._sampler.get())
+            self.connected = sample.round.connected
             self._dispatch(self._value_lists.translate(sample, self._deadline.interval))
             for notification in self._value_lists.notifications(sample):
                 self._notify(notification)
@@ -268,4 +362,4 @@ try:
 except ImportError:  # not in collectd: somebody imports us for a test or for documentation
     pass
 else:
-    register_plugin(_collectd)
+    register_plugin(_collectd, daemon=this_daemon())

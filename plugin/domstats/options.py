@@ -308,11 +308,11 @@ OPTIONS: tuple[Option, ...] = (
         key="hostname",
         kind=Kind.TEXT,
         collectd="Hostname",
-        default="the system's host name, as collectd finds it",
+        default="that of collectd.conf, else the system's host name",
         example="node-1.example.org",
-        text="collectd's own Hostname, where it is set in collectd.conf and HostnameFormat or"
-        " PluginInstanceFormat combine hostname with other words: collectd does not tell it to"
-        " plugins.",
+        text="collectd's own Hostname, where HostnameFormat or PluginInstanceFormat combine"
+        " hostname with other words. It is read from collectd's configuration file; set it here"
+        " where that cannot be read.",
         ours=True,
     ),
     Option(

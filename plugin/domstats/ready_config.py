@@ -224,7 +224,9 @@ our own; the others are those of collectd's `<Plugin virt>` and of Telegraf's `[
 A wrong value, an unknown option, an unreadable file are told in one line that names the file, the
 table or block, the option, the value seen and what is allowed; all mistakes of a file or block are
 told at once, each in a line of its own. `domstats` then ends with status 2; in collectd, the block
-with the mistakes is not sampled, and the others are.
+with the mistakes is not sampled, and the others are. `collectd -T` ends with status 1 for a
+mistake, for a `<Module>` block that does not reach domstats, and if a hypervisor cannot be sampled.
+(`collectd -t` of 5.12 reads no configuration at all, and is always content.)
 
 ## Telegraf
 

@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Collection
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Callable, Optional
 
 import pytest
 from domstats import collectd_plugin
-from domstats.collectd_plugin import LINE_BYTES, MODULE, collectd_options, register_plugin
+from domstats.collectd_conf import read
+from domstats.collectd_daemon import Daemon
+from domstats.collectd_plugin import (
+    LINE_BYTES,
+    MODULE,
+    NOT_KNOWN,
+    collectd_options,
+    register_plugin,
+)
+from domstats.errors import ConfigError
 from domstats.model import Change, DomainSample, Round, Sample, Status
 from domstats.settings import Settings
 
@@ -49,6 +60,9 @@ class FakeCollectd:
     """collectd's Python module, as far as ``man collectd-python`` describes it."""
 
     NOTIF_FAILURE, NOTIF_WARNING, NOTIF_OKAY = 1, 2, 4
+
+    class CollectdError(Exception):
+        """What a callback raises to say that it failed."""
 
     def __init__(self) -> None:
         self.logged: list[tuple[str, str]] = []
@@ -118,6 +132,7 @@ class FakeSampler:
         self.stats: dict[str, Any] = {"state.state": 1, "cpu.time": 5, "balloon.current": 1024}
         self.changes: tuple[Change, ...] = ()
         self.failure: Optional[Exception] = None
+        self.connected = True
         self.closing = lambda: None
         self.closed = False
 
@@ -130,9 +145,8 @@ class FakeSampler:
         domain = DomainSample(UUID, "web", Status.FRESH, dict(self.stats))
         if take is not None:
             take(Sample(self.settings.uri, 1_500_000_000, (domain,), Round()))
-        return Sample(
-            self.settings.uri, 1_500_000_000, (domain,), Round(domains=1), changes=self.changes
-        )
+        this = Round(domains=1, connected=self.connected)
+        return Sample(self.settings.uri, 1_500_000_000, (domain,), this, changes=self.changes)
 
     def sample_fast(
         self, deadline: float, *, take: Optional[Callable[[Sample], None]] = None
@@ -147,10 +161,10 @@ class FakeSampler:
 class World:
     """collectd with our plugin, and the samplers that it made."""
 
-    def __init__(self) -> None:
+    def __init__(self, daemon: Daemon = NOT_KNOWN, loaded: Collection[str] = ()) -> None:
         self.collectd = FakeCollectd()
         self.samplers: list[FakeSampler] = []
-        register_plugin(self.collectd, self._make)
+        register_plugin(self.collectd, self._make, daemon, loaded.__contains__)
 
     def _make(self, settings: Settings, log: Callable[[str, str], None]) -> FakeSampler:
         self.samplers.append(FakeSampler(settings, log))
@@ -189,10 +203,18 @@ def test_each_block_is_a_hypervisor_with_a_read_of_its_own(world: World) -> None
     assert world.collectd.logged == []
 
 
-def test_without_a_block_it_is_the_local_hypervisor(world: World) -> None:
+def test_without_a_block_it_is_the_local_hypervisor_and_that_is_said(world: World) -> None:
     world.collectd.init()
     world.collectd.read()
     assert world.samplers[0].settings.uri == "qemu:///system"
+    assert world.collectd.logged == [
+        (
+            "info",
+            'domstats: there is no block <Module "domstats.collectd_plugin">: qemu:///system is'
+            " sampled with the defaults; `domstats config collectd` prints a block with every"
+            " option",
+        )
+    ]
 
 
 def test_each_mistake_of_a_block_is_a_line_of_the_log(world: World) -> None:
@@ -234,6 +256,21 @@ def test_warnings_about_the_configuration_are_logged(world: World) -> None:
     assert levels == ["warning", "warning"]  # the selector, and two blocks for one server
 
 
+def test_all_mistakes_of_a_block_are_told_a_line_each(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(config: Any, source: str) -> Any:
+        raise ConfigError(f"{source}, option A: wrong", f"{source}, option B: wrong")
+
+    monkeypatch.setattr(collectd_plugin, "parse_collectd", refuse)
+    world.collectd.configure()
+    source = f"domstats: collectd.conf, Module {MODULE} block 1, option"
+    assert world.collectd.logged == [
+        ("error", f"{source} A: wrong; this block is not sampled"),
+        ("error", f"{source} B: wrong; this block is not sampled"),
+    ]
+
+
 def test_a_configuration_that_nobody_expected_does_not_raise_into_collectd(world: World) -> None:
     world.collectd.callbacks["config"](SimpleNamespace())
     ((level, text),) = world.collectd.logged
@@ -246,6 +283,169 @@ def test_nothing_is_started_before_init_and_no_thread_by_it(world: World) -> Non
     assert world.samplers == []
     world.collectd.init()
     assert threading.active_count() == before
+
+
+# --- Beside collectd's own configuration file ---------------------------------------------------
+
+
+HEAD = f"""\
+Hostname "node-7"
+Interval 3
+LoadPlugin python
+<Plugin python>
+  Import "{MODULE}"
+"""
+
+
+def reads(folder: Path, text: str, *, tests: bool = False, loaded: Collection[str] = ()) -> World:
+    """collectd that has read a configuration, and has called init."""
+    (folder / "collectd.conf").write_text(text)
+    world = World(Daemon("collectd.conf", str(folder), tests), loaded)
+    for block in read(str(folder / "collectd.conf")).blocks(MODULE):
+        world.collectd.configure(*block.children)
+    world.collectd.init()
+    return world
+
+
+def block(*lines: str, name: str = MODULE) -> str:
+    return "\n".join([f'  <Module "{name}">', *lines, "  </Module>", ""])
+
+
+def test_a_mistake_is_told_with_the_file_and_line_of_its_block(tmp_path: Path) -> None:
+    text = HEAD + block('Connection "test:///default"') + block('HostnameFormat "uuidd"')
+    world = reads(tmp_path, text + "</Plugin>\n")
+    ((level, line),) = world.collectd.logged
+    assert level == "error"
+    assert line.startswith(
+        f"domstats: {tmp_path}/collectd.conf:9, Module {MODULE}, option HostnameFormat: found"
+    )
+    assert len(world.collectd.reads) == 1
+
+
+def test_a_warning_is_told_with_the_file_and_line_too(tmp_path: Path) -> None:
+    world = reads(tmp_path, HEAD + block('ExtraStats "fs_info"') + "</Plugin>\n")
+    ((level, line),) = world.collectd.logged
+    assert (level, f"{tmp_path}/collectd.conf:6, Module" in line) == ("warning", True)
+
+
+@pytest.mark.parametrize("content", [None, "A\n", HEAD + block("Lanes 2") + "</Plugin>\n"])
+def test_where_the_block_is_not_found_the_message_counts_blocks(
+    tmp_path: Path, content: Optional[str]
+) -> None:
+    """No file, one that collectd would not take, one that has changed since."""
+    if content is not None:
+        (tmp_path / "collectd.conf").write_text(content)
+    world = World(Daemon("collectd.conf", str(tmp_path)))
+    world.collectd.configure(option("HostnameFormat", "uuidd"))
+    world.collectd.init()
+    ((_, line),) = world.collectd.logged
+    assert line.startswith(f"domstats: collectd.conf, Module {MODULE} block 1, option")
+
+
+@pytest.mark.parametrize(
+    "name", ["domstats", "domstats.collectd-plugin", "Domstats.Collectd", "collectd_plugin"]
+)
+def test_a_block_of_another_name_is_told_of_and_nothing_is_sampled_in_its_place(
+    tmp_path: Path, name: str
+) -> None:
+    world = reads(tmp_path, HEAD + block("Interval 5", name=name) + "</Plugin>\n")
+    ((level, line),) = world.collectd.logged
+    assert level == "error"
+    assert line == (
+        f'domstats: {tmp_path}/collectd.conf:6: collectd ignores the block <Module "{name}">, since'
+        " no Import has its name: what it configures is not sampled. Write <Module"
+        f' "{MODULE}">, below Import "{MODULE}"'
+    )
+    assert world.collectd.reads == {}
+
+
+def test_a_block_above_the_import_is_told_of(tmp_path: Path) -> None:
+    text = HEAD.replace("  Import", block("Interval 5") + "  Import") + "</Plugin>\n"
+    world = reads(tmp_path, text)
+    ((level, line),) = world.collectd.logged
+    assert (level, "the Import of its module does not stand before it" in line) == ("error", True)
+
+
+def test_a_module_of_somebody_else_is_left_alone(tmp_path: Path) -> None:
+    theirs = 'Import "domstats_shipper"\n' + block("A 1", name="domstats_shipper")
+    strange = block("A 1", name="openstack_plugin")
+    text = HEAD + theirs + strange + block("Interval 5") + "</Plugin>\n"
+    assert reads(tmp_path, text).collectd.logged == []
+
+
+VIRT = "LoadPlugin virt\n<Plugin virt>\n{}\n</Plugin>\n"
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "told"),
+    [
+        ("Interval 5", "", True),
+        ("Interval 5", 'Connection "qemu:///system"\nRefreshInterval 30', True),
+        ('Connection "xen:///"', 'Connection "xen:///"', True),
+        ("Interval 5", 'Connection "xen:///"', False),
+        ('PluginInstanceFormat "name"', "", False),
+        ('PluginInstanceFormat "name"', 'PluginInstanceFormat "name"', True),
+    ],
+)
+def test_virt_beside_us_is_told_of_where_identifiers_are_the_same(
+    tmp_path: Path, ours: str, theirs: str, told: bool
+) -> None:
+    text = HEAD + block(ours) + "</Plugin>\n" + VIRT.format(theirs)
+    assert reads(tmp_path, text).collectd.logged == []  # it could not be loaded
+    lines = reads(tmp_path, text, loaded={"virt"}).collectd.logged
+    assert [level for level, _ in lines] == ["warning"] * told
+    if told:
+        assert f"virt is loaded too ({tmp_path}/collectd.conf:10)" in lines[0][1]
+        assert "Remove LoadPlugin virt" in lines[0][1]
+
+
+def test_virt_beside_us_is_told_of_where_the_configuration_is_not_known() -> None:
+    world = World(loaded={"virt"})
+    world.collectd.configure()
+    world.collectd.init()
+    ((level, line),) = world.collectd.logged
+    assert (level, "collectd's plugin virt is loaded too. Both" in line) == ("warning", True)
+
+
+def test_the_first_round_knows_collectds_interval_and_names_its_hostname(tmp_path: Path) -> None:
+    named = block('HostnameFormat "hostname" "name"')
+    world = reads(tmp_path, HEAD + named + "</Plugin>\n")
+    world.collectd.read()
+    (sampler,) = world.samplers
+    assert sampler.deadlines == [pytest.approx(2.7)]
+    assert {each["host"] for each in world.collectd.dispatched if each["plugin"] == "virt"} == {
+        "node-7:web"
+    }
+
+
+def test_a_test_of_the_configuration_fails_for_a_mistake_and_a_run_goes_on() -> None:
+    for tests in (False, True):
+        world = World(Daemon(tests=tests))
+        try:
+            world.collectd.configure(option("HostnameFormat", "uuidd"))
+        except world.collectd.CollectdError:
+            assert tests
+        else:
+            assert not tests
+        assert len(world.collectd.logged) == 1
+
+
+def test_a_test_of_the_configuration_fails_for_a_block_of_another_name(tmp_path: Path) -> None:
+    text = HEAD + block("Interval 5", name="domstats") + "</Plugin>\n"
+    world = reads(tmp_path, text, tests=True)
+    ((read_once, _),) = world.collectd.reads.values()
+    with pytest.raises(world.collectd.CollectdError, match="ignored"):
+        read_once()
+
+
+def test_a_test_of_the_configuration_fails_if_nothing_can_be_sampled() -> None:
+    world = World(Daemon(tests=True))
+    world.collectd.configure()
+    world.collectd.init()
+    world.collectd.read()
+    world.samplers[0].connected = False
+    with pytest.raises(world.collectd.CollectdError, match="qemu:///system could not be sampled"):
+        world.collectd.read()
 
 
 # --- Reading ------------------------------------------------------------------------------------
@@ -310,6 +510,7 @@ def test_report_round_false_leaves_only_what_virt_sends(world: World) -> None:
 
 def test_a_type_that_collectd_does_not_know_costs_nothing_else(world: World) -> None:
     world.collectd.unknown_types = {"virt_cpu_total"}
+    world.collectd.configure()
     world.collectd.init()
     world.collectd.read()
     world.collectd.read()
@@ -334,6 +535,7 @@ def test_a_domain_that_hangs_is_notified_of(world: World) -> None:
 
 
 def test_a_read_never_raises_and_tells_each_kind_of_trouble_once(world: World) -> None:
+    world.collectd.configure()
     world.collectd.init()
     world.collectd.read()
     world.samplers[0].failure = ZeroDivisionError("x")
@@ -355,6 +557,7 @@ def test_a_sampler_that_cannot_be_made_is_told_once() -> None:
         raise RuntimeError("no libvirt")
 
     register_plugin(collectd, refuse)
+    collectd.configure()
     collectd.init()
     collectd.read()
     collectd.read()
@@ -401,6 +604,7 @@ def test_a_deadline_longer_than_the_learned_interval_is_one_line(
 
 @pytest.mark.parametrize("level", ["error", "warning", "info", "debug"])
 def test_what_the_sampler_logs_is_one_bounded_line_of_its_level(world: World, level: str) -> None:
+    world.collectd.configure()
     world.collectd.init()
     world.collectd.read()
     world.samplers[0].log(level, "guest 'a\n\0b' hangs " + "ü" * 2000)
@@ -440,7 +644,19 @@ def test_shutdown_does_not_wait_for_what_is_stuck(
     stuck.set()
 
 
+def test_a_fast_read_that_shutdown_overtook_says_nothing(world: World) -> None:
+    world.collectd.configure(option("FastInterval", 1.0))
+    world.collectd.init()
+    fast, _ = world.collectd.reads["domstats-1-fast"]
+    fast()
+    world.collectd.shutdown()
+    world.samplers[0].failure = RuntimeError("the sampler is closed")
+    fast()
+    assert world.collectd.logged == []
+
+
 def test_a_read_that_shutdown_overtook_says_nothing(world: World) -> None:
+    world.collectd.configure()
     world.collectd.init()
     world.collectd.read()
     world.collectd.shutdown()

@@ -43,14 +43,19 @@ class Row(NamedTuple):
 
 
 class Collectd(Program):
-    """``plugins`` is the part of the configuration under test, written by the test."""
+    """``plugins`` is the part of the configuration under test, written by the test.
 
-    def __init__(self, folder: Path, plugins: str, interval: float = 1.0) -> None:
+    ``mode`` is ``-f`` to run until it is stopped, ``-T`` to test the configuration and end.
+    """
+
+    def __init__(
+        self, folder: Path, plugins: str, interval: float = 1.0, mode: str = "-f"
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         configuration = folder / "collectd.conf"
         text = CONFIGURATION.format(folder=folder, types=TYPES, interval=interval, plugins=plugins)
         configuration.write_text(text)
-        super().__init__(folder, ["collectd", "-f", "-C", str(configuration)])
+        super().__init__(folder, ["collectd", mode, "-C", str(configuration)])
 
     def hosts(self) -> set[str]:
         """The host part of every identifier so far."""
