@@ -1,10 +1,13 @@
 # `make` alone lists what there is. Every target does its own set-up, and is quick the second time.
 
-# The interpreter that the system's collectd embeds has to be able to import the package.
-PYTHON ?= $(if $(wildcard /usr/bin/python3),/usr/bin/python3,python3)
+# The interpreter to use, if it is not to be the distribution's.
+PYTHON ?=
 VENV := .venv
 BIN := $(VENV)/bin
 SIMHOST := $(wildcard tests/simhost)
+
+MAY_WRITE = @[ -w . ] || { \
+	echo "make: nothing can be written to $(CURDIR); run make in a copy of it" >&2; exit 1; }
 
 .DEFAULT_GOAL := help
 .PHONY: help run test lint unit system soak bench clean machine
@@ -38,15 +41,16 @@ clean: ## remove what make has made
 
 # The stamps: an environment that can run the package, and one that can test it.
 $(VENV)/run: setup.cfg
-	@$(PYTHON) -c 'import ensurepip, libvirt' 2>/dev/null || tests/system/install run
-	$(PYTHON) -m venv --system-site-packages $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	$(MAY_WRITE)
+	@python=$$(PYTHON="$(PYTHON)" tests/system/install run) && "$$python" -m venv --system-site-packages $(VENV)
+	$(BIN)/python tests/environment.py
 	@touch $@
 
 $(VENV)/test: $(VENV)/run
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test,top]'
+	$(BIN)/python tests/environment.py test top
 	@touch $@
 
 # What the system tests start: packages of the distribution, and a Telegraf built here.
 machine:
+	$(MAY_WRITE)
 	@tests/system/install test

@@ -24,7 +24,7 @@ class Description(NamedTuple):
 class DiskTarget(NamedTuple):
     """A disk's target (``vda``) and the file or device behind it; empty for an empty drive.
 
-    :param is_image: it is a qcow2 file, of which libvirt tells other sizes than of all others.
+    :param is_image: it is a file in a format of its own, as qcow2.
     """
 
     name: str
@@ -58,8 +58,10 @@ def _devices(domain: Element) -> tuple[tuple[DiskTarget, ...], tuple[tuple[str, 
         target, source = disk.find("target"), disk.find("source")
         if target is not None and target.get("dev"):
             path = "" if source is None else source.get("dev") or source.get("file") or ""
-            driver = disk.find("driver[@type='qcow2']")
-            is_image = disk.get("type") == "file" and bool(path) and driver is not None
+            # Without a type libvirt takes an image for a raw one.
+            format_ = disk.find("driver[@type]")
+            is_raw = format_ is None or format_.get("type") == "raw"
+            is_image = disk.get("type") == "file" and bool(path) and not is_raw
             disks.append(DiskTarget(target.get("dev", ""), path, is_image))
     interfaces = []
     for interface in domain.iterfind("devices/interface"):

@@ -110,6 +110,11 @@ class Mount(NamedTuple):
         return not self.remote and self.kind not in _TRIGGERS
 
 
+# In a chroot into a mere folder the table has no line for "/". Whoever was started in there needs
+# it anyway, so links in it are followed; without it none would lead to the mounts that have lines.
+_UNSHOWN_ROOT = Mount(0, 0, "", "/", "")
+
+
 class MountTable:
     """The mounts of /proc/self/mountinfo (proc_pid_mountinfo(5)), walked as the kernel does.
 
@@ -125,6 +130,8 @@ class MountTable:
             # The root, and what is left of a table in a chroot, has a parent that isn't shown.
             shown = mount.parent in idents and mount.parent != mount.ident
             self._steps[mount.parent if shown else 0, mount.point] = mount
+        if mounts and (0, "/") not in self._steps:
+            self._steps[0, "/"] = _UNSHOWN_ROOT
 
     def step(self, mount: Optional[Mount], point: str) -> Optional[Mount]:
         """The mount that one is on at `point`, a path without links, coming from `mount`.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import os
 import time
 from pathlib import Path
@@ -62,7 +63,7 @@ def test_a_reply_that_never_comes_keeps_the_client_waiting(host, connection):
     host.control.distort("silence", "ConnectListAllDomains", times=1)
     call = started(connection.listAllDomains, 0)
     wait_until(lambda: host.control.statistics()["calls"].get("ConnectListAllDomains"))
-    with pytest.raises(TimeoutError):
+    with pytest.raises(concurrent.futures.TimeoutError):
         call.result(0.1)
     host.control.drop_connections()
     with pytest.raises(libvirt.libvirtError):
@@ -243,7 +244,7 @@ def test_the_process_can_be_stopped_killed_and_started_again():
         connection = libvirt.openReadOnly(host.uri)
         host.pause()
         call = started(connection.listAllDomains)
-        with pytest.raises(TimeoutError):
+        with pytest.raises(concurrent.futures.TimeoutError):
             call.result(0.1)
         host.proceed()
         assert len(call.result(5)) == 3

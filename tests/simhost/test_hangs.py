@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import os
 import time
 
@@ -46,7 +47,7 @@ def _under_way(host, name, groups=0, flags=0):
 def test_a_hung_guest_holds_a_bulk_call_until_it_heals(host):
     host.control.hang("guest-00003")
     call = _under_way(host, "guest-00003", flags=NOWAIT)
-    with pytest.raises(TimeoutError):
+    with pytest.raises(concurrent.futures.TimeoutError):
         call.result(0.1)
     host.control.heal("guest-00003")
     assert set(call.result(5)) >= OF_MONITOR | OF_NONE
@@ -322,7 +323,7 @@ def test_a_client_has_at_most_five_calls_under_way(host, connection):
     assert host.control.statistics()["workers"]["queued"] == 0
     # Not even a priority call of this client is read; others are served.
     listing = started(connection.listAllDomains, 1)
-    with pytest.raises(TimeoutError):
+    with pytest.raises(concurrent.futures.TimeoutError):
         listing.result(0.1)
     assert len(libvirt.openReadOnly(host.uri).listAllDomains(1)) == 12
     host.control.heal()

@@ -3,6 +3,7 @@
 import contextlib
 import importlib.util
 import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Callable, NoReturn
@@ -27,12 +28,23 @@ Missing = Callable[[str, str], NoReturn]
 
 
 @pytest.fixture(scope="session")
-def new_bed(missing: Missing) -> Callable[[], Any]:
+def root(missing: Missing) -> None:
+    """For tests that mount something, or run a program as somebody else."""
+    if os.geteuid() != 0:
+        missing("root", "run it as root")
+    if subprocess.run(["unshare", "--mount", "true"], check=False).returncode != 0:
+        missing(
+            "the right to mount namespaces",
+            "a container has to be privileged, and the folder of a chroot to be a mount: "
+            "mount --bind FOLDER FOLDER",
+        )
+
+
+@pytest.fixture(scope="session")
+def new_bed(missing: Missing, root: None) -> Callable[[], Any]:
     """``new_bed()`` makes a Bed, for tests that want one of their own."""
     if importlib.util.find_spec("libvirt") is None:
         missing("libvirt's Python binding", INSTALL)
-    if os.geteuid() != 0:
-        missing("root, without which no libvirtd can be had", "run it as root")
     for program in PROGRAMS:
         try:
             find(program)

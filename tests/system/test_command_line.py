@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Callable, NoReturn
+from typing import Any, Callable
 
 import msgspec
 import pytest
@@ -211,13 +211,6 @@ def test_settings_that_cannot_be_read_are_named(root: None, tmp_path: Path) -> N
     assert "ermission" in said
     absent = tmp_path / "absent.toml"
     assert str(absent) in complaint(domstats("telegraf", "--config", str(absent)), 2)
-
-
-@pytest.fixture
-def root(missing: Callable[[str, str], NoReturn]) -> None:
-    """For tests that run the command as somebody else, or elsewhere."""
-    if os.geteuid() != 0:
-        missing("root, without which nobody else can be played", "run it as root")
 
 
 def as_nobody() -> tuple[str, ...]:

@@ -2,11 +2,9 @@
 table in vain."""
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Callable, NoReturn
 
 import pytest
 
@@ -54,11 +52,25 @@ for _ in sys.stdin:
     print(sys.argv[1] in info.read(), flush=True)
 """
 
+#: Prints the mounts on the way of a link, seen from within a chroot whose root is a mere folder.
+CHROOTED = """
+import os, subprocess, sys
+from domstats import watch_storage
 
-@pytest.fixture(autouse=True)
-def _may_mount(missing: Callable[[str, str], NoReturn]) -> None:
-    if os.geteuid() != 0:
-        missing("root, without which nothing can be mounted", "run it as root")
+root = sys.argv[1]
+for folder in "proc", "far":
+    os.mkdir(os.path.join(root, folder))
+os.symlink("/far/images", os.path.join(root, "images"))
+subprocess.run(["mount", "--bind", "/proc", os.path.join(root, "proc")], check=True)
+subprocess.run(["mount", "-t", "ramfs", "none", os.path.join(root, "far")], check=True)
+os.chroot(root)
+watch_storage.REMOTE_KINDS = {"ramfs"}
+table = watch_storage.MountTable(watch_storage.MountInfo().read())
+print(*(mount.point for mount in watch_storage.remote_mounts("/images/x", table)))
+"""
+
+
+pytestmark = pytest.mark.usefixtures("root")
 
 
 def test_what_is_mounted_and_unmounted_is_seen(tmp_path: Path) -> None:
@@ -71,6 +83,11 @@ def test_what_is_mounted_and_unmounted_is_seen(tmp_path: Path) -> None:
         ["tmpfs", True],
         ["", True],
     ]
+
+
+def test_in_a_chroot_storage_behind_a_link_is_found(tmp_path: Path) -> None:
+    told = subprocess.run([*APART, CHROOTED, tmp_path], stdout=subprocess.PIPE, check=True)
+    assert told.stdout == b"/far\n"
 
 
 def test_what_is_mounted_from_outside_is_seen(tmp_path: Path) -> None:

@@ -20,8 +20,8 @@ import pytest
 from domstats.line_protocol import LineProtocol
 from domstats.model import Change, Devices, DomainEvent, DomainSample, Round, Sample, Status
 from domstats.value_lists import CollectdOptions, ValueLists
-from line_protocol_parser import parse_line
 
+from tests.line_parsers import parse_line
 from tests.unit.value_lists_told import one_by_one
 
 CASES = Path(__file__).resolve().parents[1] / "cases"

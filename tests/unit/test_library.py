@@ -290,11 +290,15 @@ def test_callbacks_run_one_after_another_on_one_thread(asked):
 
 @pytest.mark.parametrize("error", [ValueError("mine"), SystemExit(1), KeyboardInterrupt()])
 def test_a_callback_that_raises_is_logged_and_harms_nobody(asked, log, error):
+    called = threading.Event()
+
     def fail(*arguments):
+        called.set()
         raise error
 
     answers = Answers()
     asked.query(fail)
+    assert called.wait(10)
     asked.query(answers)
     answers.wait()
     assert [level for level, _ in log] == ["error"]

@@ -14,7 +14,8 @@ from domstats.line_protocol import TAG_BYTES, LineProtocol, string_field, tag_va
 from domstats.model import Change, DomainSample, Round, Sample, Stats, Status
 from hypothesis import given
 from hypothesis import strategies as st
-from line_protocol_parser import parse_line
+
+from tests.line_parsers import parse_line
 
 UUID = "11111111-2222-4333-8444-555555555555"
 TIME = 1_795_374_959_000_000_000

@@ -23,8 +23,8 @@ from domstats.model import (
 )
 from domstats.schema import Key, Per, Wire, place, row_by_rule
 from domstats.value_lists import CollectdOptions, ValueLists
-from line_protocol_parser import parse_line
 
+from tests.line_parsers import parse_line
 from tests.unit.value_lists_told import one_by_one
 
 HERE = Path(__file__).resolve().parent

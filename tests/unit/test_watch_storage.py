@@ -208,6 +208,13 @@ def test_a_mount_table_with_junk_in_it_is_still_of_use(junk: str) -> None:
     assert points("/fuse/x", junk + TABLE) == ("/fuse",)
 
 
+def test_in_a_chroot_without_a_line_for_its_root_links_are_followed() -> None:
+    table = TABLE.replace("27 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw,discard\n", "")
+    assert points("/nfs/x", table) == ("/nfs",)
+    assert points("/images/x", table, {"/images": "/nfs/images"}) == ("/nfs",)
+    assert points("/local/x", table) == ()
+
+
 def test_without_a_mount_table_nothing_is_known_and_nothing_withheld() -> None:
     assert remote_mounts("/nfs/x", MountTable(""), lambda path: pytest.fail(path)) == frozenset()
 

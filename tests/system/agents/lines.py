@@ -3,6 +3,7 @@
 Written from the format's description, independent of what writes lines in the package.
 """
 
+import re
 from typing import NamedTuple, Union
 
 Value = Union[int, float, str, bool]
@@ -31,28 +32,32 @@ def parse(text: str) -> list[Point]:
 
 def parse_line(line: str) -> Point:
     """One line; raises ValueError if it is not well-formed."""
-    series, fields, time = _split(line, " ")
+    series, rest = _split(line, " ", most=1)
+    fields, time = _split(rest, " ", quotes=True)
     measurement, *tags = _split(series, ",")
     return Point(
         _unescape(measurement),
         {_unescape(name): _unescape(value) for name, value in (_split(tag, "=") for tag in tags)},
         {
             _unescape(name): _field(value)
-            for name, value in (_split(field, "=") for field in _split(fields, ","))
+            for name, value in (
+                _split(field, "=", quotes=True) for field in _split(fields, ",", quotes=True)
+            )
         },
         int(time),
     )
 
 
-def _split(text: str, separator: str) -> list[str]:
-    """Split where ``separator`` is neither escaped nor within quotes."""
-    parts, start, quoted, position = [], 0, False, 0
-    while position < len(text):
+def _split(text: str, separator: str, *, quotes: bool = False, most: int = -1) -> list[str]:
+    """Split where ``separator`` is not escaped nor, among fields, within quotes, ``most`` times."""
+    parts: list[str] = []
+    start, quoted, position = 0, False, 0
+    while position < len(text) and len(parts) != most:
         letter = text[position]
         if letter == "\\":
             position += 1
         elif letter == '"':
-            quoted = not quoted
+            quoted = quotes and not quoted
         elif letter == separator and not quoted:
             parts.append(text[start:position])
             start = position + 1
@@ -68,7 +73,7 @@ def _unescape(text: str) -> str:
 
 def _field(text: str) -> Field:
     if text.startswith('"'):
-        return Field("s", text[1:-1].replace('\\"', '"').replace("\\\\", "\\"))
+        return Field("s", re.sub(r'\\(["\\])', r"\1", text[1:-1]))
     if text in ("true", "false"):
         return Field("b", text == "true")
     if text[-1] in "iu":
