@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any, Callable, NoReturn
 
 import pytest
 
@@ -19,8 +19,14 @@ UNSTARTED, MEASURED = 0, 2
 
 
 def test_a_dirty_rate_is_told_soon_after_it_was_measured_for_the_first_time(
-    bed: Any, start: Callable[..., Any], tmp_path: Path
+    bed: Any,
+    start: Callable[..., Any],
+    tmp_path: Path,
+    missing: Callable[[str, str], NoReturn],
 ) -> None:
+    with bed.connection() as connection:
+        if connection.getLibVersion() < 7_002_000:
+            missing("a libvirtd that measures dirty rates", "libvirt 7.2 does")
     [guest] = bed.add(Shape("unmeasured"))
     settings = tmp_path / "domstats.toml"
     settings.write_text(libvirt_table(bed.uri, f"idle_refresh = {REFRESH_S}"))

@@ -2,13 +2,14 @@
 
 import json
 import socket
+import subprocess
 import urllib.error
 import urllib.parse
 import urllib.request
 from pathlib import Path
 from typing import Any, Optional
 
-from tests.system.agents.program import Program, free_port
+from tests.system.agents.program import Absent, Program, free_port
 from tests.system.waiting import wait_for
 
 CARBON = """\
@@ -39,6 +40,7 @@ retentions = 1s:1h
 
 # The settings of graphite-web, and a server around it: run as a script of its own, since both are
 # installed for the distribution's interpreter only.
+PYTHON = "/usr/bin/python3"
 WEB = """\
 import os, sys
 sys.path.insert(0, {folder!r})
@@ -71,6 +73,8 @@ class Graphite:
     """Takes values at ``port`` and shows them by ``render``, from construction until ``stop``."""
 
     def __init__(self, folder: Path) -> None:
+        if subprocess.run([PYTHON, "-c", "import graphite"], check=False).returncode != 0:
+            raise Absent("graphite-web")
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "whisper").mkdir()
         (folder / "log").mkdir()
@@ -83,7 +87,7 @@ class Graphite:
         (folder / "web.py").write_text(WEB.format(folder=str(folder), port=web))
         carbon = ["carbon-cache", f"--config={folder}/carbon.conf", "--nodaemon", "start"]
         self._carbon = Program(folder, carbon)
-        self._web = Program(folder, ["/usr/bin/python3", str(folder / "web.py")])
+        self._web = Program(folder, [PYTHON, str(folder / "web.py")])
         wait_for("carbon at its port", self._takes_values)
         wait_for("answer of graphite-web", lambda: self.find("*") is not None)
 

@@ -8,6 +8,7 @@ import string
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 from uuid import UUID
+from xml.etree import ElementTree
 
 import libvirt
 import libvirt_qemu
@@ -108,7 +109,10 @@ class Guest:
     def _plug(self, name: str, xml: str) -> None:
         with self._domain() as domain:
             domain.attachDeviceFlags(xml, LIVE)
-        self._plugged[name] = xml
+            devices = ElementTree.fromstring(domain.XMLDesc()).findall("devices/*")
+        (device,) = (each for each in devices if each.find(f"target[@dev='{name}']") is not None)
+        # With its address, by which libvirt before 7.2 tells it from others.
+        self._plugged[name] = ElementTree.tostring(device, encoding="unicode")
 
     def unplug(self, name: str) -> None:
         """Unplug what was plugged in; switching the guest off does it as well."""
