@@ -166,7 +166,7 @@ def test_one_of_two_hypervisors_that_is_away_is_told_of_and_costs_nothing_else(
     ("arguments", "hint"),
     [
         (["sample", "--rouns", "3"], "--rounds"),
-        (["sampel"], "sample"),
+        (["sampel"], "domstats --help"),
         (["sample", "--format", "inflx"], "influx"),
         (["sample", "--interval", "soon"], "--interval"),
         (["sample", "--connect", "nonsense"], "qemu:///system"),
