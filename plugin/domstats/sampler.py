@@ -84,11 +84,18 @@ class Sampler:
 
     :param settings: what to ask, and how.
     :param log: is told when trouble begins and when it ends.
+    :param clock: gives the seconds by which rounds decide what is late and what is due.
     """
 
-    def __init__(self, settings: Settings, log: LogFunction = lambda level, text: None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        log: LogFunction = lambda level, text: None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._settings = settings
         self._log = log
+        self._clock = clock
         self._events: queue.SimpleQueue[Optional[_Event]] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._thread: Optional[_EngineThread] = None
@@ -221,7 +228,7 @@ class Sampler:
         if self._closed:
             raise DomstatsError("the sampler is closed")
         if self._thread is None:
-            thread = _EngineThread(self._settings, self._events, self._log)
+            thread = _EngineThread(self._settings, self._events, self._log, self._clock)
             thread.start()
             self._thread = thread  # not if it could not be started
         return self._thread
@@ -262,7 +269,11 @@ class _EngineThread(threading.Thread):
     """
 
     def __init__(
-        self, settings: Settings, events: queue.SimpleQueue[Optional[_Event]], log: LogFunction
+        self,
+        settings: Settings,
+        events: queue.SimpleQueue[Optional[_Event]],
+        log: LogFunction,
+        clock: Callable[[], float],
     ) -> None:
         super().__init__(name="domstats-engine", daemon=True)
         self.open: dict[int, _Open] = {}
@@ -271,6 +282,7 @@ class _EngineThread(threading.Thread):
         self._settings = settings
         self._events = events
         self._log = log
+        self._clock = clock
         self._idle: list[_Worker] = []
         self._workers: list[_Worker] = []
         self._control = _ControlWorker(settings, self._post)
@@ -298,15 +310,15 @@ class _EngineThread(threading.Thread):
 
     def _step(self, engine: Engine) -> bool:
         due = min(filter(None, (engine.due(), self.desk.due())), default=None)
-        timeout = None if due is None else max(0.0, due - time.monotonic())
+        timeout = None if due is None else max(0.0, due - self._clock())
         try:
             event = self._events.get(timeout=timeout)
         except queue.Empty:
-            engine.pump(time.monotonic())
+            engine.pump(self._clock())
         else:
             if event is None:
                 return False
-            event(engine, time.monotonic())
+            event(engine, self._clock())
         ended: dict[int, Sample] = {}
         while self._carry_out(engine.take_actions(), ended) or self._deal(engine, ended):
             pass
@@ -337,7 +349,7 @@ class _EngineThread(threading.Thread):
 
     def _deal(self, engine: Engine, ended: dict[int, Sample]) -> bool:
         """Begin the rounds that the desk gathered, and answer its queries."""
-        now = time.monotonic()
+        now = self._clock()
         self.desk.expire(now)
         while self.desk.gather(-self._desk_rounds - 1, now):
             self._desk_rounds += 1

@@ -39,6 +39,19 @@ def wait_until(true: Callable[[], Any], seconds: float = 5.0) -> None:
         time.sleep(0.005)
 
 
+class Clock:
+    """The time as it is, until it stops: then nothing gets late or due any more."""
+
+    def __init__(self) -> None:
+        self._stopped_at: float | None = None
+
+    def __call__(self) -> float:
+        return time.monotonic() if self._stopped_at is None else self._stopped_at
+
+    def stop(self) -> None:
+        self._stopped_at = time.monotonic()
+
+
 @pytest.fixture(scope="module")
 def shared_host():
     """One host for a module's tests; each finds it well, by `host`."""

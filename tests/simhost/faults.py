@@ -13,7 +13,7 @@ Answer = list[tuple[wire.Identity, list[wire.Parameter]]]
 EVERY = "*"  # stands for all procedures
 ENDLESS = -1  # times
 
-_MANY = 100_000
+_MANY = 10_000
 _HOSTILE_TEXTS = (
     b"new\nline",
     b'comma,space equals=quote"backslash\\',

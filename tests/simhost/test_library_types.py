@@ -33,11 +33,17 @@ with Hypervisor() as hypervisor:
 """
 
 
-def checked(folder: Path) -> subprocess.CompletedProcess[str]:
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    """What mypy has found out about the package is of use to the next test."""
+    return tmp_path_factory.mktemp("mypy")
+
+
+def checked(folder: Path, cache: Path) -> subprocess.CompletedProcess[str]:
     """mypy --strict on a user's programs; libvirt has no types."""
     (folder / "mypy.ini").write_text("[mypy]\n[mypy-libvirt.*]\nignore_missing_imports = True\n")
     return subprocess.run(
-        [sys.executable, "-m", "mypy", "--strict", "."],
+        [sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(cache), "."],
         cwd=folder,
         env={**os.environ, "MYPYPATH": str(PACKAGE.parent)},
         capture_output=True,
@@ -45,16 +51,16 @@ def checked(folder: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_the_programs_of_the_documentation_are_right_by_mypy_strict(tmp_path):
+def test_the_programs_of_the_documentation_are_right_by_mypy_strict(tmp_path, cache):
     for name, text in programs().items():
         (tmp_path / name).write_text(text)
-    finished = checked(tmp_path)
+    finished = checked(tmp_path, cache)
     assert finished.returncode == 0, finished.stdout + finished.stderr
 
 
-def test_mistakes_in_using_the_interface_are_found_by_mypy(tmp_path):
+def test_mistakes_in_using_the_interface_are_found_by_mypy(tmp_path, cache):
     (tmp_path / "mistakes.py").write_text(MISTAKES)
-    found = checked(tmp_path).stdout
+    found = checked(tmp_path, cache).stdout
     lines = {int(line.split(":")[1]) for line in found.splitlines() if ": error:" in line}
     assert lines == {11, 12, 13, 14}, found
 

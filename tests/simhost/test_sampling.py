@@ -56,9 +56,9 @@ def complete(sample: Sample) -> set[str]:
 
 
 def test_a_third_of_a_host_hangs_at_once_and_the_rest_stays_known_within_the_budget():
-    with SimHost(domains=1000) as host, Watched(host) as watched:
-        assert len(complete(watched.round())) == 1000
-        hung = set(host.control.hang(count=300))
+    with SimHost(domains=300) as host, Watched(host) as watched:
+        assert len(complete(watched.round())) == 300
+        hung = set(host.control.hang(count=90))
         answered: set[str] = set()
         for number in range(6):
             sample = watched.round()
@@ -72,22 +72,22 @@ def test_a_third_of_a_host_hangs_at_once_and_the_rest_stays_known_within_the_bud
             blamed = {d.name for d in sample.domains if d.status is Status.UNRESPONSIVE}
             assert blamed <= hung
         warnings = [text for level, text in watched.log if level == "warning"]
-        assert len(warnings) <= 6  # at most a line for each round, and not 300
+        assert len(warnings) <= 6  # at most a line for each round, and not 90
         host.control.heal()
         for _ in range(3):
             sample = watched.round()
-        assert len(complete(sample)) == 1000
+        assert len(complete(sample)) == 300
 
 
 def test_guests_that_hang_with_their_storage_leave_the_others_complete():
-    with SimHost(domains=700) as host:
-        sick = set(host.control.add(count=300, storage="sick"))
+    with SimHost(domains=210) as host:
+        sick = set(host.control.add(count=90, storage="sick"))
         with Watched(host) as watched:
             watched.round()
             host.control.hang(sorted(sick))
             for _ in range(10):
                 sample = watched.round()
-            assert len(complete(sample) - sick) >= 650
+            assert len(complete(sample) - sick) >= 195
             assert all(set(domain.stats) >= KEPT for domain in sample.domains)
 
 
@@ -179,14 +179,21 @@ def test_a_host_that_was_killed_is_sampled_again_as_soon_as_it_is_back():
         assert len(complete(watched.round())) == 20
 
 
+@pytest.fixture(scope="module")
+def eight():
+    """A host of eight domains, which each test leaves well."""
+    with SimHost(domains=8) as host:
+        yield host
+
+
 @pytest.mark.parametrize("mode", sorted(faults.MODES))
-def test_nonsense_from_a_server_is_survived_and_what_follows_is_whole(mode):
-    lines, lists = LineProtocol(), ValueLists(CollectdOptions())
-    with SimHost(domains=8) as host, Watched(host) as watched:
+def test_nonsense_from_a_server_is_survived_and_what_follows_is_whole(eight, mode):
+    lines, lists, host = LineProtocol(), ValueLists(CollectdOptions()), eight
+    with Watched(host) as watched:
         watched.round()
         host.control.distort(mode)
         for _ in range(2):
-            sample = watched.round(2.0)
+            sample = watched.round(1.0)
             lines.encode(sample)
             list(lists.translate(sample, 1.0))
             if not sample.round.connected:
@@ -195,17 +202,17 @@ def test_nonsense_from_a_server_is_survived_and_what_follows_is_whole(mode):
         if mode == "silence":  # a call that was swallowed ends with its connection only
             host.control.drop_connections()
         for _ in range(3):
-            sample = watched.round(2.0)
+            sample = watched.round()
         assert len(complete(sample)) == 8, (sample.round, [d.reason for d in sample.domains])
         assert lines.encode(sample)
 
 
-def test_ten_thousand_domains_need_no_more_threads_than_ten():
+def test_a_thousand_domains_need_no_more_threads_than_ten():
     with SimHost(domains=10) as host, Watched(host) as watched:
         before = threading.active_count()
         watched.round()
         few = threading.active_count() - before
-    with SimHost(domains=10_000) as host, Watched(host) as watched:
+    with SimHost(domains=1000) as host, Watched(host) as watched:
         before = threading.active_count()
-        assert len(complete(watched.round(60.0))) == 10_000
+        assert len(complete(watched.round(60.0))) == 1000
         assert threading.active_count() - before <= few + 4  # lanes start as they are needed
