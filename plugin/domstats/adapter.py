@@ -44,6 +44,9 @@ class SamplerLike(Protocol):
     ) -> Sample:
         """Make a round of the fast lane."""
 
+    def shorten(self, deadline: float) -> None:
+        """Have a round under way end so many seconds after its beginning."""
+
     def close(self) -> None:
         """End, without waiting for stuck calls."""
 
@@ -142,7 +145,16 @@ class RoundDeadline:
     @property
     def seconds(self) -> float:
         """Seconds after which a round that begins now has to end."""
-        return self.interval * ROUND_SHARE if self._deadline is None else self._deadline
+        return self.until(self.interval)
+
+    def until(self, next_s: float) -> float:
+        """The same where the next round is known to begin so many seconds later."""
+        return next_s * ROUND_SHARE if self._deadline is None else self._deadline
+
+    @property
+    def is_guess(self) -> bool:
+        """Whether no tick has told yet how long the interval is."""
+        return self._deadline is None and bool(self._distances.maxlen) and not self._distances
 
 
 class Unexpected:

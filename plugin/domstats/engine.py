@@ -364,6 +364,13 @@ class Engine:
             self._hints.begin(now)
             self._watch_the_stuck(now)
 
+    def shorten(self, deadline_s: float, now: float) -> None:
+        """Rounds of all domains that are under way have so many seconds, not more."""
+        for round_ in self._rounds.values():
+            if round_.query.paced:
+                round_.shorten(deadline_s)
+        self.pump(now)
+
     def listed(
         self,
         domains: Sequence[tuple[str, str, bool]],

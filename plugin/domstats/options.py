@@ -409,7 +409,9 @@ OPTIONS: tuple[Option, ...] = (
         default="as the agent does",
         example=10,
         text="Seconds between two rounds of this hypervisor, where they are to differ from the"
-        " others. In Telegraf only with `domstats telegraf --interval`: else Telegraf says when.",
+        " others. In Telegraf, whose ticks say when (signal = STDIN): a round at the first tick at"
+        " or after each multiple of it, so it cannot be shorter than Telegraf's interval, and is"
+        " even only if it is a multiple of that.",
         ours=True,
     ),
     Option(

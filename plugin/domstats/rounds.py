@@ -227,6 +227,12 @@ class RoundBook:
         self.calls = 0
         self.turns: Optional[Turns] = None
 
+    def shorten(self, deadline_s: float) -> None:
+        """It has so many seconds from its beginning, not more."""
+        self.query = self.query._replace(deadline_s=min(self.query.deadline_s, deadline_s))
+        self.deadline = min(self.deadline, self.made + deadline_s)
+        self.half = min(self.half, self.made + deadline_s / 2)
+
     def queue(self, uuid: str, groups: frozenset[str]) -> None:
         """To be asked in a chunk with others."""
         self.ready[groups].append(uuid)

@@ -134,6 +134,15 @@ class Sampler:
         groups = self._settings.groups & FAST_GROUPS
         return self._wait_for(query._replace(groups=groups, paced=False, fast=True), take)
 
+    def shorten(self, deadline: float) -> None:
+        """Have a round of ``sample`` for all domains that is under way end earlier.
+
+        :param deadline: seconds after its beginning; it ends now if they are over.
+        """
+        with self._lock:
+            if self._thread is not None:
+                self._events.put(lambda engine, now: engine.shorten(deadline, now))
+
     def _wait_for(self, query: Query, take: Optional[Take]) -> Sample:
         seconds = query.deadline_s
         found: queue.SimpleQueue[tuple[bool, Sample]] = queue.SimpleQueue()

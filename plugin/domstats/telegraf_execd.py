@@ -38,6 +38,7 @@ from .line_protocol import LineProtocol
 from .model import Sample
 from .settings import Settings
 from .shown import one_line
+from .tick_pace import TickPace
 
 #: Seconds that rounds under way have after the end of input; ending takes under one second.
 GRACE_S = 0.6
@@ -84,6 +85,7 @@ def run(
     stderr: int,
     interval: float | None = None,
     make_sampler: MakeSampler = sampler,
+    clock: Callable[[], float] = time.time,
 ) -> None:
     """Answer ticks until the input ends or a signal asks to end.
 
@@ -92,7 +94,9 @@ def run(
 
     :param stdin: a file descriptor, as are ``stdout`` and ``stderr``.
     :param interval: seconds between rounds that nobody ticks for; a hypervisor's own setting
-        wins. None: rounds are made at each line on stdin.
+        wins. None: rounds are made at the lines on stdin, at those that are due where a hypervisor
+        has a setting of its own.
+    :param clock: tells the seconds since the epoch at which a tick comes.
     """
     log = stderr_log(stderr)
     if interval is None and os.isatty(stdin):
@@ -114,7 +118,7 @@ def run(
     with _signals(woken):
         for station in stations:
             station.start()
-        reason = _attend(ticked, stdin, wake, with_ticks=interval is None)
+        reason = _attend(ticked, stdin, wake, clock if interval is None else None)
         finish = reason == "end of input"
         for station in stations:
             station.end(finish)
@@ -128,11 +132,16 @@ def run(
     os.close(woken)
 
 
-def _attend(stations: Sequence[_Station], stdin: int, wake: int, with_ticks: bool) -> str:
-    """Wait and pass ticks on; returns why it is over."""
+def _attend(
+    stations: Sequence[_Station], stdin: int, wake: int, clock: Callable[[], float] | None
+) -> str:
+    """Wait and pass ticks on; returns why it is over.
+
+    :param clock: tells when a tick comes; None: nobody ticks.
+    """
     poll = select.poll()
     poll.register(wake, select.POLLIN)
-    if with_ticks or _is_agent(stdin):
+    if clock is not None or _is_agent(stdin):
         poll.register(stdin, select.POLLIN)
     while True:
         for descriptor, _ in poll.poll():
@@ -144,9 +153,10 @@ def _attend(stations: Sequence[_Station], stdin: int, wake: int, with_ticks: boo
                 received = b""
             if not received:
                 return "end of input"
-            if with_ticks and b"\n" in received:
+            if clock is not None and b"\n" in received:
+                now = clock()
                 for station in stations:
-                    station.tick()
+                    station.tick(now)
 
 
 def _is_agent(stdin: int) -> bool:
@@ -274,6 +284,11 @@ class _Station(threading.Thread):
         self._sampler = shared
         self._give_up = give_up
         self._deadline = RoundDeadline(settings, interval)
+        #: Of a hypervisor with an interval of its own, while somebody ticks.
+        self._pace = (
+            TickPace(settings.interval) if interval is None and settings.interval_fixed else None
+        )
+        self._guessing = False
         self._log = log
         self._unexpected = Unexpected(lambda text: log("error", text))
         self._lines = lines
@@ -282,9 +297,18 @@ class _Station(threading.Thread):
         self._ending = False
         self._swept_at = time.monotonic()
 
-    def tick(self) -> None:
-        """Make a round, at once or after the one under way. Called in the main thread."""
+    def tick(self, now: float) -> None:
+        """Make a round if one is due, at once or after the one under way.
+
+        Called in the main thread.
+
+        :param now: seconds since the epoch.
+        """
+        if self._pace is not None and not self._pace.tick(now):
+            return
         self._deadline.tick(time.monotonic())
+        if self._guessing:  # the first round is under way, and this tick tells how long it may take
+            self._sampler.get().shorten(self._deadline.seconds)
         self._ticked = True
         self._wake.put(None)
 
@@ -344,7 +368,13 @@ class _Station(threading.Thread):
         self._output.flush()
 
     def _ask(self, sampler: SamplerLike) -> Sample:
-        return sampler.sample(self._deadline.seconds, take=self._write_part)
+        if self._pace is not None:
+            return sampler.sample(self._deadline.until(self._pace.ahead_s), take=self._write_part)
+        self._guessing = self._deadline.is_guess
+        try:
+            return sampler.sample(self._deadline.seconds, take=self._write_part)
+        finally:
+            self._guessing = False
 
     def _write_part(self, part: Sample) -> None:
         """Write what is complete while the round goes on: of its statistics nothing is kept."""

@@ -1149,6 +1149,24 @@ def test_a_hypervisor_far_away_is_tried_less_and_less_often():
     assert any(sample.round.connected for sample in world.rounds(7))
 
 
+def test_a_round_is_cut_short_when_the_agent_turns_out_to_ask_more_often():
+    world = World(5)
+    world.list_takes = None
+    asked, fast = world.query(), world.query(fast=True)
+    world.after(1.0, lambda: world.engine.shorten(0.9, world.now))
+    world.run(world.now + 1.1)
+    sample = world.samples[asked]
+    assert sample.round.duration_s == pytest.approx(1.0)
+    assert "did not answer within 0.9 s" in sample.round.error
+    assert fast not in world.samples
+
+
+def test_a_first_round_that_needs_long_and_is_not_cut_short_is_complete():
+    world = World(5)
+    world.list_takes = 5.0
+    assert complete(world.answer()) == 5
+
+
 def test_a_list_that_never_comes_ends_the_round_at_its_deadline():
     world = World(5)
     world.list_takes = None

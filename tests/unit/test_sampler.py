@@ -377,6 +377,24 @@ def test_a_list_that_never_comes_ends_the_sample_at_its_deadline(new_sampler, hy
     assert "did not answer within 0.1 s" in sample.round.error
 
 
+def test_a_sample_under_way_ends_when_it_is_shortened(new_sampler, hypervisor):
+    hypervisor.list_gate.clear()
+    sampler = new_sampler()
+    sampler.shorten(0.1)  # nothing is under way
+    ended = threading.Event()
+
+    def tick():
+        while not ended.wait(0.01):
+            sampler.shorten(0.1)
+
+    ticks = threading.Thread(target=tick)
+    ticks.start()
+    sample = sampler.sample(deadline=LONG_S)
+    ended.set()
+    ticks.join()
+    assert "did not answer within 0.1 s" in sample.round.error
+
+
 def test_the_deadline_is_nine_tenths_of_the_interval_unless_it_is_set(new_sampler, hypervisor):
     hypervisor.list_gate.clear()
     sample = new_sampler(deadline=None, interval=0.1).sample()

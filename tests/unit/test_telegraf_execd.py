@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import queue
 import select
 import signal
 import threading
@@ -47,6 +48,7 @@ class FakeSampler:
         self.rounds = 0
         self.deadlines: list[Optional[float]] = []
         self.fast_deadlines: list[float] = []
+        self.shortened: queue.SimpleQueue[float] = queue.SimpleQueue()
         self.began = threading.Semaphore(0)
         self.go = threading.Event()
         self.go.set()
@@ -76,6 +78,9 @@ class FakeSampler:
             raise AssertionError("asked after it was closed")
         return a_sample(self.settings.uri, 1000 + len(self.fast_deadlines))
 
+    def shorten(self, deadline: float) -> None:
+        self.shortened.put(deadline)
+
     def close(self) -> None:
         self.closed.set()
 
@@ -83,7 +88,12 @@ class FakeSampler:
 class Child:
     """The child as Telegraf sees it, in a thread of this process."""
 
-    def __init__(self, *settings: Settings, interval: Optional[float] = None) -> None:
+    def __init__(
+        self,
+        *settings: Settings,
+        interval: Optional[float] = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self.samplers = [FakeSampler(each) for each in settings]
         stdin, self._stdin = os.pipe()
         self._stdout, stdout = os.pipe()
@@ -101,7 +111,7 @@ class Child:
                 return found
 
         self._thread = threading.Thread(
-            target=run, args=(list(settings), *self._ends, interval, make), daemon=True
+            target=run, args=(list(settings), *self._ends, interval, make, clock), daemon=True
         )
         self._thread.start()
 
@@ -183,8 +193,12 @@ def wait_for_stations() -> None:
 
 
 @contextmanager
-def child(*settings: Settings, interval: Optional[float] = None) -> Iterator[Child]:
-    it = Child(*(settings or (Settings(),)), interval=interval)
+def child(
+    *settings: Settings,
+    interval: Optional[float] = None,
+    clock: Callable[[], float] = time.time,
+) -> Iterator[Child]:
+    it = Child(*(settings or (Settings(),)), interval=interval, clock=clock)
     try:
         yield it
     finally:
@@ -329,6 +343,58 @@ def test_while_telegraf_does_not_read_nothing_is_gathered() -> None:
             it.tick()
         it.read(len(lines_of(big_sample("qemu:///system"))))  # the first is out, the second stuck
         assert it.sampler.rounds <= 2
+
+
+# --- Tables with intervals of their own ---------------------------------------------------------
+
+
+def with_interval(uri: str, seconds: float, **settings: Any) -> Settings:
+    return Settings(uri=uri, interval=seconds, interval_fixed=True, **settings)
+
+
+def test_each_table_goes_at_its_own_pace_and_none_makes_a_round_that_is_not_due() -> None:
+    now = [1_800_000_000.0]
+    tables = [
+        Settings(uri="a:///each-tick"),
+        with_interval("b:///six", 6),
+        with_interval("c:///thirty", 30),
+        with_interval("d:///deadline", 30, deadline=2.0),
+    ]
+    with child(*tables, clock=lambda: now[0]) as it:
+        each, *others = it.samplers
+        for number in range(16):  # 30 seconds of ticks
+            it.tick()
+            assert each.began.acquire(timeout=PATIENCE_S)
+            for sampler, every in zip(others, (3, 15, 15)):
+                if number % every == 0:
+                    assert sampler.began.acquire(timeout=PATIENCE_S)
+            now[0] += 2
+        it.end_of_input()
+        it.ended()
+        assert [sampler.rounds for sampler in it.samplers] == [16, 6, 2, 2]
+        six, thirty, fixed = (sampler.deadlines for sampler in others)
+        assert six == pytest.approx([5.4] * 6)
+        assert thirty == pytest.approx([27.0] * 2)
+        assert fixed == [2.0, 2.0]
+
+
+def test_lines_do_not_wait_for_a_table_that_is_sampled_seldom() -> None:
+    now = [1_800_000_000.0]
+    often, seldom = Settings(uri="a:///often"), with_interval("b:///seldom", 30)
+    with child(often, seldom, clock=lambda: now[0]) as it:
+        it.samplers[1].go.clear()
+        for number in (1, 2, 3):
+            it.tick()
+            it.expect(a_sample(often.uri, number))
+            now[0] += 2
+        it.samplers[1].go.set()
+        it.expect(a_sample(seldom.uri, 1))
+
+
+def test_without_ticks_tables_have_their_own_intervals_all_the_same() -> None:
+    with child(with_interval("a:///x", 0.02), interval=1000.0) as it:
+        for _ in range(3):
+            assert it.sampler.began.acquire(timeout=PATIENCE_S)
 
 
 # --- The end ------------------------------------------------------------------------------------
@@ -613,6 +679,39 @@ def test_what_is_set_is_not_learned(
     for now in (0.0, 1.0, 2.0):
         deadline.tick(now)
     assert deadline.seconds == pytest.approx(seconds)
+
+
+def test_a_tick_during_the_first_round_tells_how_long_that_may_take() -> None:
+    with child() as it:
+        it.sampler.go.clear()
+        it.tick()
+        assert it.sampler.began.acquire(timeout=PATIENCE_S)
+        assert it.sampler.shortened.empty()
+        it.tick()
+        assert it.sampler.shortened.get(timeout=PATIENCE_S) < 9.0
+        it.sampler.go.set()
+        assert it.sampler.began.acquire(timeout=PATIENCE_S)
+        it.tick()
+        it.end_of_input()
+        it.ended()
+        assert it.sampler.shortened.empty(), "rounds that know the interval keep their deadline"
+
+
+@pytest.mark.parametrize(
+    "settings", [Settings(deadline=3.0), Settings(interval=30.0, interval_fixed=True)]
+)
+def test_a_first_round_of_which_the_user_said_how_long_it_may_take_is_not_cut(
+    settings: Settings,
+) -> None:
+    with child(settings) as it:
+        it.sampler.go.clear()
+        it.tick()
+        assert it.sampler.began.acquire(timeout=PATIENCE_S)
+        it.tick()
+        it.end_of_input()
+        it.sampler.go.set()
+        it.ended()
+        assert it.sampler.shortened.empty()
 
 
 def complaints(deadline: RoundDeadline, ticks: Iterable[float]) -> list[str]:
