@@ -7,6 +7,7 @@ It is data: it must not know files, agents or how a value is used.
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -561,18 +562,31 @@ OPTIONS: tuple[Option, ...] = (
     ),
 )
 
-# fmt: off
-#: Keys that Telegraf itself handles for a plugin of its own, and cannot see in our file.
-TELEGRAF_GENERIC: frozenset[str] = frozenset(
-    {
-        "alias", "always_include_global_tags", "always_include_local_tags", "buffer_directory",
-        "buffer_disk_sync", "buffer_strategy", "collection_jitter", "collection_offset",
-        "data_format", "data_type", "delay", "drop", "drop_original", "fielddrop", "fieldexclude",
-        "fieldinclude", "fieldpass", "flush_interval", "flush_jitter", "grace", "id", "log_level",
-        "metric_batch_size", "metric_buffer_limit", "metricpass", "name_override",
-        "name_prefix", "name_suffix", "namedrop", "namedrop_separator", "namepass",
-        "namepass_separator", "order", "pass", "period", "precision", "startup_error_behavior",
-        "tagdrop", "tagexclude", "taginclude", "tagpass", "tags", "time_source",
-    }
-)
-# fmt: on
+_ITS_OWN = "in Telegraf's own configuration"
+_WHERE: Mapping[str, str] = {
+    "execd": f"on [[inputs.execd]] {_ITS_OWN}: it is Telegraf that acts on it",
+    "influx": f'"influx" alone, on [[inputs.execd]] {_ITS_OWN}',
+    "agent": f"on [agent] {_ITS_OWN}; Telegraf has it for no single input",
+    "outputs": f"on [agent] or on an output {_ITS_OWN}; for an input it means nothing",
+    "others": f"{_ITS_OWN}, on plugins other than inputs; for an input it means nothing",
+    "nowhere": "nowhere: Telegraf 1.39 refuses it on [[inputs.execd]] and on its own"
+    " [[inputs.libvirt]]; each metric has the time at which its round began",
+}
+
+#: Keys that are Telegraf's own, which it cannot see in our file, and what is allowed of each.
+TELEGRAF_GENERIC: Mapping[str, str] = {
+    key: _WHERE[where]
+    for where, keys in {
+        "execd": "alias always_include_local_tags buffer_size collection_jitter collection_offset"
+        " command drop environment fielddrop fieldexclude fieldinclude fieldpass influx_parser_type"
+        " log_level metricpass name_override name_prefix name_suffix namedrop namedrop_separator"
+        " namepass namepass_separator pass precision restart_delay signal startup_error_behavior"
+        " stop_on_error tagdrop tagexclude taginclude tagpass tags",
+        "influx": "data_format",
+        "agent": "always_include_global_tags buffer_directory buffer_disk_sync buffer_strategy",
+        "outputs": "flush_interval flush_jitter metric_batch_size metric_buffer_limit",
+        "others": "data_type delay drop_original grace id order period",
+        "nowhere": "time_source",
+    }.items()
+    for key in keys.split()
+}

@@ -123,6 +123,12 @@ def telegraf_execd(
   ## How long Telegraf waits before it starts domstats again, should it ever end.
   restart_delay = "10s"
 
+  ## Telegraf rounds the times of its own plugins to the second, and those of a child not. With this
+  ## line both are alike, up to half a second early or late. What comes more than once in a second
+  ## has one time then, and a database keeps the last of it only: rounds of a fast_interval below
+  ## one second, and events of a kind and domain.
+  # precision = "1s"
+
   data_format = "influx"
 """
 
@@ -235,6 +241,13 @@ for each hypervisor. Times are seconds, or texts as `500ms`, `10s` and `1m30s`. 
 Telegraf itself acts on for every plugin (`alias`, `tags`, `namepass`, …) belong on
 `[[inputs.execd]]` in Telegraf's configuration, and are refused here; only `interval` has a
 meaning of its own.
+
+Variables of the environment are replaced in texts as Telegraf 1.38 and later replace them in its
+own tables: `"${NAME}"`, `"$NAME"`, `"${NAME:-default}"`, `"${NAME:?message}"` and so on, within
+quotes; numbers and true or false may be such texts. `$$` is a plain `$`; a `$` that begins no name,
+as at the end of a regular expression, stays. A variable that is not set is told, and nothing is
+sampled; Telegraf itself would take its name literally. The environment is Telegraf's own
+(`/etc/default/telegraf`), with what `environment` on `[[inputs.execd]]` adds.
 
 """
 

@@ -6,7 +6,9 @@ parsers that read it. They must know neither libvirt nor threads, and never star
 
 from __future__ import annotations
 
+import codecs
 import math
+import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import combinations
@@ -15,8 +17,10 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from .environment import replaced
 from .errors import ConfigError, Mistakes
 from .labels import (
+    LABELS,
     METADATA_NAMESPACE,
     METADATA_XPATH,
     Label,
@@ -137,9 +141,11 @@ _URI = re.compile(
     re.IGNORECASE,
 )
 _TRANSPORTS = ("unix", "ssh", "libssh", "libssh2", "tcp", "tls", "ext")
-_DURATION = re.compile(r"(?:[0-9.]+(?:ns|us|µs|ms|s|m|h))+")
-_DURATION_PART = re.compile(r"([0-9.]+)(ns|us|µs|ms|s|m|h)")
-_UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+_DURATION = re.compile(r"(?:[0-9.]+(?:ns|us|µs|ms|s|m|h|d))+")
+_DURATION_PART = re.compile(r"([0-9.]+)(ns|us|µs|ms|s|m|h|d)")
+_UNITS = {
+    "ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0
+}  # fmt: skip
 
 
 def _wrong(option: Option, value: object, why: str = "") -> ConfigError:
@@ -199,7 +205,9 @@ def _count(option: Option, value: object) -> int:
 
 
 def _seconds(option: Option, value: object) -> float:
-    if isinstance(value, str) and _DURATION.fullmatch(value):
+    if isinstance(value, str) and _NUMBER.fullmatch(value):
+        seconds = float(value)
+    elif isinstance(value, str) and _DURATION.fullmatch(value):
         try:
             seconds = sum(float(n) * _UNITS[u] for n, u in _DURATION_PART.findall(value))
         except ValueError:  # two points in a number
@@ -336,7 +344,36 @@ def _times_agree(settings: Settings, name: Callable[[str], str]) -> None:
         raise ConfigError(*found)
 
 
+#: Parameters of a URI that libvirt takes and never hands to the program ssh (only to libssh and
+#: libssh2), and ssh's own option for each. Source: doRemoteOpen in src/remote/remote_driver.c.
+_NOT_FOR_SSH: Mapping[str, str] = {
+    "known_hosts": "UserKnownHostsFile",
+    "known_hosts_verify": "StrictHostKeyChecking",
+    "sshauth": "PreferredAuthentications",
+}
+
+
+def _lost_parameters(uri: str) -> str:
+    """What to tell of parameters of a URI that have no effect; empty if there are none."""
+    parts = urlsplit(uri)
+    driver, _, transport = parts.scheme.partition("+")
+    given = [pair.partition("=")[0].lower() for pair in re.split("[&;]", parts.query)]
+    lost = [word for word in _NOT_FOR_SSH if word in given]
+    if transport != "ssh" or not lost:
+        return ""
+    options = " and ".join(_NOT_FOR_SSH[word] for word in lost)
+    return (
+        f"with {driver}+ssh, {' and '.join(lost)} {'has' if len(lost) == 1 else 'have'} no effect,"
+        f" for libvirt passes no such thing on to ssh: set {options} for this host in ~/.ssh/config"
+        f" of the user that samples, or write {driver}+libssh2:// or {driver}+libssh:// instead,"
+        " where libvirt has them"
+    )
+
+
 def _advice(settings: Settings, name: Callable[[str], str]) -> Iterator[str]:
+    lost = _lost_parameters(settings.uri)
+    if lost:
+        yield f"option {name('uri')}: {lost}"
     unasked = sorted(set(settings.every) - settings.groups)
     if unasked:
         yield f"option {name('every')}: {', '.join(unasked)} is not asked for at all"
@@ -407,6 +444,8 @@ def _overlap(one: Settings, other: Settings) -> bool:
 
 # --- Telegraf's vocabulary ----------------------------------------------------------------------
 
+#: A variable that is a value, and not in quotes.
+_BARE = re.compile(rb"=\s*\$")
 TELEGRAF_OPTIONS: Mapping[str, Option] = {o.telegraf: o for o in OPTIONS if o.telegraf}
 _TABLE = "[[inputs.libvirt]]"
 
@@ -415,10 +454,15 @@ def _telegraf_name(key: str) -> str:
     return next((option.telegraf for option in OPTIONS if option.key == key), key)
 
 
-def read_telegraf(path: str, reserved: frozenset[str] = frozenset()) -> Parsed:
+def read_telegraf(
+    path: str,
+    reserved: frozenset[str] = frozenset(),
+    environment: Mapping[str, str] = os.environ,
+) -> Parsed:
     """The hypervisors of a TOML file with ``[[inputs.libvirt]]`` tables.
 
     :param reserved: names that labels cannot have.
+    :param environment: what variables in its texts stand for.
     :raises ConfigError: it cannot be read, or something in it is wrong.
     """
     try:
@@ -431,16 +475,20 @@ def read_telegraf(path: str, reserved: frozenset[str] = frozenset()) -> Parsed:
         ) from None
     except ValueError:  # a NUL in the path
         raise ConfigError(f"{one_line(path)}: cannot be read: no such path") from None
-    return parse_telegraf(content, path, reserved)
+    return parse_telegraf(content, path, reserved, environment)
 
 
 def parse_telegraf(
-    content: bytes, source: str, reserved: frozenset[str] = frozenset()
+    content: bytes,
+    source: str,
+    reserved: frozenset[str] = frozenset(),
+    environment: Mapping[str, str] = os.environ,
 ) -> Parsed:
     """The same from the file's content.
 
     :param source: what messages call the file.
     :param reserved: names that labels cannot have.
+    :param environment: what variables in its texts stand for.
     :raises ConfigError: something in it is wrong.
     """
     source = one_line(source)
@@ -452,7 +500,7 @@ def parse_telegraf(
         where = f"{source}: {_TABLE} table {number}"
         settings = Settings()
         with mistakes.at(f"{where}, "):
-            settings = from_table(table, reserved)
+            settings = from_table(table, reserved, environment)
         if settings.labels and settings.series == "telegraf":
             told.append(f"{where}, option labels: no labels are sent with series telegraf")
             settings = msgspec.structs.replace(settings, labels=())
@@ -479,17 +527,19 @@ def seconds(text: str) -> float:
 
     :raises ConfigError: it is none.
     """
-    number = float(text) if _NUMBER.fullmatch(text) else text
-    return _seconds(TELEGRAF_OPTIONS["interval"], number)
+    return _seconds(TELEGRAF_OPTIONS["interval"], text)
 
 
 def _toml(content: bytes, source: str) -> dict[str, Any]:
     import msgspec.toml  # collectd does without
 
+    if content.startswith(codecs.BOM_UTF8):
+        content = content[len(codecs.BOM_UTF8) :]
     try:
         decoded = msgspec.toml.decode(content)
     except msgspec.DecodeError as exc:
-        raise ConfigError(f"{source}: is not TOML: {one_line(str(exc), 200)}") from None
+        hint = "; variables stand in quotes, as \"${NAME}\"" if _BARE.search(content) else ""
+        raise ConfigError(f"{source}: is not TOML: {one_line(str(exc), 200)}{hint}") from None
     except UnicodeDecodeError as exc:
         line = content.count(b"\n", 0, exc.start) + 1
         raise ConfigError(f"{source}: is not TOML: line {line} is not UTF-8") from None
@@ -537,11 +587,14 @@ def _tables(document: dict[str, Any], source: str, mistakes: Mistakes) -> list[d
 
 
 def from_table(
-    table: Mapping[str, Any], reserved: frozenset[str] = frozenset()
+    table: Mapping[str, Any],
+    reserved: frozenset[str] = frozenset(),
+    environment: Mapping[str, str] | None = None,
 ) -> Settings:
     """The settings of one hypervisor in Telegraf's vocabulary.
 
     :param reserved: names that labels cannot have.
+    :param environment: what variables in texts stand for; None: texts are taken as they are.
     :raises ConfigError: an option is unknown or its value wrong.
     """
     mistakes = Mistakes()
@@ -551,10 +604,15 @@ def from_table(
         with mistakes.at():
             if option is None:
                 raise _unknown_in_telegraf(key)
-        if option is None or (option.key == "uri" and value == ""):
-            continue  # the latter is Telegraf's way to say: the default
+        if option is None:
+            continue
         with mistakes.at(f"option {key}: "):
-            given[option.key] = _CONVERT[option.kind](option, value)
+            if environment is not None:
+                value = _of_environment(option, value, environment)
+            if option.key == "label_names" and isinstance(value, dict):
+                raise ConfigError(_LABELS_TABLE)
+            if option.key != "uri" or value != "":  # which is how Telegraf says: the default
+                given[option.key] = _CONVERT[option.kind](option, value)
     if "label_namespaces" in table and "label_namespaces" not in given:
         given.pop("label_xpath", None)  # its prefixes are not known
     settings = Settings()
@@ -562,6 +620,43 @@ def from_table(
         settings = _of_given(given, reserved)
     mistakes.end()
     return settings
+
+
+#: What Telegraf 1.37 and later have under the name of an option of ours.
+_LABELS_TABLE = (
+    "found a table, by which Telegraf's --select chooses plugins, allowed is that on"
+    " [[inputs.execd]], as [inputs.execd.labels] in Telegraf's own configuration; labels here are a"
+    f" list of texts from the domains' metadata, any of {', '.join(LABELS)}"
+)
+
+
+def _of_environment(option: Option, value: Any, environment: Mapping[str, str]) -> Any:
+    """A value with the values of its variables, as Telegraf replaces them: in texts only.
+
+    Telegraf's own table has neither numbers nor flags. A text that is a variable's counts as one.
+
+    :raises ConfigError: a variable is not set.
+    """
+    mistakes = Mistakes()
+    found = _replaced(value, environment, mistakes)
+    mistakes.end()
+    if isinstance(value, str) and found != value:
+        if option.kind is Kind.COUNT and _NUMBER.fullmatch(found):
+            return int(found) if "." not in found else found
+        if option.kind is Kind.FLAG:
+            return {"true": True, "false": False}.get(found, found)
+    return found
+
+
+def _replaced(value: Any, environment: Mapping[str, str], mistakes: Mistakes) -> Any:
+    if isinstance(value, list):
+        return [_replaced(each, environment, mistakes) for each in value]
+    if isinstance(value, dict):
+        return {key: _replaced(each, environment, mistakes) for key, each in value.items()}
+    if isinstance(value, str) and "$" in value:
+        with mistakes.at():
+            return replaced(value, environment)
+    return value
 
 
 def _of_given(given: Given, reserved: frozenset[str]) -> Settings:
@@ -624,10 +719,7 @@ def _label(
 
 def _unknown_in_telegraf(key: str) -> ConfigError:
     if key in TELEGRAF_GENERIC:
-        return ConfigError(
-            f"option {key}: found here, allowed is on [[inputs.execd]] in Telegraf's own"
-            " configuration: it is Telegraf that acts on it"
-        )
+        return ConfigError(f"option {key}: found here, allowed is {TELEGRAF_GENERIC[key]}")
     near = _did_you_mean(key, list(TELEGRAF_OPTIONS))
     return ConfigError(
         f"option {shown(key)}: there is no such option"

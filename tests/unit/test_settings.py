@@ -194,7 +194,7 @@ WRONG_TOML: dict[str, tuple[tuple[str, str], ...]] = {
         ('{ x = "/domain/metadata/a:x" }', "the prefix a has no namespace, known are nova"),
         ('{ x = "/domain/nowhere[a:x]" }', "the prefix a has no namespace"),
         ('{ x = "/domain/nowhere[document(\'/etc/passwd\')]" }', "no function document"),
-        ('{ x = "$x" }', "no variables"),
+        ('{ x = "$$x" }', "no variables"),
         ('{ x = "" }', "XPath"),
         ('{ title = "/domain/name" }', "none that there is already"),
         ('{ "a b" = "/domain/name" }', "letters, digits and underscores"),
@@ -498,11 +498,118 @@ def test_labels_with_the_series_of_telegrafs_own_plugin_have_no_effect_and_say_s
 @pytest.mark.parametrize("key", sorted(TELEGRAF_GENERIC))
 def test_what_telegraf_itself_acts_on_is_sent_to_its_own_configuration(key: str) -> None:
     message = refused(f"[[inputs.libvirt]]\n{key} = 1")
-    assert message.endswith(
-        f"option {key}: found here, allowed is on [[inputs.execd]] in Telegraf's own"
-        " configuration: it is Telegraf that acts on it"
-    )
+    assert f"option {key}: found here, allowed is " in message
     assert key not in TELEGRAF_OPTIONS
+
+
+@pytest.mark.parametrize(
+    ("key", "words"),
+    [
+        ("tags", "is on [[inputs.execd]] in Telegraf's own configuration: it is Telegraf"),
+        ("always_include_global_tags", "is on [agent] in Telegraf's own"),
+        ("flush_interval", "is on [agent] or on an output"),
+        ("metric_buffer_limit", "is on [agent] or on an output"),
+        ("period", "on plugins other than inputs"),
+        ("time_source", "is nowhere: Telegraf 1.39 refuses it on [[inputs.execd]]"),
+    ],
+)
+def test_where_an_option_of_telegrafs_own_belongs_is_told(key: str, words: str) -> None:
+    assert words in refused(f"[[inputs.libvirt]]\n{key} = 1")
+
+
+def test_labels_by_which_telegraf_chooses_plugins_are_told_from_ours() -> None:
+    message = refused('[[inputs.libvirt]]\n[inputs.libvirt.labels]\nrole = "host"')
+    assert "option labels: found a table, by which Telegraf's --select chooses plugins" in message
+    assert "[inputs.execd.labels]" in message
+
+
+def test_a_byte_order_mark_at_the_head_is_no_error() -> None:
+    (settings,) = parse_telegraf(b"\xef\xbb\xbf[[inputs.libvirt]]\nlanes = 2\n", FILE).settings
+    assert settings.lanes == 2
+
+
+@pytest.mark.parametrize(
+    ("uri", "words"),
+    [
+        ("qemu+ssh://h/system?keyfile=/k&known_hosts=/h", ["known_hosts has", "UserKnownHosts"]),
+        ("QEMU+SSH://h/system?Known_Hosts=/h", ["known_hosts has", "qemu+libssh2://"]),
+        ("xen+ssh://h/?sshauth=agent;known_hosts_verify=auto", ["sshauth have", "StrictHostKey"]),
+        ("qemu+ssh://h/system?keyfile=/k&no_verify=1&no_tty=1&command=/x", []),
+        ("qemu+libssh2://h/system?known_hosts=/h", []),
+        ("qemu+libssh://h/system?known_hosts=/h", []),
+        ("qemu:///system", []),
+    ],
+)
+def test_what_of_a_uri_never_reaches_ssh_is_told_with_the_way_to_do_it(
+    uri: str, words: list[str]
+) -> None:
+    for told in (toml(f'libvirt_uri = "{uri}"'), parsed_block(line("Connection", uri))):
+        assert len(told.warnings) == bool(words)
+        assert all(word in text for word in words for text in told.warnings)
+
+
+# --- Variables ----------------------------------------------------------------------------------
+
+
+def with_environment(text: str, **environment: str) -> Settings:
+    content = f"[[inputs.libvirt]]\n{text}\n".encode()
+    (settings,) = parse_telegraf(content, FILE, environment=environment).settings
+    return settings
+
+
+def test_variables_are_replaced_in_texts_lists_and_tables_but_not_in_keys() -> None:
+    settings = with_environment(
+        """
+# libvirt_uri = "$UNSET"
+libvirt_uri = "${URI:-qemu:///session}"
+domains = ["$A-1", "${A}-2", "web$", "$$A", "${1}"]
+label_xpath = { a = "/domain/$A" }
+interval = "${INTERVAL}"
+lanes = "$LANES"
+inactive = "${INACTIVE}"
+""",
+        A="vm",
+        INTERVAL="7",
+        LANES="3",
+        INACTIVE="false",
+    )
+    assert settings.uri == "qemu:///session"
+    names = {"vm-1", "vm-2", "web$", "$A", "${1}"}
+    assert settings.selection.domains == Entries(exact=frozenset(names))
+    assert settings.labels == (of_operator("a", "/domain/vm", {}),)
+    assert (settings.interval, settings.lanes, settings.inactive) == (7.0, 3, False)
+    assert with_environment('libvirt_uri = "$URI"', URI="").uri == "qemu:///system"
+
+
+def test_variables_that_are_not_set_are_told_each_with_its_option() -> None:
+    text = '[[inputs.libvirt]]\nlibvirt_uri = "$URI"\ndomains = ["${A}", "$B", "${C:?say it}"]'
+    with pytest.raises(ConfigError) as caught:
+        parse_telegraf(text.encode(), FILE, environment={})
+    uri, a, b, c = mistakes_of(caught.value)
+    place = f"{FILE}: [[inputs.libvirt]] table 1, option"
+    assert uri.startswith(f"{place} libvirt_uri: found the variable URI, which is not set")
+    assert a.startswith(f"{place} domains: found the variable A, which is not set")
+    assert b.startswith(f"{place} domains: found the variable B, which is not set")
+    assert c.endswith("option domains: found the variable C, which has to have a value: say it")
+
+
+def test_a_variables_value_that_is_wrong_is_told_as_any_other() -> None:
+    with pytest.raises(ConfigError, match="option lanes: found 99, allowed is"):
+        with_environment('lanes = "$LANES"', LANES="99")
+    with pytest.raises(ConfigError, match="option lanes: found 'many', allowed is"):
+        with_environment('lanes = "$LANES"', LANES="many")
+
+
+def test_a_variable_without_quotes_is_told_how_to_write_it() -> None:
+    message = refused("[[inputs.libvirt]]\nlanes = ${LANES}\n")
+    assert message.endswith('variables stand in quotes, as "${NAME}"')
+    assert not refused("[[inputs.libvirt]]\nlanes = \n").endswith('"${NAME}"')
+
+
+def test_times_may_be_written_as_telegraf_takes_them() -> None:
+    assert table('interval = "10"').interval == 10
+    assert table('interval = "0.5"').interval == 0.5
+    assert table('interval = "1d"').interval == 86400
 
 
 def test_a_table_of_tags_is_sent_to_telegrafs_own_configuration() -> None:
