@@ -11,6 +11,7 @@ from typing import Any, Callable
 
 import pytest
 from domstats.options import TELEGRAF_GENERIC
+from domstats.ready_config import telegraf_execd
 
 from tests.system.agents import Telegraf
 from tests.system.agents.telegraf_agent import BUILT
@@ -178,6 +179,18 @@ def test_a_variable_that_is_not_set_is_in_telegrafs_log(
         f"{settings}: [[inputs.libvirt]] table 1, option libvirt_uri: found the variable"
         " NOBODY_HAS_SET_THIS, which is not set in the environment"
     ) in telegraf.log
+
+
+@pytest.mark.parametrize("is_set", [True, False])
+def test_times_are_rounded_only_by_the_precision_that_the_printed_part_shows(
+    bed: Any, start: Callable[..., Any], tmp_path: Path, is_set: bool
+) -> None:
+    settings = tmp_path / "domstats.toml"
+    settings.write_text(libvirt_table(bed.uri))
+    (shown,) = (line for line in telegraf_execd().splitlines() if "precision = " in line)
+    telegraf = start(Telegraf, execd(settings, shown.strip(" #") if is_set else ""))
+    points = wait_for("points", telegraf.points)
+    assert is_set == all(point.time % 10**9 == 0 for point in points)
 
 
 def test_libvirt_passes_no_known_hosts_on_to_ssh(tmp_path: Path, missing: Any) -> None:
