@@ -44,8 +44,8 @@ class SamplerLike(Protocol):
     ) -> Sample:
         """Make a round of the fast lane."""
 
-    def shorten(self, deadline: float) -> None:
-        """Have a round under way end so many seconds after its beginning."""
+    def shorten(self, left_s: float) -> None:
+        """Have a round under way end within so many seconds from now."""
 
     def close(self) -> None:
         """End, without waiting for stuck calls."""

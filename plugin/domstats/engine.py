@@ -364,11 +364,18 @@ class Engine:
             self._hints.begin(now)
             self._watch_the_stuck(now)
 
-    def shorten(self, deadline_s: float, now: float) -> None:
-        """Rounds of all domains that are under way have so many seconds, not more."""
+    def shorten(self, left_s: float, now: float) -> None:
+        """Rounds of all domains that are under way have so many seconds left, not more.
+
+        What their calls are stuck in is looked for now, so that the others' answers are in time.
+        """
         for round_ in self._rounds.values():
             if round_.query.paced:
-                round_.shorten(deadline_s)
+                round_.shorten(now + left_s)
+        if self._can_control:
+            for call in self._monitor_calls(late=False):
+                if self._rounds[call.query].query.paced:
+                    call.check_at = min(call.check_at, now)
         self.pump(now)
 
     def listed(

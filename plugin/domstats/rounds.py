@@ -227,10 +227,11 @@ class RoundBook:
         self.calls = 0
         self.turns: Optional[Turns] = None
 
-    def shorten(self, deadline_s: float) -> None:
-        """It has so many seconds from its beginning, not more."""
-        self.query = self.query._replace(deadline_s=min(self.query.deadline_s, deadline_s))
-        self.deadline = min(self.deadline, self.made + deadline_s)
+    def shorten(self, deadline: float) -> None:
+        """It has to end then, if not before."""
+        deadline_s = min(self.query.deadline_s, deadline - self.made)
+        self.query = self.query._replace(deadline_s=deadline_s)
+        self.deadline = min(self.deadline, deadline)
         self.half = min(self.half, self.made + deadline_s / 2)
 
     def queue(self, uuid: str, groups: frozenset[str]) -> None:

@@ -134,14 +134,14 @@ class Sampler:
         groups = self._settings.groups & FAST_GROUPS
         return self._wait_for(query._replace(groups=groups, paced=False, fast=True), take)
 
-    def shorten(self, deadline: float) -> None:
+    def shorten(self, left_s: float) -> None:
         """Have a round of ``sample`` for all domains that is under way end earlier.
 
-        :param deadline: seconds after its beginning; it ends now if they are over.
+        :param left_s: seconds that it has from now on, if it has not less anyway.
         """
         with self._lock:
             if self._thread is not None:
-                self._events.put(lambda engine, now: engine.shorten(deadline, now))
+                self._events.put(lambda engine, now: engine.shorten(left_s, now))
 
     def _wait_for(self, query: Query, take: Optional[Take]) -> Sample:
         seconds = query.deadline_s

@@ -307,7 +307,9 @@ class _Station(threading.Thread):
         if self._pace is not None and not self._pace.tick(now):
             return
         self._deadline.tick(time.monotonic())
-        if self._guessing:  # the first round is under way, and this tick tells how long it may take
+        if self._guessing:
+            # The first round is under way. A whole interval was not enough for it, as where a
+            # hang has still to be found; it must be over before the next tick.
             self._sampler.get().shorten(self._deadline.seconds)
         self._ticked = True
         self._wake.put(None)

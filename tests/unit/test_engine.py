@@ -1154,11 +1154,22 @@ def test_a_round_is_cut_short_when_the_agent_turns_out_to_ask_more_often():
     world.list_takes = None
     asked, fast = world.query(), world.query(fast=True)
     world.after(1.0, lambda: world.engine.shorten(0.9, world.now))
-    world.run(world.now + 1.1)
+    world.run(world.now + 2.0)
     sample = world.samples[asked]
-    assert sample.round.duration_s == pytest.approx(1.0)
-    assert "did not answer within 0.9 s" in sample.round.error
+    assert sample.round.duration_s == pytest.approx(1.9)
+    assert "did not answer within 1.9 s" in sample.round.error
     assert fast not in world.samples
+
+
+def test_a_first_round_that_is_cut_short_has_everything_of_all_who_do_not_hang():
+    world = World(100)
+    world.hang(0)
+    asked = world.query()
+    world.after(1.0, lambda: world.engine.shorten(0.9, world.now))
+    world.run(world.now + 2.0)
+    sample = world.samples[asked]
+    assert complete(sample) == 99
+    assert sample.round.duration_s < 1.9
 
 
 def test_a_first_round_that_needs_long_and_is_not_cut_short_is_complete():

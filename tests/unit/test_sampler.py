@@ -392,7 +392,8 @@ def test_a_sample_under_way_ends_when_it_is_shortened(new_sampler, hypervisor):
     sample = sampler.sample(deadline=LONG_S)
     ended.set()
     ticks.join()
-    assert "did not answer within 0.1 s" in sample.round.error
+    assert sample.round.duration_s < LONG_S
+    assert "did not answer within" in sample.round.error
 
 
 def test_the_deadline_is_nine_tenths_of_the_interval_unless_it_is_set(new_sampler, hypervisor):
