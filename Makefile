@@ -37,7 +37,7 @@ bench: machine $(VENV)/test ## rounds measured beside collectd virt, Telegraf in
 	$(BIN)/python -m bench
 
 clean: ## remove what make has made
-	rm -rf $(VENV) .build plugin/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage htmlcov
+	rm -rf $(VENV) .build build plugin/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage htmlcov
 
 # The stamps: an environment that can run the package, and one that can test it.
 $(VENV)/run: setup.cfg
