@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import Any, Callable, NamedTuple
 
 from .disk_counters import Disk
+from .disk_sizes import untold_disks
 from .domain_xml import DiskTarget, device_names
 from .model import PAUSED_IOERROR, STATE_PAUSED, STATE_RUNNING, STATE_SHUTOFF, Stats
 
@@ -219,6 +220,25 @@ def _counters(domain: Domain, disk: Disk) -> Stats:
         if name in values:
             counted[f"block.{disk.number}.{key}"] = values[name]
     return counted
+
+
+def add_disk_sizes(domain: Domain, stats: Stats, images: frozenset[str]) -> bool:
+    """Add the sizes of the disks of which a complete bulk answer does not tell them.
+
+    They are ``block.<n>.info.allocation`` and ``block.<n>.info.physical``, in bytes.
+
+    :param images: the targets of disks that are qcow2 files.
+    :returns: False if the domain has ended meanwhile.
+    """
+    for target, keys in list(untold_disks(stats, images)):
+        try:
+            _, stats[keys.info_allocation], stats[keys.info_physical] = domain.blockInfo(target)
+        except libvirt.libvirtError as error:
+            if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
+                return False
+            if error.get_error_code() not in _NOT_TOLD:
+                raise
+    return True
 
 
 def _add_info(domain: Domain, stats: Stats, _facts: frozenset[str]) -> None:

@@ -270,6 +270,32 @@ class Connection:
         except libvirt.libvirtError as error:
             raise self._translated(error) from None
 
+    def add_disk_sizes(
+        self, records: Iterable[Record], images: Mapping[str, frozenset[str]]
+    ) -> list[Record]:
+        """Add to records the sizes of disks that a bulk answer does not tell.
+
+        virDomainGetBlockInfo for each such disk, which asks the monitor and looks at the file.
+
+        :param images: by uuid: the domains to ask, and the targets of their qcow2 files.
+        :returns: the records without those of domains that have ended meanwhile.
+        """
+        records = list(records)
+        if self._driver not in _COMPLETE_IN_BULK:
+            return records  # the classic calls have told them
+        try:
+            return [
+                record
+                for record in records
+                if record[0] not in images
+                or (
+                    (domain := self._domains.get(record[0])) is not None
+                    and classic.add_disk_sizes(domain, record[1], images[record[0]])
+                )
+            ]
+        except libvirt.libvirtError as error:
+            raise self._translated(error) from None
+
     def _counts_without_files(self) -> bool:
         """Whether the server tells counters of disks without a look at their files.
 

@@ -24,7 +24,7 @@ class Description(NamedTuple):
 class DiskTarget(NamedTuple):
     """A disk's target (``vda``) and the file or device behind it; empty for an empty drive.
 
-    :param is_image: it is a file in a format of its own, as qcow2.
+    :param is_image: it is a qcow2 file, of which libvirt tells other sizes than of all others.
     """
 
     name: str
@@ -58,10 +58,8 @@ def _devices(domain: Element) -> tuple[tuple[DiskTarget, ...], tuple[tuple[str, 
         target, source = disk.find("target"), disk.find("source")
         if target is not None and target.get("dev"):
             path = "" if source is None else source.get("dev") or source.get("file") or ""
-            # Without a type libvirt takes an image for a raw one.
-            format_ = disk.find("driver[@type]")
-            is_raw = format_ is None or format_.get("type") == "raw"
-            is_image = disk.get("type") == "file" and bool(path) and not is_raw
+            driver = disk.find("driver[@type='qcow2']")
+            is_image = disk.get("type") == "file" and bool(path) and driver is not None
             disks.append(DiskTarget(target.get("dev", ""), path, is_image))
     interfaces = []
     for interface in domain.iterfind("devices/interface"):

@@ -25,6 +25,7 @@ from typing import (
 import msgspec
 
 from .disk_counters import COUNTERS, counted_disks
+from .disk_sizes import DiskSizes
 from .events import CHANGES_OF_XML, EventBook, Meaning, meanings
 from .idle import RSS, IdleGroups
 from .introduction import Introduction, View
@@ -212,6 +213,8 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
     :param every: by group that not every round is to ask for: the seconds between two that do.
     :param idle_s: seconds for which a domain is not asked for groups that have nothing to tell.
     :param vcpu_mapping: whether the placement of vCPUs is asked for.
+    :param disk_sizes: domains that are asked in one round, at most, for sizes of their disks that
+        the group block does not tell; 0 if nobody wants to know.
     :param disk_errors: whether the errors of disks are asked for, with the group block.
     :param selected: the list of domains that decides which of them are sampled.
     :param wants_xml: whether anybody needs what the domains' XML says.
@@ -231,6 +234,7 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
     every: Mapping[str, float] = {}
     idle_s: float = 0.0
     vcpu_mapping: bool = False
+    disk_sizes: int = 0
     disk_errors: bool = False
     occupancy_watch: bool = True
     wants_xml: bool = True
@@ -262,6 +266,7 @@ class Engine:
         self._cadence = Cadence(settings.every)
         has_info = "info" in settings.direct.get("cpu_total", ())
         self._idle = IdleGroups(settings.idle_s, has_info=has_info)
+        self._sizes = DiskSizes(settings.disk_sizes)
         #: Domains in which a call of a lost connection still holds a worker of the server.
         self._orphaned: set[str] = set()
         #: Whether the driver has monitors that can be busy (QEMU's has).
@@ -411,6 +416,7 @@ class Engine:
         for uuid in listing.switched:  # a domain that is started may be another than it was
             self._want_xml(uuid)
             self._idle.forget(uuid)
+            self._sizes.forget(uuid)
         if self._settings.wants_xml and (listing.is_other or len(self._devices) < len(wanted)):
             self._retain({uuid for uuid, _, _ in wanted})
         self._renew_xml(now)
@@ -627,6 +633,7 @@ class Engine:
         self.roster.send_canaries(round_.entries)
         if query.paced:
             self._idle.begin(now)
+            self._sizes.begin(now)
         must_wait = self._must_wait(round_.entries) if BLOCK in query.groups else set()
         is_calm = self.roster.is_calm and not self._moves
         for member in self.roster.by_answer(round_.entries):
@@ -839,6 +846,8 @@ class Engine:
                 for uuid in uuids
                 if (devices := self._devices.get(uuid)) is not None
             }
+        if BLOCK in groups and self._sizes.are_wanted:
+            call.sized = self._sizes.due(uuids, self._devices)
         call.facts = _facts(direct, groups) | self._mapping_facts(groups)
         if self._settings.disk_errors and BLOCK in groups:
             call.facts |= {"errors"}
@@ -976,6 +985,7 @@ class Engine:
         answered = call.made if call.late else now  # a late one came after a wait for another
         with_block = BLOCK in call.groups
         groups = call.groups - self._free_groups
+        learns_sizes = with_block and self._sizes.are_wanted
         learns_idle = not groups.isdisjoint(self._idle.groups)
         members, complete = self.roster.members, set()
         for uuid, stats in records:
@@ -990,6 +1000,9 @@ class Engine:
             complete.add(uuid)
             if learns_idle and has_monitor:
                 self._idle.learn(uuid, stats, call.groups, now)
+            if learns_sizes:
+                images = self._devices.get(uuid, NO_DEVICES).images
+                self._sizes.complete(uuid, stats, images, asked=uuid in call.sized, now=now)
             if call.late and member.standing is not Standing.RESPONSIVE:
                 continue  # it has to answer in time once
             self.roster.answered(member, call.made, answered, with_block and member.active)

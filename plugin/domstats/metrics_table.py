@@ -191,11 +191,12 @@ become `_`. A domain that does not run has `domain_state` only.
 - `percent` takes the time between the two samples, not the interval, so a round that was missed
   does not double it. virt needs the same two samples.
 - virt sends the bits of a floating point number as `swap_io` and `ps_pagefaults`; here they are
-  the numbers. It asks for each disk's size in a call of its own, which looks at the file. What
-  the bulk answer does not tell so well: of a disk that was not written to since the domain's start,
-  `disk_physical` (of a file) and `disk_allocation` (of a block device, or a file without content),
-  and `disk_physical` of a qcow2 file that was allocated in advance, or written to before the
-  domain's start beyond where it was since.
+  the numbers.
+- virt asks in each round for each disk's size in a call of its own, which looks at the file. Here
+  only what the bulk answer does not tell is asked for so (the length of qcow2 files, and of files
+  that were not written to), once in five minutes; a file that somebody else makes longer meanwhile
+  has its old length until then. In the first round after a disk was plugged in, its size is what
+  the bulk answer says.
 - `disk_error` is of guests that stand still for the error: QEMU tells of no other's, so virt, which
   asks those that run, sends none.
 """

@@ -21,7 +21,8 @@ Value = Union[int, float, bool, str]
 #: ``vcpu.<n>.cpu`` (int, the physical CPU that the vCPU is on, from virDomainGetVcpus) and
 #: ``vcpu.<n>.affinity`` (text, physical CPUs it may run on, as ``0,1,5``, from
 #: virDomainGetVcpuPinInfo), ``block.<n>.error`` (int, virDomainDiskErrorCode, from
-#: virDomainGetDiskErrors).
+#: virDomainGetDiskErrors), ``block.<n>.info.allocation`` and ``block.<n>.info.physical`` (int,
+#: bytes, from virDomainGetBlockInfo, of disks of which the bulk answer does not tell them).
 Stats = dict[str, Value]
 
 
@@ -134,8 +135,8 @@ class Devices(msgspec.Struct, frozen=True):
     :param addresses: MAC address of each NIC by its target device (``vnet0``).
     :param sources: file or device behind each disk by its target (``vda``), without empty drives.
     :param targets: the target of each disk, empty drives included.
-    :param images: the targets of disks that are files in a format of their own, as qcow2: what a
-        guest writes, and how large the file is, are two things there.
+    :param images: the targets of disks that are qcow2 files: what a guest writes, and how large
+        the file is, are two things there.
     """
 
     addresses: dict[str, str] = msgspec.field(default_factory=FrozenDict)

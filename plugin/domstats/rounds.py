@@ -79,6 +79,8 @@ class Call(msgspec.Struct, eq=False):
     :param bulk: the groups to ask for in bulk.
     :param facts: what to ask for besides, of ``model.FACTS``, by calls for each domain.
     :param counted: by uuid: the disks to ask for their counters alone.
+    :param sized: by uuid: domains to ask for the sizes of disks that the bulk answer does not tell,
+        and the targets of those of their disks that are qcow2 files.
     :param check_at: when it becomes suspect.
     :param stuck: it hangs, and its domains have been asked again by another.
     :param culprit: the domain in which it hangs, if that is known.
@@ -95,6 +97,7 @@ class Call(msgspec.Struct, eq=False):
     bulk: frozenset[str] = frozenset()
     facts: frozenset[str] = frozenset()
     counted: Mapping[str, Sequence[Disk]] = {}
+    sized: Mapping[str, frozenset[str]] = {}
     check_at: float = 0.0
     stuck: bool = False
     culprit: Optional[str] = None

@@ -308,6 +308,14 @@ KEYS: tuple[Key, ...] = (
         "1 for an error, 2 for no space left (collectd's disk_err alone)", telegraf=False),
     *_section(
         "block", "libvirt_block", ("block_id",),
+        (f"block.{INDEX}.info.allocation", "info_allocation", _U, _GAUGE, "bytes",
+         "by virDomainGetBlockInfo, where allocation does not tell it (collectd alone)"),
+        (f"block.{INDEX}.info.physical", "info_physical", _U, _GAUGE, "bytes",
+         "by virDomainGetBlockInfo, where physical does not tell it (collectd alone)"),
+        telegraf=False,
+    ),
+    *_section(
+        "block", "libvirt_block", ("block_id",),
         *((f"block.{INDEX}.limits.{word}", f"limits_{word}", _U, _GAUGE, unit, text)
           for word, unit, text in (
               ("request_alignment", "bytes", "requests must be multiples of it"),
@@ -630,8 +638,9 @@ class ValueListRow(msgspec.Struct, frozen=True):
     :param fallback: the pattern that is used where the key's value is 0 or missing.
     :param always: also sent of a domain that does not run.
     :param needs_source: not sent of an empty drive.
-    :param of_images: sent of a disk that is a file in a format of its own (qcow2) if True, of any
-        other if False, of every disk if None.
+    :param of_images: sent of a disk that is a qcow2 file if True, of any other if False, of every
+        disk if None.
+    :param unless: not sent of a device that has a key of this pattern: another row is.
     """
 
     type: str
@@ -649,6 +658,7 @@ class ValueListRow(msgspec.Struct, frozen=True):
     always: bool = False
     needs_source: bool = False
     of_images: Optional[bool] = None
+    unless: str = ""
 
 
 def _memory(instance: str, word: str, text: str) -> ValueListRow:
@@ -664,12 +674,17 @@ def _nic(kind: str, word: str, unit: str, text: str) -> ValueListRow:
 
 
 def _disk_size(
-    word: str, key: str, text: str, fallback: str = "", of_images: Optional[bool] = None
+    word: str,
+    key: str,
+    text: str,
+    fallback: str = "",
+    of_images: Optional[bool] = None,
+    unless: str = "",
 ) -> ValueListRow:
     return ValueListRow(
         f"disk_{word}", "{device}", (f"block.{INDEX}.{key}",), Per.DISK, "bytes", text,
         selector=f"disk_{word}", counter=False, fallback=fallback and f"block.{INDEX}.{fallback}",
-        needs_source=True, of_images=of_images,
+        needs_source=True, of_images=of_images, unless=unless and f"block.{INDEX}.{unless}",
     )  # fmt: skip
 
 
@@ -725,14 +740,18 @@ VALUE_LISTS: tuple[ValueListRow, ...] = (
     ValueListRow("disk_error", "{device}", (f"block.{INDEX}.error",), Per.DISK, "1",
                  "1 for an error, 2 for no space left; of a guest that stands still for it",
                  selector="disk_err", counter=False, always=True),
+    _disk_size("allocation", "info.allocation",
+               "what virDomainGetBlockInfo says of a qcow2 file, and of a disk not written to"),
     _disk_size("allocation", "allocation", "how far the disk is written; else its size on the host",
-               "physical", of_images=False),
-    _disk_size("allocation", "physical", "of a qcow2 file and its like: what it uses on the host",
-               of_images=True),
+               "physical", of_images=False, unless="info.allocation"),
+    _disk_size("allocation", "physical", "of a qcow2 file: what it uses on the host",
+               of_images=True, unless="info.allocation"),
     _disk_size("capacity", "capacity", "size that the guest sees"),
-    _disk_size("physical", "physical", "size on the host", of_images=False),
-    _disk_size("physical", "allocation", "of a qcow2 file and its like: the file's length",
-               "physical", of_images=True),
+    _disk_size("physical", "info.physical", "the length of the file, likewise"),
+    _disk_size("physical", "physical", "size on the host", of_images=False,
+               unless="info.physical"),
+    _disk_size("physical", "allocation", "of a qcow2 file: how far it was written",
+               "physical", of_images=True, unless="info.physical"),
     _nic("octets", "bytes", "bytes", "received and sent"),
     _nic("packets", "pkts", "1", "packets received and sent"),
     _nic("errors", "errs", "1", "errors of receiving and of sending"),

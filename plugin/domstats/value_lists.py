@@ -897,7 +897,10 @@ def _row_entries(
 ) -> Iterator[tuple[str, _Entry]]:
     """A row's value lists, each with the index of its device."""
     alternatives = found.get(row.fallback, {}) if row.fallback else {}
+    others = found.get(row.unless, {})
     for index in found.get(row.keys[0], alternatives):
+        if index in others:
+            continue
         concrete = [found.get(pattern, {}).get(index, "") for pattern in row.keys]
         fallback = alternatives.get(index, "")
         if not all(concrete) and not fallback:

@@ -35,6 +35,11 @@ class Image:
     capacity: int
     physical: int
 
+    @property
+    def length(self) -> int:
+        """Of its file, which has holes at its end."""
+        return self.physical + 4096
+
 
 @dataclass
 class Disk:

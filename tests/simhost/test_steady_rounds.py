@@ -125,6 +125,25 @@ def test_a_round_for_collectd_adds_few_calls_for_each_domain_and_none_asks_a_mon
     assert calls_of_steady_rounds(quiet, settings) == expected
 
 
+def test_sizes_of_disks_are_asked_for_once_and_then_rarely(quiet: SimHost) -> None:
+    lines = (line("Connection", quiet.uri), line("ExtraStats", "disk_physical disk_allocation"))
+    quiet.control.reset_statistics()
+    with Sampler(block(*lines)) as sampler:
+        sample = sampler.sample(20.0)
+        wait_until(lambda: sampler.sample(20.0).round.fresh == DOMAINS, seconds=30)
+        first = quiet.control.statistics()["calls"]["DomainGetBlockInfo"]
+        for _ in range(ROUNDS):
+            sample = sampler.sample(20.0)
+        calls = quiet.control.statistics()["calls"]
+    disks = sum(domain.stats["block.count"] for domain in sample.domains)
+    assert first >= disks
+    # A few are asked again, since five minutes are not over for all of them at once.
+    assert calls["DomainGetBlockInfo"] - first < disks / 4
+    for domain in sample.domains:
+        assert domain.stats["block.0.info.allocation"] == domain.stats["block.0.physical"]
+        assert domain.stats["block.0.info.physical"] == domain.stats["block.0.physical"] + 4096
+
+
 def test_a_round_of_the_fast_lane_asks_no_monitor(quiet: SimHost) -> None:
     with steady(telegraf(quiet)) as sampler:
         assert sampler.sample_fast(LONG_S).round.fresh == DOMAINS

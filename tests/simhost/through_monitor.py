@@ -119,8 +119,8 @@ async def block_info(server: Server, call: Call) -> bytes:
     if domain.running:
         await _asked(server, call, domain, disks=True)
     image = disk.chain[0]
-    # of a qcow2 file, allocation is what it takes on the storage
-    return xdr.uhyper(image.physical) + xdr.uhyper(image.capacity) + xdr.uhyper(image.physical)
+    # of a qcow2 file, allocation is what it takes on the storage, and its length the physical size
+    return xdr.uhyper(image.physical) + xdr.uhyper(image.capacity) + xdr.uhyper(image.length)
 
 
 async def disk_errors(server: Server, call: Call) -> bytes:

@@ -13,7 +13,7 @@ import pytest
 
 from tests.system.agents import Collectd
 from tests.system.agreement import At, differences
-from tests.system.bed import Shape
+from tests.system.bed import Medium, Shape
 from tests.system.configurations import EXTRA_STATS, python_plugin, virt_plugin
 from tests.system.waiting import wait_for
 
@@ -101,32 +101,72 @@ def slack_of(name: str) -> float:
     return next((slack for begin, slack in SLACK.items() if rest.startswith(begin)), 0)
 
 
+def rounds(collectd: Collectd, guest: str, count: int) -> Callable[[], bool]:
+    """Whether both plugins have sampled this guest so often."""
+    return lambda: all(
+        len(collectd.series(guest).get(f"{guest}/{plugin}/virt_cpu_total", ())) >= count
+        for plugin in ("virt", "virt-ours")
+    )
+
+
 def test_identifiers_and_values_are_those_of_the_plugin_virt(
     bed: Any, start: Callable[..., Any]
 ) -> None:
     bed.add(Shape("off"))[0].destroy()
-    # Of a disk that was never written to the bulk answer does not tell the length of the file.
-    for guest in bed.guests:
-        if guest.name != "off":
-            guest.move_counters()
     options = f'Connection "{bed.uri}"\nExtraStats "{EXTRA_STATS}"\n'
     ours = python_plugin(options + OURS + "\nReportRound false")
     collectd = start(Collectd, virt_plugin(options) + ours)
 
-    def rounds(count: int) -> Callable[[], bool]:
-        return lambda: all(
-            len(collectd.series("web-1").get(f"web-1/{plugin}/virt_cpu_total", ())) >= count
-            for plugin in ("virt", "virt-ours")
-        )
-
-    wait_for("five rounds of both", rounds(5))
+    wait_for("five rounds of both", rounds(collectd, "web-1", 5))
     bed.guests[0].move_counters()
-    wait_for("nine rounds of both", rounds(9))
+    wait_for("nine rounds of both", rounds(collectd, "web-1", 9))
     theirs, ours_found = series(collectd)
 
     slack = {name: slack_of(name) for name in ours_found}
     assert differences(ours_found, theirs, slack) == []
     assert "Traceback" not in collectd.log
+
+
+#: A cloud-init seed; a read-only image; one that is written to later, and one that was long ago.
+MEDIA = (
+    Medium("raw", 374 * 1024, readonly=True),
+    Medium("qcow2", 8 << 20, readonly=True),
+    Medium("qcow2", 8 << 20),
+    Medium("qcow2", 8 << 20),
+    Medium("raw", 1 << 20),
+    Medium("vmdk", 8 << 20),
+)
+
+
+def test_sizes_of_disks_that_were_not_written_to_are_those_of_virt(
+    bed: Any, start: Callable[..., Any]
+) -> None:
+    (guest,) = bed.add(Shape("media", cdrom=True, media=MEDIA))
+    seed, image, fresh, old, raw, other = guest.media
+    guest.request(old, "write 5M 512k")
+    guest.destroy()
+    guest.start()  # QEMU has forgotten how far its file was written
+    options = f'Connection "{bed.uri}"\nDomain "media"\nIgnoreSelected false\n'
+    options += 'ExtraStats "disk_physical disk_allocation disk_capacity"\n'
+    ours = python_plugin(options + OURS + "\nReportRound false")
+    collectd = start(Collectd, virt_plugin(options) + ours)
+    wait_for("five rounds of both", rounds(collectd, "media", 5))
+    for disk, offset in ((fresh, "1M"), (old, "64k"), (raw, "512k"), (other, "2M")):
+        guest.request(disk, f"write {offset} 64k")
+    wait_for("twelve rounds of both", rounds(collectd, "media", 12))
+
+    theirs, found = series(collectd)
+    sizes = {
+        name.split("/")[2].split(" ")[0]: [at.value for at in found[name]]
+        for name in found
+        if "/disk_allocation" in name or "/disk_physical" in name
+    }
+    assert sizes[f"disk_physical-{seed}"][0] == 374 * 1024
+    assert set(sizes[f"disk_physical-{image}"]) == {196_616}
+    assert len(set(sizes[f"disk_physical-{fresh}"])) == 2, "it grows when it is written to"
+    assert len({name for name in sizes if name.startswith("disk_physical")}) == 7
+    slack = {name: slack_of(name) for name in found}
+    assert differences(found, theirs, slack) == []
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import pytest
 from domstats import classic
-from domstats.classic import DeviceCache, add_disk_counters, add_facts, complete
+from domstats.classic import (
+    DeviceCache,
+    add_disk_counters,
+    add_disk_sizes,
+    add_facts,
+    complete,
+)
 from domstats.disk_counters import Disk
 from domstats.model import FACTS, GROUPS
 
@@ -326,3 +332,49 @@ def test_a_domain_that_ends_while_its_disks_are_counted_is_left_out(stub):
     broken = StubDomain("u1", "web", blockStatsFlags=stub.error("VIR_ERR_RPC"))
     with pytest.raises(stub.libvirtError):
         add_disk_counters(broken, {}, [VDA])
+
+
+# --- sizes of disks that the bulk answer does not tell
+
+#: A disk that was written to, one that was not, an empty drive, one on a network, and one of which
+#: the monitor told nothing.
+SIZES = {
+    "block.count": 5,
+    **{f"block.{index}.name": f"vd{letter}" for index, letter in enumerate("abecd")},
+    **{f"block.{index}.path": f"/{index}" for index in (0, 1, 4)},
+    **{f"block.{index}.rd.reqs": 1 for index in (0, 1, 2, 3)},
+    **{f"block.{index}.capacity": 1000 for index in (0, 1, 3, 4)},
+    **{f"block.{index}.physical": 500 for index in (0, 1, 3, 4)},
+    "block.0.allocation": 400,
+}
+
+
+@pytest.mark.parametrize(("images", "asked"), [(set(), ["vdb"]), ({"vda"}, ["vda", "vdb"])])
+def test_disks_are_asked_for_their_sizes_where_the_bulk_answer_does_not_tell(stub, images, asked):
+    found = []
+    domain = StubDomain("u1", "web", blockInfo=lambda name: found.append(name) or (100, 90, 95))
+    stats = dict(SIZES)
+    assert add_disk_sizes(domain, stats, frozenset(images))
+    assert found == asked
+    assert (stats["block.1.info.allocation"], stats["block.1.info.physical"]) == (90, 95)
+    assert ("block.0.info.physical" in stats) is bool(images)
+    assert set(domain.calls) == {"blockInfo"}
+
+
+def test_a_disk_whose_size_is_not_to_be_had_costs_the_others_nothing(stub):
+    unsupported = stub.error("VIR_ERR_OPERATION_UNSUPPORTED")
+    domain = StubDomain(
+        "u1", "web", blockInfo=lambda name: unsupported if name == "vda" else (100, 90, 95)
+    )
+    stats = dict(SIZES)
+    assert add_disk_sizes(domain, stats, frozenset({"vda"}))
+    assert "block.0.info.physical" not in stats
+    assert stats["block.1.info.physical"] == 95
+
+
+def test_a_domain_that_ends_while_its_disks_are_measured_is_left_out(stub):
+    gone = StubDomain("u1", "web", blockInfo=stub.error("VIR_ERR_NO_DOMAIN"))
+    assert not add_disk_sizes(gone, dict(SIZES), frozenset())
+    broken = StubDomain("u1", "web", blockInfo=stub.error("VIR_ERR_RPC"))
+    with pytest.raises(stub.libvirtError):
+        add_disk_sizes(broken, dict(SIZES), frozenset())

@@ -465,3 +465,36 @@ def test_a_server_that_comes_back_with_another_version_is_judged_anew(stub):
 def test_a_domain_that_ends_when_its_disks_are_counted_is_left_out_of_the_answer(stub):
     stub.domains[0].answers["blockStatsFlags"] = stub.error("VIR_ERR_NO_DOMAIN")
     assert counted(Connection("qemu:///system")) == [(U2, False)]
+
+
+# --- sizes of disks that the bulk answer does not tell
+
+
+def sized(lane, *uuids):
+    stub_stats = lane.stats([U1, U2], frozenset({"block"}))
+    records = lane.add_disk_sizes(stub_stats, dict.fromkeys(uuids, frozenset()))
+    return [(uuid, stats.get("block.0.info.physical")) for uuid, stats in records]
+
+
+UNWRITTEN = {
+    "block.count": 1,
+    "block.0.name": "vda",
+    "block.0.path": "/a",
+    "block.0.rd.reqs": 0,
+    "block.0.capacity": 1,
+    "block.0.physical": 4096,
+}
+
+
+def test_only_the_domains_whose_turn_it_is_are_asked_for_the_sizes_of_their_disks(stub):
+    stub.stats = UNWRITTEN
+    lane = Connection("qemu:///system")
+    assert sized(lane) == [(U1, None), (U2, None)]
+    assert sized(lane, U2) == [(U1, None), (U2, 95)]
+    assert stub.domains[0].calls == []
+
+
+def test_a_domain_that_ends_when_its_disks_are_measured_is_left_out_of_the_answer(stub):
+    stub.stats = UNWRITTEN
+    stub.domains[0].answers["blockInfo"] = stub.error("VIR_ERR_NO_DOMAIN")
+    assert sized(Connection("qemu:///system"), U1) == [(U2, None)]

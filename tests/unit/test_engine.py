@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from tests.unit.world import (
     DEADLINE_S,
     INTERVAL_S,
+    SIZES,
     World,
     complete,
     has_counters,
@@ -1060,6 +1061,61 @@ def test_a_short_round_keeps_half_of_its_time_for_domains_whose_storage_is_silen
     world.silence("/mnt")
     sample = world.round(deadline=0.2)
     assert all("balloon.rss" in domain.stats for domain in sample.domains)
+
+
+# --- sizes of disks that the block group does not tell
+
+
+def with_one_size(world):
+    for guest in world.guests.values():
+        guest.says = {"block.0.capacity": 1 << 30}  # else it is another size each time
+    return world
+
+
+def times_sized(world):
+    return [guest.asked[SIZES] for guest in world.guests.values()]
+
+
+def test_sizes_of_disks_are_asked_for_once_and_are_in_each_sample():
+    world = with_one_size(World(4, disk_sizes=500))
+    for sample in world.rounds(5):
+        assert all("block.0.info.physical" in domain.stats for domain in sample.domains)
+    assert times_sized(world) == [1, 1, 1, 1]
+
+
+def test_nobody_is_asked_for_sizes_of_disks_who_does_not_want_them():
+    world = with_one_size(World(4))
+    assert "block.0.info.physical" not in world.rounds(2)[-1].domains[0].stats
+    assert times_sized(world) == [0, 0, 0, 0]
+
+
+def test_no_domain_is_asked_for_sizes_before_its_storage_has_answered():
+    world = with_one_size(World(12, storage=on_a_mount, watches=["storage"], disk_sizes=500))
+    world.silence("/mnt")  # at the very start
+    samples = world.rounds(3)
+    assert times_sized(world) == [0] * 6 + [1] * 6
+    assert not any("block.0.info.physical" in domain.stats for domain in samples[-1].domains[:6])
+    assert not any(guest.frozen for guest in world.guests.values())
+    world.unsilence("/mnt")
+    world.rounds(2)
+    assert times_sized(world)[:6] == [1] * 6
+
+
+def test_no_domain_is_asked_for_sizes_before_it_is_known_where_its_disks_lie():
+    world = with_one_size(World(3, watches=["storage"], disk_sizes=500))
+    world.describe_takes = None
+    world.rounds(2)
+    assert times_sized(world) == [0, 0, 0]
+
+
+def test_a_domain_that_was_stopped_and_started_is_asked_for_sizes_anew():
+    world = with_one_size(World(2, disk_sizes=500))
+    world.rounds(2)
+    world.guest(0).active = False
+    world.round()
+    world.guest(0).active = True
+    assert "block.0.info.physical" in world.round().domains[0].stats
+    assert times_sized(world) == [2, 1]
 
 
 # --- the server

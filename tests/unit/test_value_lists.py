@@ -272,6 +272,23 @@ def test_the_sizes_of_disks_are_those_of_virt(images, written, expected):
     assert named(found) == expected
 
 
+@pytest.mark.parametrize("images", [frozenset({"vda"}), frozenset()], ids=["qcow2", "raw"])
+def test_what_was_asked_for_of_a_disks_size_goes_before_what_the_bulk_answer_says(images):
+    stats: Stats = {
+        "block.0.name": "vda",
+        "block.0.path": "/dev/vg/a",
+        "block.0.allocation": 4096,
+        "block.0.physical": 331776,
+        "block.0.info.allocation": 0,  # of a block device that was not written to
+        "block.0.info.physical": 393216,
+    }
+    found = lists(
+        options("disk_allocation", "disk_physical"),
+        domain(stats, devices=Devices(images=images)),
+    )
+    assert named(found) == {"disk_allocation-vda": (0,), "disk_physical-vda": (393216,)}
+
+
 def test_a_nic_is_named_by_its_place_among_those_there_are() -> None:
     found = named(lists(options(interface_format="number"), domain(NICS)))
     assert found == {"if_octets-interface-1": (1, 2), "if_octets-interface-2": (3, 4)}

@@ -85,6 +85,10 @@ _WITH = {
     "block": ("block.0.rd.reqs", "block.0.rd.bytes"),
 }
 
+#: How a guest counts that it was asked for the sizes of its disks, and what it says.
+SIZES = "sizes"
+SIZES_TOLD = {"block.0.info.allocation": 7, "block.0.info.physical": 8}
+
 #: What a process of the world yields: seconds to pass, or a queue to wait in until it is woken.
 _Wait = Any
 _Process = Generator[_Wait, None, None]
@@ -514,6 +518,10 @@ class World:
             stats = yield from self._ask_guest(guest, call.groups - {COUNTERS})
             if stats is not None and call.counted:
                 stats = yield from self._count_disks(guest, stats, call)
+            if uuid in call.sized and stats and "block.0.rd.reqs" in stats:
+                assert BLOCK in call.groups, "asked for sizes where nobody may look at the file"
+                guest.asked[SIZES] += 1
+                stats.update(SIZES_TOLD)
             if stats is not None:
                 records.append((uuid, stats))
         self._free_workers += 1

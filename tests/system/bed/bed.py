@@ -18,7 +18,7 @@ from tests.system.bed.enclosure import Enclosure
 from tests.system.bed.firmware import write_roms
 from tests.system.bed.guest import Guest
 from tests.system.bed.libvirtd import Libvirtd
-from tests.system.bed.shape import DOMAIN_TYPE, Shape, usual
+from tests.system.bed.shape import DOMAIN_TYPE, Medium, Shape, usual
 from tests.system.bed.storage import Storage
 
 STARTING_AT_ONCE = 4
@@ -117,6 +117,16 @@ class Bed:
         """An empty image called ``name`` in ``folder``, else among the bed's own."""
         path = (folder or self.folder / "images") / f"{name}.qcow2"
         shutil.copyfile(self._template, path)
+        return path
+
+    def new_medium(self, name: str, medium: Medium, folder: Optional[Path] = None) -> Path:
+        """An image for a medium, called ``name``, likewise."""
+        path = (folder or self.folder / "images") / f"{name}.{medium.format}"
+        if medium.format == "raw":
+            path.write_bytes(b"." * medium.size)
+        else:
+            command = ["qemu-img", "create", "-q", "-f", medium.format, str(path)]
+            subprocess.run([*command, str(medium.size)], check=True)
         return path
 
     def processes(self) -> Iterator[tuple[int, list[str]]]:

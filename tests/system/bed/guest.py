@@ -26,7 +26,7 @@ _plug_letters = itertools.cycle(string.ascii_lowercase)
 class Guest:
     """A persistent domain. ``name`` follows renames.
 
-    ``disks`` and ``nics`` are the names of the devices it starts with.
+    ``disks``, ``media`` and ``nics`` are the names of the devices it starts with.
     """
 
     def __init__(self, bed: "Bed", shape: Shape, uuid: UUID) -> None:
@@ -35,6 +35,8 @@ class Guest:
         self.uuid = str(uuid)
         self.name = shape.name
         self.disks = [disk_name(index) for index in range(shape.disks)]
+        names = range(shape.disks, shape.disks + len(shape.media))
+        self.media = [disk_name(index) for index in names]
         self.nics = [f"nic{next(_nic_numbers)}" for _ in range(shape.nics)]
         self._plugged: dict[str, str] = {}
 
@@ -50,9 +52,13 @@ class Guest:
         """Define and start it; ``Bed.add`` calls this."""
         folder = self._shape.folder
         images = [self._bed.new_disk(f"{self.uuid}-{disk}", folder) for disk in self.disks]
+        media = [
+            self._bed.new_medium(f"{self.uuid}-{name}", medium, folder)
+            for name, medium in zip(self.media, self._shape.media)
+        ]
         rom = self._bed.rom(busy=self._shape.busy)
         partition = self._bed.partition
-        xml = domain_xml(self._shape, self.uuid, rom, partition, images, self.nics)
+        xml = domain_xml(self._shape, self.uuid, rom, partition, images, media, self.nics)
         with self._bed.connection() as connection:
             flags = libvirt.VIR_DOMAIN_START_PAUSED if self._shape.paused else 0
             connection.defineXML(xml).createWithFlags(flags)
@@ -121,12 +127,16 @@ class Guest:
 
     def move_counters(self) -> None:
         """Have QEMU read and write a little on each disk, as a guest with a system would."""
+        for disk in self.disks:
+            self.request(disk, "aio_read 0 64k", "aio_write 0 4k", "aio_flush")
+
+    def request(self, disk: str, *requests: str) -> None:
+        """Have QEMU do this on a disk or medium, in the words of qemu-io."""
+        hmp = libvirt_qemu.VIR_DOMAIN_QEMU_MONITOR_COMMAND_HMP
         with self._domain() as domain:
-            for disk in self.disks:
-                for request in ("aio_read 0 64k", "aio_write 0 4k", "aio_flush"):
-                    command = f'qemu-io -d /machine/peripheral/ua-{disk}/virtio-backend "{request}"'
-                    hmp = libvirt_qemu.VIR_DOMAIN_QEMU_MONITOR_COMMAND_HMP
-                    libvirt_qemu.qemuMonitorCommand(domain, command, hmp)
+            for request in requests:
+                command = f'qemu-io -d /machine/peripheral/ua-{disk}/virtio-backend "{request}"'
+                libvirt_qemu.qemuMonitorCommand(domain, command, hmp)
 
     @property
     def pid(self) -> int:

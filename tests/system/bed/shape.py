@@ -12,9 +12,23 @@ DOMAIN_TYPE = "kvm" if os.access("/dev/kvm", os.R_OK | os.W_OK) else "qemu"
 
 
 @dataclass(frozen=True)
+class Medium:
+    """A disk of its own kind: an image of this format, with so many bytes for the guest.
+
+    A raw one is made of ``size`` bytes that are not zero.
+    """
+
+    format: str
+    size: int
+    readonly: bool = False
+
+
+@dataclass(frozen=True)
 class Shape:
     """What to make a guest of. ``folder`` is where its disks lie, None for the bed's own.
 
+    ``media`` come after its disks, under the next names; nothing is ever written to them unless
+    a test does.
     ``unplugged`` is the number of a vCPU, neither the first nor the last, that is not plugged in;
     the last one is pinned to CPU 0 then.
     """
@@ -30,6 +44,7 @@ class Shape:
     balloon_period: int = 0
     paused: bool = False
     busy: bool = False
+    media: tuple[Medium, ...] = ()
 
 
 def usual(number: int) -> Shape:
@@ -48,12 +63,20 @@ def disk_name(index: int) -> str:
     return "vd" + "abcdefghijklmnopqrstuvwxyz"[index]
 
 
-def disk_xml(path: Path, target: str, bus: str = "virtio", iothread: bool = False) -> str:
+def disk_xml(
+    path: Path,
+    target: str,
+    bus: str = "virtio",
+    iothread: bool = False,
+    medium: Medium = Medium("qcow2", 0),
+) -> str:
     """A disk of the image at ``path``, called ``target`` in the guest."""
     disk = ElementTree.Element("disk", type="file", device="disk")
-    driver = ElementTree.SubElement(disk, "driver", name="qemu", type="qcow2")
+    driver = ElementTree.SubElement(disk, "driver", name="qemu", type=medium.format)
     if iothread:
         driver.set("iothread", "1")
+    if medium.readonly:
+        ElementTree.SubElement(disk, "readonly")
     ElementTree.SubElement(disk, "source", file=str(path))
     ElementTree.SubElement(disk, "target", dev=target, bus=bus)
     ElementTree.SubElement(disk, "alias", name=f"ua-{target}")  # by which QEMU's monitor knows it
@@ -74,7 +97,13 @@ def _yes(value: bool) -> str:
 
 
 def domain_xml(
-    shape: Shape, uuid: str, rom: Path, partition: str, disks: list[Path], nics: list[str]
+    shape: Shape,
+    uuid: str,
+    rom: Path,
+    partition: str,
+    disks: list[Path],
+    media: list[Path],
+    nics: list[str],
 ) -> str:
     """The whole definition of a guest; ``partition`` is of cgroups, and may be empty."""
     domain = ElementTree.Element("domain", type=DOMAIN_TYPE)
@@ -108,6 +137,9 @@ def domain_xml(
     add(devices, "controller", type="usb", model="qemu-xhci")
     for index, path in enumerate(disks):
         disk = disk_xml(path, disk_name(index), iothread=shape.iothread)
+        devices.append(ElementTree.fromstring(disk))
+    for index, (path, medium) in enumerate(zip(media, shape.media), len(disks)):
+        disk = disk_xml(path, disk_name(index), iothread=shape.iothread, medium=medium)
         devices.append(ElementTree.fromstring(disk))
     if shape.cdrom:
         cdrom = add(devices, "disk", type="file", device="cdrom")
