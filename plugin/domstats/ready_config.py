@@ -73,9 +73,9 @@ def telegraf_toml() -> str:
         *_comment(
             "Settings of domstats for Telegraf, which starts domstats by inputs.execd; its part is"
             " what `domstats config telegraf --execd` prints. This file says what is sampled. It"
-            " takes the [[inputs.libvirt]] table of Telegraf's own plugin, with all its options. Each"
-            " table is one hypervisor; write several for several. What Telegraf itself does with metrics"
-            " (tags, namepass, ...) is set on [[inputs.execd]].",
+            " takes the [[inputs.libvirt]] table of Telegraf's own plugin, with all its options."
+            " Each table is one hypervisor; write several for several. What Telegraf itself does"
+            " with metrics (tags, namepass, ...) is set on [[inputs.execd]].",
             "## ",
         ),
         "",

@@ -219,9 +219,11 @@ def test_ticks_that_come_during_a_round_are_answered_by_one() -> None:
     with child(Settings(uri="slow:///x"), Settings(uri="fast:///x")) as it:
         slow, fast = it.samplers
         slow.go.clear()
-        for _ in range(9):
+        for number in range(9):
             it.tick()
             assert fast.began.acquire(timeout=PATIENCE_S)  # it has seen the tick
+            if number == 0:
+                assert slow.began.acquire(timeout=PATIENCE_S)
         slow.go.set()
         it.end_of_input()
         it.ended()
