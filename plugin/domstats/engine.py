@@ -45,6 +45,7 @@ from .model import (
     Stats,
     Status,
 )
+from .notices import StorageNotices
 from .pace import LEAST_S, Cadence, Pace
 from .roster import Cause, Event, Roster, Standing, Turn
 from .rounds import BLOCK, Call, Entry, Kind, Query, RoundBook, SeenDevices, Turns, shows_monitor
@@ -87,6 +88,9 @@ PART = 64
 FEWEST_PARTS = 4
 #: Domains named in one log line.
 NAMED = 3
+
+#: What of the domains lies on storage that may not be probed, if none does.
+NOT_BLIND: Mapping[str, frozenset[str]] = {}
 
 #: What controlInfo says: whether the monitor is occupied, and for how many seconds.
 Controls = dict[str, tuple[bool, float]]
@@ -198,6 +202,10 @@ class Hints:
         """What the watches see of these running domains; None if they are on another host."""
         return None
 
+    def on_blind(self) -> Mapping[str, frozenset[str]]:
+        """By domain: those of them that hold a disk of it; the same object until that changes."""
+        return NOT_BLIND
+
     def learn(self, uuid: str, paths: Iterable[str]) -> None:
         """A domain's disks lie there."""
 
@@ -250,7 +258,7 @@ class Engine:
 
     def __init__(self, settings: EngineSettings, hints: Optional[Hints] = None) -> None:
         self.roster = Roster()
-        self.pace = Pace()
+        self.pace = Pace(settings.soft_deadline)
         self._settings = settings
         self._hints = hints or Hints()
         self._actions: list[Action] = []
@@ -296,8 +304,9 @@ class Engine:
         self._introduction = Introduction()
         self._unmatched = Unmatched(settings.selected)
         self._trouble = ""
-        self._silent: set[str] = set()
-        self._blind: set[str] = set()
+        self._of_storage = StorageNotices()
+        #: As of ``scouts.Scouts``.
+        self._late_scouts: dict[int, frozenset[str]] = {}
         self._connect_at = 0.0
         self._delay_s = 0.0
         #: By uuid: since when a domain hangs, by the engine's clock and in nanoseconds.
@@ -329,7 +338,8 @@ class Engine:
         self._errors = failed._errors + 1
         self._late_results, self._reconnects = failed._late_results, failed._reconnects
         self._connect_at, self._delay_s = failed._connect_at, failed._delay_s
-        self._trouble, self._silent, self._blind = failed._trouble, failed._silent, failed._blind
+        self._trouble, self._of_storage = failed._trouble, failed._of_storage
+        self._late_scouts = failed._late_scouts
         self._introduction, self._unmatched = failed._introduction, failed._unmatched
         self._can_control, self._chunk_limit = failed._can_control, failed._chunk_limit
         self._changes_heard_from = failed._changes_heard_from
@@ -354,7 +364,7 @@ class Engine:
         self._clock = now, time_ns
         if query.paced:
             query = query._replace(groups=self._cadence.due(query.groups, now, query.deadline_s))
-        round_ = RoundBook(query, now, time_ns)
+        round_ = RoundBook(query, now, time_ns, self._late_scouts)
         self._rounds[query.id] = round_
         if now < self._connect_at:
             self._finish(round_, now, self._trouble)
@@ -457,6 +467,7 @@ class Engine:
             self._orphaned.difference_update(complete)
         round_ = self._returned(call, now)
         if round_ is not None:
+            round_.heed_scouts(call, complete, now)
             ended = set(call.uuids)
             for uuid, stats in records:
                 if uuid not in ended:
@@ -490,6 +501,7 @@ class Engine:
             self._chunk_limit = max(1, min(self._chunk_limit, len(call.uuids) // 2))
         round_ = self._returned(call, now, is_lost=failure == "lost")
         if round_ is not None and not call.stuck:
+            round_.heed_scouts(call, (), now)
             ask_again = self._ask_again if call.kind is Kind.MONITOR else self._ask_free_again
             ask_again(round_, call, failure, error)
         self.pump(now)
@@ -517,8 +529,7 @@ class Engine:
     def storage_news(self, now: float) -> None:
         """Storage has answered."""
         for round_ in self._rounds.values():
-            round_.news.update(round_.held, round_.owed)
-            round_.news_at = now
+            round_.storage_news(now)
         self.pump(now)
 
     def controls(self, controls: Controls, now: float) -> None:
@@ -630,13 +641,14 @@ class Engine:
         per_domain_s = self.pace.per_domain_s
         round_.chunk_size = chunk_size(len(round_.entries), self._settings.lanes, per_domain_s)
         self._heed_processes(now)
+        self.roster.lie_on(self._hints.on_blind())
         self.roster.send_canaries(round_.entries)
         if query.paced:
             self._idle.begin(now)
             self._sizes.begin(now)
-        must_wait = self._must_wait(round_.entries) if BLOCK in query.groups else set()
+        must_wait = self._must_wait(round_, round_.entries) if BLOCK in query.groups else set()
         is_calm = self.roster.is_calm and not self._moves
-        for member in self.roster.by_answer(round_.entries):
+        for member in round_.scouts.first(self.roster.by_answer(round_.entries)):
             uuid = member.uuid
             is_well = is_calm and member.standing is Standing.RESPONSIVE
             if not is_well and not self._may_be_asked(uuid):
@@ -678,11 +690,20 @@ class Engine:
             if self._may_be_asked(uuid):
                 self.roster.quarantine(uuid, now, Cause.PROCESS, f"its process is {reason}")
 
-    def _must_wait(self, uuids: Iterable[str]) -> set[str]:
+    def _must_wait(self, round_: RoundBook, uuids: Collection[str]) -> set[str]:
         """Those of the domains that must not be asked for their disks yet."""
         if not self._hints.guards_storage:
             return set()
-        return self._hints.unplaced(uuids).union(self._hints.withheld().intersection(uuids))
+        waiting = self._hints.unplaced(uuids).union(self._hints.withheld().intersection(uuids))
+        lies_on = self._hints.on_blind()
+        if lies_on:
+            self.roster.lie_on(lies_on)
+            may_go = [uuid for uuid in uuids if uuid not in waiting and self._may_be_scout(uuid)]
+            waiting |= round_.wait_for_scouts(may_go, lies_on)
+        return waiting
+
+    def _may_be_scout(self, uuid: str) -> bool:
+        return self._may_be_asked(uuid) and not self.roster.is_suspected(uuid)
 
     def _may_be_asked(self, uuid: str) -> bool:
         member = self.roster.members.get(uuid)
@@ -693,6 +714,8 @@ class Engine:
     def _queue(self, round_: RoundBook, uuid: str, groups: frozenset[str]) -> None:
         """A domain is to be asked: in a chunk with others, or alone if it is in question."""
         if self.roster.is_suspected(uuid):
+            if BLOCK in groups:
+                round_.owed[uuid] = None
             groups = self._without_files(uuid, groups)
         if not groups:
             return
@@ -728,8 +751,12 @@ class Engine:
         return round_.has_ready and not round_.is_spared
 
     def _patient_until(self, round_: RoundBook) -> float:
-        """Until when domains wait for news of their storage."""
-        return min(round_.news_at + GRACE_S, round_.half)
+        """Until when domains wait for news of their storage, or for a scout to come back."""
+        grace = GRACE_S
+        if round_.scouts.are_out:
+            most_s = round_.query.deadline_s / 4
+            grace = max(grace, self.pace.soft_deadline(round_.chunk_size, most_s))
+        return min(round_.news_at + grace, round_.half)
 
     def _release_held(self, round_: RoundBook, now: float) -> None:
         """Let go the domains whose storage has answered; all of them when no more news come.
@@ -743,9 +770,9 @@ class Engine:
             return
         owed = [uuid for uuid in round_.owed if uuid in news]
         held = [uuid for uuid in round_.held if uuid in news or not is_patient]
-        must_wait = self._must_wait([*owed, *held])
+        must_wait = self._must_wait(round_, [*owed, *held])
         for uuid in owed:
-            if uuid not in must_wait:
+            if uuid not in must_wait and not self.roster.is_suspected(uuid):
                 del round_.owed[uuid]
                 if self._may_be_asked(uuid):
                     self._queue(round_, uuid, frozenset({BLOCK}))
@@ -792,8 +819,7 @@ class Engine:
         for groups in sorted(round_.ready, key=len, reverse=True):  # who can get all comes first
             waiting = round_.ready[groups]
             while waiting:
-                size = min(round_.chunk_size, self._chunk_limit, len(waiting))
-                chunk = [waiting.popleft() for _ in range(size)]
+                chunk = round_.pop_chunk(waiting, min(round_.chunk_size, self._chunk_limit))
                 if self._call(round_, self._askable(round_, chunk, now), groups, now):
                     return True
         while round_.has_singles and room > self._reserve():
@@ -851,10 +877,7 @@ class Engine:
         call.facts = _facts(direct, groups) | self._mapping_facts(groups)
         if self._settings.disk_errors and BLOCK in groups:
             call.facts |= {"errors"}
-        soft = self._settings.soft_deadline
-        if soft is None:
-            soft = self.pace.soft_deadline(len(uuids), round_.query.deadline_s / 4)
-        call.check_at = now + soft
+        call.check_at = now + self.pace.soft_deadline(len(uuids), round_.query.deadline_s / 4)
         round_.calls += 1
         return True
 
@@ -956,6 +979,7 @@ class Engine:
                 self._outdated.discard(uuid)
                 self._want_xml(uuid)
             return None
+        self._late_scouts.pop(call.id, None)
         if call.kind is Kind.MONITOR:
             culprit = self.roster.call_returned(call.id)
             if culprit is not None and is_lost and self._can_control:
@@ -1052,7 +1076,7 @@ class Engine:
         return True
 
     def _retry_partial(self, round_: RoundBook, controls: Controls, now: float) -> None:
-        must_wait = self._must_wait(round_.retry)
+        must_wait = self._must_wait(round_, round_.retry)
         for uuid in round_.retry:
             occupied, busy_s = controls.get(uuid, (False, 0.0))
             if not self._may_be_asked(uuid):
@@ -1136,6 +1160,8 @@ class Engine:
 
     def _blame(self, call: Call, culprit: Optional[str], now: float) -> None:
         call.stuck, call.culprit = True, culprit
+        if culprit is not None:
+            self._late_scouts.pop(call.id, None)  # the roster knows what to think of its storage
         self.roster.call_stuck(call.id, call.made, culprit)
         if culprit in self._moves:
             self._moves[culprit] = (now + MOVE_S, False)
@@ -1147,6 +1173,8 @@ class Engine:
         self._blame(call, culprit, now)
         round_ = self._rounds[call.query]
         round_.out.discard(call.id)
+        if round_.scouts.are_out:
+            round_.storage_news(now)
         for uuid in call.uuids:
             if self._may_be_asked(uuid):
                 self._queue(round_, uuid, call.groups)
@@ -1289,6 +1317,7 @@ class Engine:
         for call_id in round_.out:
             call = self._calls[call_id]
             call.over = True
+            self._late_scouts[call_id] = round_.scouts.sent_to(call.uuids)
             self._suspect(call, now)
         if error and not self._trouble:
             self._actions.append(Log("error", error))
@@ -1358,6 +1387,8 @@ class Engine:
             lanes=self._settings.lanes,
             calls=round_.calls,
             stuck_calls=len(self._monitor_calls(late=True)),
+            silent_storage=len(self._silent_in(round_)),
+            unwatched_storage=len(self._hints.blind()),
             late_results=self._late_results,
             errors=self._errors,
             reconnects=self._reconnects,
@@ -1405,8 +1436,10 @@ class Engine:
         if entry.missing == {BLOCK} and entry.uuid in round_.owed:
             if entry.uuid in self._hints.withheld():
                 return f"storage does not answer: {', '.join(sorted(round_.silent))}"
-            return "it is not known yet where its disks lie"
-        if entry.missing == {BLOCK} and self.roster.is_suspected(entry.uuid):
+            if self._hints.unplaced([entry.uuid]):
+                return "it is not known yet where its disks lie"
+            if round_.scouts.are_out and not self.roster.is_suspected(entry.uuid):
+                return "the domain that tries its storage first has not answered"
             return "other domains hang on its storage"
         if round_.turns is None:
             round_.turns = Turns(round_, self._calls, self._room(), self._reserve())
@@ -1462,21 +1495,17 @@ class Engine:
                 self._log(level, f"domain {turn.name} {verb[0]}: {about}")
 
     def _tell_storage(self, round_: RoundBook) -> None:
-        """Tell of storage for which domains went without their disks, and when it is back; and
-        of storage that cannot be watched."""
-        for mount in sorted(round_.silent - self._silent):
-            text = f"storage {mount} does not answer: until it does, disks on it have no sizes"
-            self._log("warning", f"{text} (with libvirt 11.9 or newer no counters either)")
-        self._silent |= round_.silent
-        back = self._silent.difference(self._hints.silent())
-        for mount in sorted(back):
-            self._log("info", f"storage {mount} answers again")
-        self._silent -= back
-        blind = set(self._hints.blind())
-        for mount in sorted(blind - self._blind):
-            text = f"storage {mount} may not be looked at by this user: should it hang, asking for"
-            self._log("warning", f"{text} disks on it freezes domains; run as root, or allow_other")
-        self._blind = blind
+        """Tell of storage that does not answer, and of storage that may not be probed."""
+        still_silent = {*self._hints.silent(), *self.roster.confirmed}
+        for level, text in (
+            *self._of_storage.of_silent(self._silent_in(round_), still_silent),
+            *self._of_storage.of_blind(self._hints.blind()),
+        ):
+            self._log(level, text)
+
+    def _silent_in(self, round_: RoundBook) -> set[str]:
+        """The storages that do not answer, by their watch or by the domains that hang on them."""
+        return round_.silent.union(self.roster.confirmed)
 
 
 _ON_EVENT: dict[Meaning, Callable[[Engine, str, float], None]] = {

@@ -140,8 +140,9 @@ connection URI, the tag `version` that of domstats; an update makes it a new ser
 begin anew then in any case. `tagexclude = ["version"]` on `[[inputs.execd]]` leaves it out, for
 backends that make a path of all tags (Graphite).
 
-For alerts: `connected` below 1, `unresponsive` above 0, `stuck_calls` above 0, `duration_s` near
-the interval.
+For alerts: `connected` below 1, `unresponsive` above 0, `stuck_calls` above 0, `silent_storage`
+above 0, `duration_s` near the interval. `unwatched_storage` above 0 is one to look at once: the log
+names the mount and what to do.
 """
 
 _DOMAIN_TEXT = """\

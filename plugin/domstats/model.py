@@ -233,6 +233,8 @@ class Round(msgspec.Struct):
     :param lanes: lanes at work.
     :param calls: bulk calls made.
     :param stuck_calls: calls that have not come back at the end of the round.
+    :param silent_storage: storages that did not answer, so that disks on them have no sizes.
+    :param unwatched_storage: mounts with disks on them that this process may not probe.
     :param late_results: calls whose answer came too late and was dropped, so far.
     :param errors: failed calls and failed attempts to connect, so far.
     :param reconnects: connections that were opened anew after a loss, so far.
@@ -249,6 +251,8 @@ class Round(msgspec.Struct):
     unresponsive: int = 0
     gone: int = 0
     stuck_calls: int = 0
+    silent_storage: int = 0
+    unwatched_storage: int = 0
     late_results: int = 0
     errors: int = 0
     reconnects: int = 0

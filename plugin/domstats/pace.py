@@ -4,6 +4,7 @@ groups are asked for that not every round needs."""
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Optional
 
 #: Seconds for a domain, until the first call has taught better.
 _FIRST_GUESS_S = 0.05
@@ -17,10 +18,14 @@ LEAST_S = 0.25
 
 
 class Pace:
-    """The recent cost of bulk calls per domain: it learns quickly, and forgets slowly."""
+    """The recent cost of bulk calls per domain: it learns quickly, and forgets slowly.
 
-    def __init__(self) -> None:
+    :param soft_deadline_s: the soft deadline of every call, where that is set.
+    """
+
+    def __init__(self, soft_deadline_s: Optional[float] = None) -> None:
         self.per_domain_s = _FIRST_GUESS_S
+        self._soft_deadline_s = soft_deadline_s
 
     def learn(self, took_s: float, domains: int) -> None:
         """A call for so many domains took so many seconds."""
@@ -29,7 +34,10 @@ class Pace:
         self.per_domain_s += weight * (cost - self.per_domain_s)
 
     def soft_deadline(self, domains: int, most_s: float) -> float:
-        """Seconds after which a call for so many domains is suspect; ``most_s`` at most."""
+        """Seconds after which a call for so many domains is suspect; ``most_s`` at most,
+        unless another time is set."""
+        if self._soft_deadline_s is not None:
+            return self._soft_deadline_s
         return min(max(LEAST_S, _PATIENCE * self.per_domain_s * domains + 0.1), most_s)
 
 

@@ -7,7 +7,7 @@ roster outlives rounds; what a round does with its answers is in ``rounds``.
 from __future__ import annotations
 
 import enum
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from operator import attrgetter
 from typing import NamedTuple, Optional
 
@@ -15,7 +15,8 @@ _NEVER = float("-inf")
 
 #: How many domains that hang on one storage make it suspect.
 SUSPICIOUS_CULPRITS = 2
-
+#: The same for a mount that may not be probed: there the first one is likely to be its scout.
+SUSPICIOUS_SCOUTS = 1
 
 #: Seconds between stuck calls after which they count as different outbreaks.
 OUTBREAK_GAP_S = 15.0
@@ -48,7 +49,8 @@ class Member:
     :ivar answered: when its monitor answered last, in the engine's seconds.
     :ivar answered_block: when it answered a question about its disks last.
     :ivar since: when it was found to hang.
-    :ivar storages: names of storages that the storage watch cannot see, for suspicion.
+    :ivar described: names of storages that the storage watch cannot see, by the XML.
+    :ivar storages: these, and those that it turned out not to be allowed to probe; for suspicion.
     """
 
     __slots__ = (
@@ -56,6 +58,7 @@ class Member:
         "answered",
         "answered_block",
         "cause",
+        "described",
         "name",
         "reason",
         "since",
@@ -74,7 +77,14 @@ class Member:
         self.since = _NEVER
         self.cause: Optional[Cause] = None
         self.reason = ""
+        self.described: tuple[str, ...] = ()
         self.storages: tuple[str, ...] = ()
+
+    def started_anew(self, active: bool) -> Member:
+        """The same domain with a clean slate; its disks lie where they lay."""
+        fresh = Member(self.uuid, self.name, active)
+        fresh.described, fresh.storages = self.described, self.storages
+        return fresh
 
 
 class Event(enum.Enum):
@@ -121,6 +131,9 @@ class Roster:
         self._canaries: dict[str, str] = {}
         #: Suspected storages whose canary hangs too.
         self._confirmed: set[str] = set()
+        #: By domain: the mounts under its disks that may not be probed; and all of them.
+        self._unprobed: Mapping[str, frozenset[str]] = {}
+        self._blind: frozenset[str] = frozenset()
 
     # --- the list of domains
 
@@ -140,8 +153,7 @@ class Roster:
             elif member.active != active:
                 switched.append(uuid)
                 if uuid not in stuck_in:
-                    storages, member = member.storages, Member(uuid, name, active)
-                    member.storages = storages
+                    member = member.started_anew(active)
             member.name, member.active = name, active
             members[uuid] = member
         is_other = members.keys() != self.members.keys()
@@ -166,19 +178,34 @@ class Roster:
         self._exonerate(member)
         if member.standing is not Standing.RESPONSIVE:
             self._tell(Event.ENDED, member)
-        fresh = Member(uuid, member.name, active=False)
-        fresh.storages = member.storages
-        self.members[uuid] = fresh
+        self.members[uuid] = member.started_anew(active=False)
 
     def describe(self, uuid: str, storages: tuple[str, ...]) -> None:
         """Remember on which storages, invisible to the storage watch, a domain's disks lie."""
         member = self.members.get(uuid)
         if member is not None:
-            was_culprit = self._is_culprit(member)
-            self._exonerate(member, except_on=storages)
-            member.storages = storages
-            if was_culprit:
-                self._accuse(member, member.since)
+            member.described = storages
+            self._place(member)
+
+    def lie_on(self, unprobed: Mapping[str, frozenset[str]]) -> None:
+        """Remember on which mounts that may not be probed domains lie, for each that does."""
+        if unprobed is self._unprobed:
+            return
+        self._unprobed = unprobed
+        self._blind = frozenset().union(*unprobed.values())
+        for member in self.members.values():
+            self._place(member)
+
+    def _place(self, member: Member) -> None:
+        """Its storages are others than before: so is what it is evidence against."""
+        storages = (*member.described, *sorted(self._unprobed.get(member.uuid, ())))
+        if storages == member.storages:
+            return
+        was_culprit = self._is_culprit(member)
+        self._exonerate(member, except_on=storages)
+        member.storages = storages
+        if was_culprit:
+            self._accuse(member, member.since)
 
     # --- who answers
 
@@ -315,18 +342,23 @@ class Roster:
     def is_suspected(self, uuid: str) -> bool:
         """Whether a domain must not be asked about its disks, since others hang on its storage.
 
-        One that answered about them since the alert began is not, nor is a canary.
+        One that answered about them after the last of those was found is not, nor is a canary. An
+        answer before that says little: the host may have had it in its cache.
         """
         member = self.members.get(uuid) if self._culprits else None
         if member is None or not member.storages:
             return False
-        alert = self.alert_since
-        if alert is not None and member.answered_block > alert:
-            return False
         return any(
-            self._is_suspect(storage) and self._canaries.get(storage) != uuid
+            self._is_suspect(storage)
+            and self._canaries.get(storage) != uuid
+            and member.answered_block <= self._found.get(storage, _NEVER)
             for storage in member.storages
         )
+
+    @property
+    def confirmed(self) -> frozenset[str]:
+        """The storages that hang by all signs: more than one of their domains does."""
+        return frozenset(self._confirmed)
 
     def is_canary(self, uuid: str) -> bool:
         return uuid in self._canaries.values()
@@ -353,7 +385,8 @@ class Roster:
                     suspects.discard(storage)
 
     def _is_suspect(self, storage: str) -> bool:
-        return len(self._culprits.get(storage, ())) >= SUSPICIOUS_CULPRITS
+        enough = SUSPICIOUS_SCOUTS if storage in self._blind else SUSPICIOUS_CULPRITS
+        return len(self._culprits.get(storage, ())) >= enough
 
     def _is_culprit(self, member: Member) -> bool:
         return member.standing is Standing.QUARANTINED and member.cause is Cause.CALL

@@ -8,7 +8,7 @@ from __future__ import annotations
 import enum
 import heapq
 from collections import defaultdict, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import lru_cache
 from operator import itemgetter
 from typing import Callable, NamedTuple, Optional
@@ -18,6 +18,7 @@ import msgspec
 from .disk_counters import Disk
 from .idle import Idle
 from .model import GROUP_OF_WORD, STATE_SHUTOFF, DomainSample, Stats
+from .scouts import Scouts
 
 #: The group whose question makes QEMU look at the domain's storage.
 BLOCK = "block"
@@ -184,12 +185,14 @@ def without_cpu(stats: Stats) -> Stats:
 class RoundBook:
     """A query under way: its domains, and those that wait for something.
 
+    :param late_scouts: as of ``Scouts``.
     :ivar half: when half of its time is over.
     :ivar held: domains that wait to learn where their disks lie, or for that storage, in order.
     :ivar news: held and owed domains whose storage, or place, there is news of.
     :ivar news_at: when the last news of storage came.
     :ivar silent: the storage for which domains go without their disks.
     :ivar owed: domains that gave everything else, to be asked for their disks if that gets safe.
+    :ivar scouts: who tries storage that may not be probed, before others on it are asked.
     :ivar ready: domains to be asked in chunks, by the groups to ask for.
     :ivar free: domains to be sampled without their monitor.
     :ivar free_alone: those of them that must be sampled alone, since a call for many failed.
@@ -200,7 +203,13 @@ class RoundBook:
     :ivar turns: whose turn has come, once that was asked for.
     """
 
-    def __init__(self, query: Query, now: float, time_ns: int) -> None:
+    def __init__(
+        self,
+        query: Query,
+        now: float,
+        time_ns: int,
+        late_scouts: Mapping[int, frozenset[str]] = {},
+    ) -> None:
         self.query = query
         self.time_ns = time_ns
         self.made = now
@@ -214,6 +223,7 @@ class RoundBook:
         self.news_at = now
         self.silent: set[str] = set()
         self.owed: dict[str, None] = {}
+        self.scouts = Scouts(late_scouts)
         self.ready: defaultdict[frozenset[str], deque[str]] = defaultdict(deque)
         self.sorted_for: tuple[object, ...] = ()
         self._singles: list[tuple[tuple[int, float], int, str, frozenset[str]]] = []
@@ -237,6 +247,29 @@ class RoundBook:
         self.deadline = min(self.deadline, deadline)
         self.half = min(self.half, self.made + deadline_s / 2)
 
+    def storage_news(self, now: float) -> None:
+        """There is news of storage: whoever waits for some is to be looked at again."""
+        self.news.update(self.held, self.owed)
+        self.news_at = now
+
+    def wait_for_scouts(
+        self, uuids: Iterable[str], lies_on: Mapping[str, frozenset[str]]
+    ) -> set[str]:
+        """As ``Scouts.waiting``; domains that run are the better scouts, as their answers count
+        for the roster too."""
+        return self.scouts.waiting(
+            sorted(uuids, key=lambda uuid: not self.entries[uuid].active), lies_on
+        )
+
+    def heed_scouts(self, call: Call, complete: Collection[str], now: float) -> None:
+        """A call is back, or is not made: perhaps somebody has waited for a scout in it.
+
+        :param complete: the domains whose answers are complete.
+        """
+        answered = complete if BLOCK in call.groups else ()
+        if call.kind is Kind.MONITOR and self.scouts.back(call.uuids, answered):
+            self.storage_news(now)
+
     def queue(self, uuid: str, groups: frozenset[str]) -> None:
         """To be asked in a chunk with others."""
         self.ready[groups].append(uuid)
@@ -255,6 +288,13 @@ class RoundBook:
         """The domains whose turn to be asked has not come: in chunks, and alone."""
         in_chunks = (uuid for waiting in self.ready.values() for uuid in waiting)
         return frozenset(in_chunks), frozenset(single[2] for single in self._singles)
+
+    def pop_chunk(self, waiting: deque[str], most: int) -> list[str]:
+        """The next domains to be asked together; scouts without others, so as to be back soon."""
+        size = min(most, len(waiting))
+        if self.scouts.are_out and self.scouts.is_out(waiting[0]):
+            size = next((n for n in range(size) if not self.scouts.is_out(waiting[n])), size)
+        return [waiting.popleft() for _ in range(size)]
 
     def spare(self) -> None:
         """Have those who wait for their turn sampled without their monitor too."""

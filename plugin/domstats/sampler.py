@@ -12,7 +12,7 @@ import queue
 import threading
 import time
 import traceback
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import lru_cache
 from typing import Callable, NamedTuple, Optional, Union
@@ -23,6 +23,7 @@ from .connection import CONTROL_OCCUPIED, Connection, Listed, Watch
 from .desk import Begin, Desk, Reply, Wanted
 from .domain_xml import describe
 from .engine import (
+    NOT_BLIND,
     Action,
     Answer,
     AskControl,
@@ -730,6 +731,9 @@ class _Watches(Hints):
             storage=storage is not None,
             blind=() if storage is None else storage.blind(),
         )
+
+    def on_blind(self) -> Mapping[str, frozenset[str]]:
+        return NOT_BLIND if self._storage is None else self._storage.on_blind()
 
     def learn(self, uuid: str, paths: Iterable[str]) -> None:
         if self._storage is not None:

@@ -563,12 +563,16 @@ ROUND_FIELDS: tuple[OwnField, ...] = (
     OwnField("unresponsive", _I, _GAUGE, "1", "domains whose monitor does not answer"),
     OwnField("gone", _I, _GAUGE, "1", "domains that ended before they were asked"),
     OwnField("stuck_calls", _I, _GAUGE, "1", "calls that have not come back at the end"),
+    OwnField("silent_storage", _I, _GAUGE, "1",
+             "storages that did not answer: disks on them have no sizes in this round"),
+    OwnField("unwatched_storage", _I, _GAUGE, "1",
+             "mounts with disks on them that this user may not probe: see the log"),
     OwnField("late_results", _I, _COUNTER, "1", "answers that came too late and were dropped"),
     OwnField("errors", _I, _COUNTER, "1", "failed calls and failed attempts to connect"),
     OwnField("reconnects", _I, _COUNTER, "1", "connections opened anew after a loss"),
     OwnField("connected", Wire.FLAG, _GAUGE, "1", "0 when the hypervisor cannot be asked at all"),
     OwnField("error", _S, _TEXT, "", "what is wrong with the hypervisor; empty if nothing"),
-)
+)  # fmt: skip
 
 DOMAIN_MEASUREMENT = "domstats_domain"
 #: A line for each domain that is not fresh, and for one that has just come back.
@@ -796,6 +800,10 @@ OWN_VALUE_LISTS: tuple[OwnValueList, ...] = (
                  "domains that ended before they were asked"),
     OwnValueList("count", "stuck_calls", "stuck_calls", False, "1",
                  "calls that have not come back at the end"),
+    OwnValueList("count", "silent_storage", "silent_storage", False, "1",
+                 "storages that did not answer: disks on them have no sizes in this round"),
+    OwnValueList("count", "unwatched_storage", "unwatched_storage", False, "1",
+                 "mounts with disks on them that this user may not probe: see the log"),
     OwnValueList("total_events", "late_results", "late_results", True, "1",
                  "answers that came too late and were dropped"),
     OwnValueList("total_events", "reconnects", "reconnects", True, "1",

@@ -9,7 +9,8 @@ None of them knows libvirt, XML or how a round goes.
 
 It gives hints, and where it sees nothing it withholds nobody: local file systems, also those on
 loop devices, device mapper or iSCSI disks; block devices (/dev is local); relative paths; storage
-that only QEMU reaches (rbd, iscsi). A mount is taken to be well if its statvfs() answers: that of
+that only QEMU reaches (rbd, iscsi). Of mounts that this process may not probe it tells who lies
+there, for the engine to be careful. A mount is taken to be well if its statvfs() answers: that of
 Ceph asks the monitors, not each OSD, and a server may answer it and still hang on one file. Paths
 are looked up in this process's own mount namespace.
 """
@@ -24,7 +25,7 @@ import re
 import select
 import threading
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import Callable, NamedTuple, Optional
 
 import msgspec
@@ -36,6 +37,7 @@ __all__ = [
     "Outcome",
     "StorageBook",
     "StorageWatch",
+    "look",
     "remote_mounts",
 ]
 
@@ -270,7 +272,7 @@ class Outcome(enum.Enum):
     ANSWERED = "answered"
     # With an error after a long wait, as a soft NFS mount does: it would wait as long again.
     GAVE_UP = "gave up"
-    # Nothing was asked, so nothing is known: no hint.
+    # The mount was not asked, so nothing is known of it.
     NOT_ALLOWED = "not allowed"
 
 
@@ -299,6 +301,7 @@ class StorageBook:
         self._now = 0.0
         self._lies_on: dict[str, frozenset[Mount]] = {}
         self._mounts: dict[Mount, _Probing] = {}
+        self._on_blind: Optional[Mapping[str, frozenset[str]]] = {}
 
     def begin(self, now: float) -> None:
         """A round begins: no mount has answered in it yet. `now` in seconds, as `since` gives."""
@@ -310,6 +313,7 @@ class StorageBook:
 
     def place(self, uuid: str, mounts: frozenset[Mount]) -> None:
         """A domain's disks lie on these mounts, and on no others any more."""
+        self._on_blind = None
         for mount in self._lies_on.pop(uuid, frozenset()) - mounts:
             probing = self._mounts[mount]
             probing.domains.discard(uuid)
@@ -350,7 +354,9 @@ class StorageBook:
         """The probe under way is back. Whether the mount has answered in this round by it."""
         probing = self._mounts[mount]
         probing.under_way = False
-        probing.blind = outcome is Outcome.NOT_ALLOWED
+        is_blind = outcome is Outcome.NOT_ALLOWED
+        if is_blind is not probing.blind:
+            probing.blind, self._on_blind = is_blind, None
         self._drop_unneeded(mount)
         if outcome is Outcome.GAVE_UP or probing.asked != self._round or not probing.domains:
             return False
@@ -383,14 +389,19 @@ class StorageBook:
         return min(times, default=None)
 
     def blind(self) -> tuple[str, ...]:
-        """The mount points that we are not allowed to probe: nobody is withheld for them."""
-        return tuple(
-            sorted(
-                mount.point
-                for mount, probing in self._mounts.items()
-                if probing.blind and probing.domains
-            )
-        )
+        """The mount points, sorted, that we are not allowed to probe: nobody is withheld there."""
+        return tuple(sorted(frozenset().union(*self.on_blind().values())))
+
+    def on_blind(self) -> Mapping[str, frozenset[str]]:
+        """By domain: the mount points that hold a disk of it and that we are not allowed to probe;
+        the same object until that changes."""
+        if self._on_blind is None:
+            found: dict[str, frozenset[str]] = {}
+            for mount, probing in self._mounts.items():
+                for uuid in probing.domains if probing.blind else ():
+                    found[uuid] = found.get(uuid, frozenset()) | {mount.point}
+            self._on_blind = found
+        return self._on_blind
 
     def _silent(self) -> dict[Mount, _Probing]:
         return {
@@ -409,6 +420,18 @@ class StorageBook:
 # --- the threads ------------------------------------------------------------------------------
 
 
+def look(point: str) -> None:
+    """Have whoever serves a mount answer, by statvfs(). Raises OSError.
+
+    Where a FUSE mount is another user's and has no `allow_other`, the kernel answers that call by
+    itself, with zeros, also while the mount hangs. stat() tells this from a server that has zeros
+    to say: there the kernel refuses it, again by itself.
+    """
+    found = os.statvfs(point)
+    if not found.f_bsize and not found.f_blocks:
+        os.stat(point)
+
+
 class StorageWatch:
     """Probes the mounts that hold domains' disks, and says whom not to ask for theirs.
 
@@ -423,7 +446,7 @@ class StorageWatch:
     def __init__(
         self,
         mounts: Optional[Callable[[], str]] = None,
-        probe: Callable[[str], object] = os.statvfs,
+        probe: Callable[[str], object] = look,
         readlink: Callable[[str], str] = os.readlink,
         clock: Callable[[], float] = time.monotonic,
         on_answer: Optional[Callable[[str], None]] = None,
@@ -529,9 +552,14 @@ class StorageWatch:
     def blind(self) -> tuple[str, ...]:
         """The mount points, sorted, that this process is not allowed to probe: a FUSE mount of
         another user without `allow_other`, a folder above it that is closed to us. Nobody is
-        withheld for them, so their domains are not protected; worth telling the user."""
+        withheld for them; worth telling the user."""
         with self._lock:
             return self._book.blind()
+
+    def on_blind(self) -> Mapping[str, frozenset[str]]:
+        """By domain: those of them that hold a disk of it; the same object until that changes."""
+        with self._lock:
+            return self._book.on_blind()
 
     def close(self) -> None:
         """End the threads, without waiting for any: one that is stuck ends when it is back."""

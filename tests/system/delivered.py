@@ -216,6 +216,8 @@ _REPORTS = {
     "count-domains_partial": "partial",
     "count-domains_unresponsive": "unresponsive",
     "count-stuck_calls": "stuck_calls",
+    "count-silent_storage": "silent_storage",
+    "count-unwatched_storage": "unwatched_storage",
     "bool-connected": "connected",
 }
 _EXTRA = "cpu_util disk disk_capacity disk_physical domain_state memory pcpu vcpu"
@@ -325,18 +327,19 @@ def watching(
     uri: str,
     missing: Callable[[str, str], NoReturn],
     interval: float = 1.0,
+    user: str = "",
     **options: Any,
 ) -> Iterator[Any]:
-    """Start an agent with domstats in it; ``options`` go by Telegraf's names for them."""
+    """Start an agent with domstats in it, as ``user``; ``options`` go by Telegraf's names."""
     try:
         if name == "Telegraf":
             plugins = telegraf_execd(folder, uri, **options)
-            with Telegraf(folder, plugins, interval) as telegraf:
+            with Telegraf(folder, plugins, interval, user=user) as telegraf:
                 prefer_session(telegraf.pid)
                 yield WatchedTelegraf(telegraf)
         else:
             plugins = collectd_plugin(folder, uri, **options)
-            with Collectd(folder, plugins, interval) as collectd:
+            with Collectd(folder, plugins, interval, user=user) as collectd:
                 prefer_session(collectd.pid)
                 yield WatchedCollectd(collectd)
     except Absent as absent:

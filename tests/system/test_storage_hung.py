@@ -212,6 +212,13 @@ def test_disks_are_back_within_two_rounds_of_their_storage(hung_in_the_middle: S
     assert going_back(hung_in_the_middle.counters) == []
 
 
+def test_hung_storage_is_counted_in_each_round_while_it_hangs(hung_in_the_middle: Story) -> None:
+    during = {seen.report["silent_storage"] for seen in hung_in_the_middle.during()[1:-1]}
+    assert during == {1.0}
+    assert hung_in_the_middle.rounds[-1].report["silent_storage"] == 0
+    assert {seen.report["unwatched_storage"] for seen in hung_in_the_middle.rounds} == {0.0}
+
+
 def test_hung_storage_is_one_line_in_the_log(hung_in_the_middle: Story) -> None:
     assert hung_in_the_middle.log.count("share does not answer") == 1
     assert hung_in_the_middle.log.count("share answers again") == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 
 import pytest
 from domstats.disk_counters import COUNTERS
@@ -355,15 +356,6 @@ def test_an_engine_that_takes_over_says_nothing_again():
     world.engine.take_over(failed)
     world.rounds(2)
     assert len(world.log) == 2
-
-
-def test_storage_that_may_not_be_looked_at_is_told_once():
-    world = World(3, watches=["storage"])
-    world.hints.blind = lambda: ("/fuse",)
-    world.rounds(3)
-    ((level, text),) = world.log
-    assert level == "warning"
-    assert "storage /fuse may not be looked at by this user" in text
 
 
 def test_calls_of_lost_connections_that_go_on_to_hold_the_server_count_in_the_budget():
@@ -911,6 +903,184 @@ def test_the_culprits_of_a_storage_count_though_their_xml_is_read_after_they_hun
     world.rounds(3)
     assert sum(guest.frozen for guest in world.guests.values()) == frozen
     assert frozen <= 6
+
+
+# --- storage that the storage watch may not probe
+
+
+def blind_world(domains=40, *, on_it=30, **settings):
+    """``/mnt`` holds the disks of the first ones, and nobody sees whether it hangs."""
+    return World(
+        domains,
+        storage=lambda number: "/mnt" if number < on_it else f"/srv/{number}",
+        watches=["storage"],
+        blind_to=["/mnt"],
+        **settings,
+    )
+
+
+def frozen(world):
+    return sum(guest.frozen for guest in world.guests.values())
+
+
+def test_storage_that_may_not_be_probed_costs_nobody_anything_while_it_is_well():
+    world = blind_world()
+    world.rounds(2)
+    calls = len(world.calls_made)
+    for sample in world.rounds(5):
+        assert complete(sample) == 40
+        assert sample.round.duration_s < 0.17, "without such storage it is 0.14"
+    assert (len(world.calls_made) - calls) / 5 <= 6
+    assert world.engine.due() is None
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["in the middle", "before the first round"])
+@pytest.mark.parametrize("has_control", [True, False])
+def test_storage_that_may_not_be_probed_freezes_two_guests_and_no_more(known, has_control):
+    world = blind_world(has_control=has_control)
+    if known:
+        world.rounds(2)
+    world.silence("/mnt")
+    samples = world.rounds(20)
+    assert frozen(world) <= 2
+    assert all(has_free_groups(domain) for sample in samples for domain in sample.domains)
+    beside = [domain for domain in samples[-1].domains if int(domain.name[2:]) >= 30]
+    assert all(is_complete(domain) for domain in beside)
+    partial = [domain for domain in samples[-1].domains if domain.status is Status.PARTIAL]
+    assert {domain.reason for domain in partial} == {"other domains hang on its storage"}
+    assert all(domain.missing == {BLOCK} for domain in partial)
+    assert len(partial) == 30 - frozen(world)
+    world.unsilence("/mnt")
+    assert [complete(sample) for sample in world.rounds(4)][-1] == 40
+
+
+def test_nobody_follows_one_that_went_ahead_and_was_not_back_when_its_round_ended():
+    world = blind_world(soft_deadline=1.0)
+    world.rounds(2)
+    world.silence("/mnt")
+    for _ in range(10):
+        world.round(deadline=0.5)
+    assert frozen(world) <= 2
+    world.unsilence("/mnt")
+    assert [complete(sample) for sample in world.rounds(4)][-1] == 40
+
+
+def test_one_that_went_ahead_and_hangs_by_itself_keeps_nobody_waiting_though_its_round_ended():
+    world = blind_world(soft_deadline=1.0)
+    world.rounds(2)
+    world.hang(0)
+    samples = [world.round(deadline=0.5) for _ in range(8)]
+    assert [complete(sample) for sample in samples[4:]] == [39] * 4
+
+
+def test_news_of_other_storage_is_no_reason_to_ask_those_on_suspected_storage_once_more():
+    world = blind_world()
+    world.rounds(2)
+    world.silence("/mnt")
+    world.rounds(3)
+    calls = len(world.calls_made)
+    for seconds in (0.05, 0.06, 0.07):
+        world.after(seconds, lambda: world.engine.storage_news(world.now))
+    world.round()
+    asked = Counter(uuid for call in world.calls_made[calls:] for uuid in call.uuids)
+    assert set(asked.values()) == {1}
+
+
+def test_answers_about_disks_from_the_hosts_cache_do_not_freeze_one_guest_after_the_other():
+    world = blind_world()
+    world.rounds(2)
+    world.silence("/mnt")
+    for guest in world.guests.values():
+        guest.cached_until = world.now + (5.0 if guest.name != "vm5" else 0.0)
+    world.rounds(20)
+    assert frozen(world) <= 2
+
+
+def test_a_round_in_which_storage_begins_to_hang_freezes_the_one_that_goes_ahead():
+    world = blind_world()
+    world.rounds(2)
+    world.silence("/mnt")
+    sample = world.round()
+    assert frozen(world) == 1
+    assert len(names(sample, Status.UNRESPONSIVE)) == 1
+    assert len(names(sample, Status.FRESH)) == 10
+    assert sample.round.duration_s < 1.0
+
+
+@pytest.mark.parametrize("number", [0, 3], ids=["who goes ahead", "another"])
+def test_a_guest_that_hangs_by_itself_costs_those_on_its_storage_one_round_of_disks(number):
+    world = blind_world()
+    world.rounds(2)
+    world.hang(number)
+    first, *later = world.rounds(5)
+    others = [domain for domain in first.domains if domain.name != f"vm{number}"]
+    assert all(domain.missing <= {BLOCK} for domain in others)
+    assert all(complete(sample) == 39 for sample in later)
+
+
+def test_one_that_goes_ahead_and_is_busy_costs_the_others_nothing():
+    world = blind_world()
+    world.rounds(2)
+    for number in range(3):
+        world.occupy(number, 0.05)
+    sample = world.round()
+    assert len(names(sample, Status.FRESH)) == 40
+
+
+def test_a_guest_that_is_alone_on_storage_that_may_not_be_probed_is_asked_again_if_busy():
+    world = blind_world(on_it=1)
+    world.rounds(2)
+    world.occupy(0, 0.05)
+    assert len(names(world.round(), Status.FRESH)) == 40
+
+
+def test_guests_that_do_not_run_do_not_go_ahead_while_others_can():
+    world = blind_world()
+    world.guest(0).active = False
+    world.rounds(2)
+    world.silence("/mnt")
+    world.round()
+    assert frozen(world) == 1
+
+
+def test_a_query_for_one_guest_on_storage_that_hangs_unseen_freezes_it_alone():
+    world = blind_world()
+    world.rounds(2)
+    world.silence("/mnt")
+    for number in range(10):
+        world.answer(domains=[f"vm{number}"], deadline=2.0)
+    assert frozen(world) <= 2
+
+
+def test_storage_that_may_not_be_probed_is_told_once_and_counted_in_each_round():
+    world = blind_world()
+    samples = world.rounds(4)
+    ((level, text),) = world.log
+    assert level == "warning"
+    assert "no permission to probe storage /mnt" in text
+    assert "run as root, or mount with allow_other" in text
+    assert {sample.round.unwatched_storage for sample in samples} == {1}
+    assert {sample.round.silent_storage for sample in samples} == {0}
+    world.hints.found_blind, world.blind_to = set(), set()
+    assert world.round().round.unwatched_storage == 0
+    ((level, text),) = world.log[1:]
+    assert level == "info"
+    assert "storage /mnt can be probed now" in text
+
+
+def test_storage_that_hangs_unseen_is_told_and_counted_once_its_guests_show_it():
+    world = blind_world()
+    world.rounds(2)
+    world.silence("/mnt")
+    samples = world.rounds(4)
+    assert [sample.round.silent_storage for sample in samples[2:]] == [1, 1]
+    world.unsilence("/mnt")
+    assert world.rounds(3)[-1].round.silent_storage == 0
+    told = [text for _, text in world.log if "storage /mnt" in text and "probe" not in text]
+    assert [text.split("/mnt ")[1].split(":")[0] for text in told] == [
+        "does not answer",
+        "answers again",
+    ]
 
 
 # --- storage that is watched

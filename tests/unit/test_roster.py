@@ -240,3 +240,40 @@ def test_domains_with_stopped_processes_say_nothing_about_their_storage():
     for uuid in "ab":
         made.quarantine(uuid, 10.0, Cause.PROCESS, "its process is stopped")
     assert not made.is_suspected("c")
+
+
+ON_FUSE = {"a": frozenset({"/fuse"}), "b": frozenset({"/fuse"}), "c": frozenset({"/fuse"})}
+
+
+def test_on_a_mount_that_may_not_be_probed_the_first_culprit_makes_it_suspect():
+    made = roster("a", "b", "c", "elsewhere")
+    made.lie_on(ON_FUSE)
+    hang(made, "a", 1, 10.0)
+    assert [uuid for uuid in made.members if made.is_suspected(uuid)] == ["a", "b", "c"]
+    made.send_canaries(["b", "c"])
+    assert not made.is_suspected("b")
+    assert made.is_suspected("c")
+    hang(made, "b", 2, 20.0)
+    assert made.confirmed == {"/fuse"}
+    made.send_canaries(["c"])
+    assert made.is_suspected("c")
+
+
+def test_a_mount_found_not_to_be_probed_after_the_hang_is_suspect_too_and_may_be_cleared():
+    made = roster("a", "b", "c")
+    hang(made, "a", 1, 10.0)
+    assert not made.is_suspected("b")
+    made.lie_on(ON_FUSE)
+    assert made.is_suspected("b")
+    made.lie_on({})
+    assert not made.is_suspected("b")
+    assert made.members["a"].storages == ()
+
+
+def test_what_the_xml_says_of_storage_stays_beside_the_mounts():
+    made = roster("a", storage=["rbd:pool"])
+    made.lie_on(ON_FUSE)
+    assert made.members["a"].storages == ("rbd:pool", "/fuse")
+    made.stopped("a")
+    made.describe("a", ("rbd:other",))
+    assert made.members["a"].storages == ("rbd:other", "/fuse")

@@ -10,7 +10,8 @@ import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Optional
+from types import SimpleNamespace
+from typing import Callable, Optional
 
 import pytest
 from domstats.watch_storage import (
@@ -20,6 +21,7 @@ from domstats.watch_storage import (
     Outcome,
     StorageBook,
     StorageWatch,
+    look,
     remote_mounts,
 )
 
@@ -271,10 +273,22 @@ def test_a_mount_that_we_may_not_probe_withholds_nobody_and_is_told(book: Storag
     book.started(NFS)
     assert book.returned(NFS, Outcome.NOT_ALLOWED)
     assert (book.withheld(), book.blind()) == (frozenset(), ("/nfs",))
+    assert book.on_blind() == {WEB: {"/nfs"}}
     book.begin(20)
+    assert book.on_blind() is book.on_blind(), "the same object until it changes"
     book.started(NFS)
     book.returned(NFS, Outcome.ANSWERED)
-    assert book.blind() == ()
+    assert (book.blind(), book.on_blind()) == ((), {})
+
+
+def test_who_lies_on_mounts_that_we_may_not_probe_follows_the_disks(book: StorageBook) -> None:
+    book.begin(10)
+    book.started(NFS)
+    book.returned(NFS, Outcome.NOT_ALLOWED)
+    book.place("another", frozenset({NFS}))
+    assert book.on_blind() == {WEB: {"/nfs"}, "another": {"/nfs"}}
+    book.place(WEB, frozenset())
+    assert book.on_blind() == {"another": {"/nfs"}}
 
 
 def test_silence_is_counted_from_the_round_in_which_it_began(book: StorageBook) -> None:
@@ -534,6 +548,35 @@ def test_a_mount_that_cannot_be_probed_withholds_nobody_and_can_be_reported(
     watch.begin(1)
     assert watch.wait(10)
     assert watch.blind() == ()
+
+
+def statvfs_with(size: int, blocks: int) -> Callable[[str], object]:
+    return lambda point: SimpleNamespace(f_bsize=size, f_blocks=blocks)
+
+
+def refused(point: str) -> object:
+    raise PermissionError(errno.EACCES, "Permission denied")
+
+
+def test_zeros_that_the_kernel_made_up_are_no_answer_of_the_mount(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(os, "statvfs", statvfs_with(0, 0))
+    monkeypatch.setattr(os, "stat", refused)
+    with pytest.raises(PermissionError):
+        look("/fuse")
+
+
+def test_zeros_of_a_server_that_lets_us_in_are_its_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "statvfs", statvfs_with(0, 0))
+    monkeypatch.setattr(os, "stat", lambda point: None)
+    look("/fuse")
+
+
+def test_an_answer_with_sizes_needs_no_second_question(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "statvfs", statvfs_with(4096, 0))
+    monkeypatch.setattr(os, "stat", refused)
+    look("/fuse")
 
 
 def test_a_domain_that_goes_or_moves_away_is_not_withheld_and_the_thread_ends(

@@ -105,6 +105,8 @@ class Guest:
         self.exists = True
         self.hung = False
         self.frozen = False
+        #: Until then its host has in its cache what is asked about its disks.
+        self.cached_until = float("-inf")
         self.slow = 1.0
         self.failure = ""
         self.size = 1
@@ -126,6 +128,8 @@ class Silence(Hints):
         self.sees_processes = sees_processes
         self.placed: dict[str, tuple[str, ...]] = {}
         self.answered: set[str] = set()
+        self.found_blind: set[str] = set()
+        self.lie_on: Mapping[str, frozenset[str]] = {}
         self.looks = self.questions = 0
 
     def begin(self, now: float) -> None:
@@ -135,12 +139,16 @@ class Silence(Hints):
 
     def _probe(self, storages: Iterable[str]) -> None:
         for storage in storages:
-            if storage not in self.answered and storage not in self.world.silent:
+            if storage not in self.answered and self._returns(storage):
                 self.world.after(0.001, lambda storage=storage: self._back(storage))
 
+    def _returns(self, storage: str) -> bool:
+        return storage not in self.world.silent or storage in self.world.blind_to
+
     def _back(self, storage: str) -> None:
-        if storage not in self.world.silent and storage not in self.answered:
+        if self._returns(storage) and storage not in self.answered:
             self.answered.add(storage)
+            self.found_blind |= {storage} & self.world.blind_to
             self.world.engine.storage_news(self.world.now)
 
     def rss_kib(self, uuid: str) -> Optional[int]:
@@ -174,6 +182,19 @@ class Silence(Hints):
         every = {path for paths in self.placed.values() for path in paths}
         return tuple(sorted(every - self.answered))
 
+    def blind(self) -> tuple[str, ...]:
+        return tuple(sorted(self.found_blind))
+
+    def on_blind(self) -> Mapping[str, frozenset[str]]:
+        lie_on = {
+            uuid: self.found_blind.intersection(paths)
+            for uuid, paths in self.placed.items()
+            if not self.found_blind.isdisjoint(paths)
+        }
+        if lie_on != self.lie_on:
+            self.lie_on = {uuid: frozenset(storages) for uuid, storages in lie_on.items()}
+        return self.lie_on
+
     def learn(self, uuid: str, paths: Iterable[str]) -> None:
         self.placed[uuid] = tuple(paths)
         self._probe(self.placed[uuid])
@@ -189,6 +210,7 @@ class World:
     :param domains: how many there are; ``vm0``, ``vm1``, …, their uuids are ``u0``, ``u1``, ….
     :param storage: where the disks of the n-th lie: a local path, or ``rbd:…`` for a remote one.
     :param watches: any of "storage", "process".
+    :param blind_to: storage that the storage watch may not probe.
     :param in_parts: whether queries ask for domains as soon as they are complete.
     :param settings: the engine's.
     """
@@ -199,6 +221,7 @@ class World:
         *,
         storage: Callable[[int], str] = lambda n: f"/own/{n}/disk",
         watches: Iterable[str] = (),
+        blind_to: Iterable[str] = (),
         has_control: bool = True,
         workers: int = 20,
         largest: int = 10**9,
@@ -208,6 +231,7 @@ class World:
         self.now = 100.0
         self.guests: dict[str, Guest] = {}
         self.silent: set[str] = set()
+        self.blind_to = set(blind_to)
         self.storage_of = storage
         self.has_control = has_control
         self.has_monitors = True
@@ -547,7 +571,7 @@ class World:
             guest.job_since = self.now
             guest.asked.update(groups)
             yield sum(COST_S[group] for group in groups) * guest.slow
-            if BLOCK in groups and guest.storage in self.silent:
+            if BLOCK in groups and guest.storage in self.silent and self.now >= guest.cached_until:
                 guest.frozen = True
             while guest.hung or guest.frozen:
                 yield guest.waiting

@@ -49,13 +49,19 @@ class Collectd(Program):
     """
 
     def __init__(
-        self, folder: Path, plugins: str, interval: float = 1.0, mode: str = "-f"
+        self,
+        folder: Path,
+        plugins: str,
+        interval: float = 1.0,
+        mode: str = "-f",
+        user: str = "",
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         configuration = folder / "collectd.conf"
         text = CONFIGURATION.format(folder=folder, types=TYPES, interval=interval, plugins=plugins)
         configuration.write_text(text)
-        super().__init__(folder, ["collectd", mode, "-C", str(configuration)])
+        command = ["collectd", mode, "-C", str(configuration)]
+        super().__init__(folder, command, user=user)
 
     def hosts(self) -> set[str]:
         """The host part of every identifier so far."""

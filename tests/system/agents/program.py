@@ -1,6 +1,7 @@
 """A program in the foreground, in a folder of its own, with its output in a log."""
 
 import os
+import pwd
 import shutil
 import signal
 import socket
@@ -34,17 +35,30 @@ def free_port() -> int:
 
 
 class Program:
-    """Runs from construction until ``stop``, or the end of ``with``."""
+    """Runs from construction until ``stop``, or the end of ``with``.
+
+    :param user: who runs it, in none but his own group; its folder becomes his.
+    """
 
     def __init__(
-        self, folder: Path, command: Sequence[str], environment: Optional[Mapping[str, str]] = None
+        self,
+        folder: Path,
+        command: Sequence[str],
+        environment: Optional[Mapping[str, str]] = None,
+        user: str = "",
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
+        become: tuple[str, ...] = ()
+        if user:
+            group = pwd.getpwnam(user).pw_gid
+            become = ("--reuid", user, "--regid", str(group), "--clear-groups")
+            for path in (folder, *folder.rglob("*")):
+                shutil.chown(path, user, group)
         self._output = folder / f"{Path(command[0]).name}.log"
         with self._output.open("ab") as output:
             self.process = subprocess.Popen(
-                ["setpriv", "--pdeathsig", "KILL", "--", find(command[0]), *command[1:]],
+                ["setpriv", "--pdeathsig", "KILL", *become, "--", find(command[0]), *command[1:]],
                 cwd=folder,
                 stdin=subprocess.DEVNULL,
                 stdout=output,

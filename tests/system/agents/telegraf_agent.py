@@ -32,7 +32,9 @@ CONFIGURATION = """\
 class Telegraf(Program):
     """``plugins`` is the part of the configuration under test, written by the test."""
 
-    def __init__(self, folder: Path, plugins: str, interval: float = 1.0) -> None:
+    def __init__(
+        self, folder: Path, plugins: str, interval: float = 1.0, user: str = ""
+    ) -> None:
         if not os.access(BUILT, os.X_OK):
             raise Absent("telegraf")
         folder.mkdir(parents=True, exist_ok=True)
@@ -40,7 +42,8 @@ class Telegraf(Program):
         configuration.write_text(
             CONFIGURATION.format(folder=folder, interval=f"{interval:g}", plugins=plugins)
         )
-        super().__init__(folder, [str(BUILT), "--config", str(configuration)])
+        command = [str(BUILT), "--config", str(configuration)]
+        super().__init__(folder, command, user=user)
 
     def points(self) -> list[Point]:
         """Everything it has written so far, in the order of writing."""

@@ -103,9 +103,9 @@ class Bed:
         """Called by ``Guest.remove``."""
         self._guests.remove(guest)
 
-    def storage(self, name: str) -> Storage:
+    def storage(self, name: str, *options: str) -> Storage:
         """Storage for guests (``Shape.folder = storage.path``) that can be made to hang."""
-        storage = Storage(self._enclosure, name)
+        storage = Storage(self._enclosure, name, *options)
         self._storages.append(storage)
         return storage
 

@@ -13,9 +13,11 @@ class Storage:
     """A mount of ``bindfs`` at ``path``, seen by the bed's guests and by everybody outside alike.
 
     Its process lives in the bed's process namespace, so that it ends with the bed.
+
+    :param options: more options of bindfs, as ``--no-allow-other``: then root alone may enter.
     """
 
-    def __init__(self, enclosure: Enclosure, name: str) -> None:
+    def __init__(self, enclosure: Enclosure, name: str, *options: str) -> None:
         behind = enclosure.folder / "storage" / f"{name}.real"
         self.path = enclosure.folder / "storage" / name
         behind.mkdir()
@@ -23,7 +25,7 @@ class Storage:
         entering = ("nsenter", "--target", str(enclosure.init), "--pid", "--")
         with (enclosure.folder / f"{name}.log").open("wb") as log:
             entered = subprocess.Popen(
-                [*entering, "bindfs", "-f", str(behind), str(self.path)],
+                [*entering, "bindfs", "-f", *options, str(behind), str(self.path)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
