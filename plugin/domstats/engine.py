@@ -11,9 +11,8 @@ again in the same round. docs/design.md tells why each step is as it is.
 
 from __future__ import annotations
 
-from collections import defaultdict, deque
+from collections import deque
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from itertools import islice
 from math import ceil
 from typing import (
     Callable,
@@ -24,11 +23,13 @@ from typing import (
 
 import msgspec
 
+from .calls import Calls
 from .disk_counters import COUNTERS, counted_disks
 from .disk_sizes import DiskSizes
 from .events import CHANGES_OF_XML, EventBook, Meaning, meanings
 from .idle import RSS, IdleGroups
 from .introduction import Introduction, View
+from .migrations import Migrations
 from .model import (
     FACTS_OF_GROUP,
     GROUPS,
@@ -46,10 +47,11 @@ from .model import (
     Status,
 )
 from .notices import StorageNotices
-from .pace import LEAST_S, Cadence, Pace
+from .pace import LEAST_S, Backoff, Cadence, Pace
 from .roster import Cause, Event, Roster, Standing, Turn
-from .rounds import BLOCK, Call, Entry, Kind, Query, RoundBook, SeenDevices, Turns, shows_monitor
+from .rounds import BLOCK, Call, Entry, Kind, Query, RoundBook, Turns, shows_monitor
 from .selection import EVERYTHING, Entries, Unmatched
+from .xml_book import XmlBook
 
 #: Seconds without news for which a round waits to learn where disks lie, and for their storage to
 #: answer, before it asks for everything else.
@@ -72,10 +74,6 @@ RESERVE = 1
 NEARLY = 0.7
 #: Seconds for which a round waits for a hypervisor that gave the last one no answer.
 HUNG_S = 0.5
-#: Seconds between attempts to connect to a hypervisor that is not local, at most.
-MOST_DELAY_S = 60.0
-#: A migration of which nothing was heard for so many seconds is taken for over.
-MOVE_S = 60.0
 #: Changes that wait at most for a sample of all domains.
 MOST_CHANGES = 1000
 #: Domains in one call, unless there are thousands, and seconds that a call for more may take.
@@ -263,8 +261,7 @@ class Engine:
         self._hints = hints or Hints()
         self._actions: list[Action] = []
         self._rounds: dict[int, RoundBook] = {}
-        self._calls: dict[int, Call] = {}
-        self._call_ids = 0
+        self._calls = Calls(settings.stuck_budget)
         self._listing: deque[int] = deque()
         #: Calls that wait for the answer of controlInfo; None while nothing is asked.
         self._judging: Optional[tuple[int, ...]] = None
@@ -275,31 +272,15 @@ class Engine:
         has_info = "info" in settings.direct.get("cpu_total", ())
         self._idle = IdleGroups(settings.idle_s, has_info=has_info)
         self._sizes = DiskSizes(settings.disk_sizes)
-        #: Domains in which a call of a lost connection still holds a worker of the server.
-        self._orphaned: set[str] = set()
         #: Whether the driver has monitors that can be busy (QEMU's has).
         self._has_monitors = True
         self._chunk_limit = settings.chunk_size
         self._looked_at = float("-inf")
         self._events = EventBook(settings.events)
-        #: By uuid: until when a domain counts as being migrated, and whether it is asked.
-        self._moves: dict[str, tuple[float, bool]] = {}
+        self._migrations = Migrations()
         #: The last query's time, by both clocks.
         self._clock = (0.0, 0)
-        #: Domains that changed while their XML was being read.
-        self._outdated: set[str] = set()
-        self._to_describe: deque[str] = deque()
-        self._wanted_xml: set[str] = set()
-        self._devices: dict[str, Devices] = {}
-        self._labels: dict[str, FrozenDict] = {}
-        #: By uuid: when the XML was asked for that is known, the oldest first.
-        self._xml_from: dict[str, float] = {}
-        #: Since when events tell of every change of the XML; None if they do not.
-        self._changes_heard_from: Optional[float] = None
-        #: When XML that has become old was looked for, and for how many domains there is time.
-        self._renewed_at = float("inf")
-        self._renewals = 0.0
-        self._seen_devices: defaultdict[str, SeenDevices] = defaultdict(SeenDevices)
+        self._xml = XmlBook(is_wanted=settings.wants_xml, lasts_s=settings.xml_lasts_s)
         self._node_cpus = 0
         self._introduction = Introduction()
         self._unmatched = Unmatched(settings.selected)
@@ -307,8 +288,7 @@ class Engine:
         self._of_storage = StorageNotices()
         #: As of ``scouts.Scouts``.
         self._late_scouts: dict[int, frozenset[str]] = {}
-        self._connect_at = 0.0
-        self._delay_s = 0.0
+        self._backoff = Backoff(settings.reconnect_delay_s)
         #: By uuid: since when a domain hangs, by the engine's clock and in nanoseconds.
         self._hangs: dict[str, tuple[float, int]] = {}
         self._changes: list[Change] = []
@@ -328,21 +308,16 @@ class Engine:
         and what the user was told last; nothing else, as it may be wrong.
         """
         unbegun = {action.id for action in failed._actions if isinstance(action, Call)}
-        for call in failed._calls.values():
-            if call.id not in unbegun:
-                call.over, call.culprit, call.suspect = True, None, None
-                self._calls[call.id] = call
-        self._orphaned = failed._orphaned
+        self._calls.take_over(failed._calls, unbegun)
         self._events.take_over(failed._events)
-        self._call_ids = failed._call_ids
         self._errors = failed._errors + 1
         self._late_results, self._reconnects = failed._late_results, failed._reconnects
-        self._connect_at, self._delay_s = failed._connect_at, failed._delay_s
+        self._backoff = failed._backoff
         self._trouble, self._of_storage = failed._trouble, failed._of_storage
         self._late_scouts = failed._late_scouts
         self._introduction, self._unmatched = failed._introduction, failed._unmatched
         self._can_control, self._chunk_limit = failed._can_control, failed._chunk_limit
-        self._changes_heard_from = failed._changes_heard_from
+        self._xml.take_over(failed._xml)
 
     def due(self) -> Optional[float]:
         """When ``pump`` is to be called even though nothing happens; None if never."""
@@ -354,7 +329,7 @@ class Engine:
             if self._needs_sparing(round_):
                 times.append(round_.half)
         if self._judging is None:
-            times += [call.check_at for call in self._monitor_calls(late=False)]
+            times += [call.check_at for call in self._calls.monitor(late=False)]
         return min(times, default=None)
 
     # --- events
@@ -366,7 +341,7 @@ class Engine:
             query = query._replace(groups=self._cadence.due(query.groups, now, query.deadline_s))
         round_ = RoundBook(query, now, time_ns, self._late_scouts)
         self._rounds[query.id] = round_
-        if now < self._connect_at:
+        if now < self._backoff.until:
             self._finish(round_, now, self._trouble)
             return
         if self._trouble and self._listing:
@@ -388,7 +363,7 @@ class Engine:
             if round_.query.paced:
                 round_.shorten(now + left_s)
         if self._can_control:
-            for call in self._monitor_calls(late=False):
+            for call in self._calls.monitor(late=False):
                 if self._rounds[call.query].query.paced:
                     call.check_at = min(call.check_at, now)
         self.pump(now)
@@ -410,7 +385,7 @@ class Engine:
         round_ = self._next_listing()
         self._node_cpus, self._reconnects = node_cpus, reconnects
         self._has_monitors = has_monitors
-        self._delay_s = self._connect_at = 0.0
+        self._backoff.succeeded()
         if self._trouble and round_ is not None:  # else it has answered, and too late again
             self._log("info", "the hypervisor answers again")
             self._trouble = ""
@@ -422,14 +397,16 @@ class Engine:
             places = [(uuid, name, numbers.get(uuid, active - 1)) for uuid, name, active in wanted]
             self._events.listed(places, now, self._time_ns(now))
         listing = self.roster.listed(wanted)
-        self._orphaned.intersection_update(self.roster.members)
+        self._calls.retain(self.roster.members)
         for uuid in listing.switched:  # a domain that is started may be another than it was
-            self._want_xml(uuid)
+            self._xml.want(uuid)
             self._idle.forget(uuid)
             self._sizes.forget(uuid)
-        if self._settings.wants_xml and (listing.is_other or len(self._devices) < len(wanted)):
-            self._retain({uuid for uuid, _, _ in wanted})
-        self._renew_xml(now)
+        if listing.is_other or self._xml.lacks_any_of(len(wanted)):
+            known = {uuid for uuid, _, _ in wanted}
+            self._hints.retain(known)
+            self._xml.retain(known)
+        self._xml.renew(now)
         if round_ is not None:
             self._open(round_, wanted, now)
         self.pump(now)
@@ -448,10 +425,9 @@ class Engine:
     def list_failed(self, error: str, now: float) -> None:
         """The hypervisor cannot be asked at all."""
         round_ = self._next_listing()
-        self._changes_heard_from = None
+        self._xml.unsubscribed()
         self._errors += 1
-        self._delay_s = min(self._delay_s * 2 or self._settings.reconnect_delay_s, MOST_DELAY_S)
-        self._connect_at = now + self._delay_s
+        self._backoff.failed(now)
         if round_ is not None:
             self._finish(round_, now, error)
         self.pump(now)
@@ -460,11 +436,11 @@ class Engine:
         self, call_id: int, records: Sequence[tuple[str, Stats]], now: float
     ) -> None:
         """A call has answered: uuid and statistics of each domain; others have ended."""
-        call = self._calls.pop(call_id)
+        call = self._calls.back(call_id)
         complete: Collection[str] = ()
         if call.kind is Kind.MONITOR:
             complete = self._learn_from(call, records, now)
-            self._orphaned.difference_update(complete)
+            self._calls.recovered(complete)
         round_ = self._returned(call, now)
         if round_ is not None:
             round_.heed_scouts(call, complete, now)
@@ -495,7 +471,7 @@ class Engine:
 
     def call_failed(self, call_id: int, failure: str, error: str, now: float) -> None:
         """A call has failed. ``failure`` is "lost", "too large", "gone" or "failed"."""
-        call = self._calls.pop(call_id)
+        call = self._calls.back(call_id)
         self._errors += failure != "gone"
         if failure == "too large":
             self._chunk_limit = max(1, min(self._chunk_limit, len(call.uuids) // 2))
@@ -508,16 +484,13 @@ class Engine:
 
     def described(self, call_id: int, descriptions: Iterable[Description], now: float) -> None:
         """The XML of domains has been read; those that are left out could not be."""
-        call = self._calls.pop(call_id)
+        call = self._calls.back(call_id)
         self._returned(call, now)
         known = []
         for uuid, paths, remote, devices, labels in descriptions:
             if uuid in self.roster.members:
                 known.append(uuid)
-                self._devices[uuid] = devices
-                self._labels[uuid] = FrozenDict(labels)
-                self._xml_from.pop(uuid, None)  # the newest stand at the end
-                self._xml_from[uuid] = call.made
+                self._xml.learned(uuid, devices, labels, call.made)
                 self._hints.learn(uuid, paths)
                 unseen = () if self._hints.guards_storage else _folders(paths)
                 self.roster.describe(uuid, (*remote, *unseen))
@@ -535,15 +508,13 @@ class Engine:
     def controls(self, controls: Controls, now: float) -> None:
         """What controlInfo said; domains of which nothing could be learnt are left out."""
         judging, self._judging = self._judging or (), None
-        for call_id in judging:
-            call = self._calls.get(call_id)
-            if call is not None:
-                self._judge(call, controls, now)
+        for call in self._calls.under_way(judging):
+            self._judge(call, controls, now)
         for uuid in self.roster.quarantined(Cause.OCCUPANCY):
             if uuid in controls and not controls[uuid][0]:
                 self.roster.release(uuid)
-        self._orphaned.difference_update(
-            [uuid for uuid, (is_occupied, _) in controls.items() if not is_occupied]
+        self._calls.recovered(
+            uuid for uuid, (is_occupied, _) in controls.items() if not is_occupied
         )
         for round_ in self._rounds.values():
             if round_.awaits_control:
@@ -553,13 +524,13 @@ class Engine:
 
     def subscribed(self, now: float) -> None:
         """Events come from a new connection from now on."""
-        self._changes_heard_from = now
+        self._xml.subscribed(now)
         self._events.subscribed()
 
     def events_unsupported(self, kind: str, now: float) -> None:
         """The hypervisor has no events of this kind."""
         if kind in CHANGES_OF_XML:
-            self._changes_heard_from = None
+            self._xml.unsubscribed()
         self._events.unsupported(kind)
 
     def domain_event(self, event: DomainEvent, now: float) -> None:
@@ -573,12 +544,9 @@ class Engine:
 
     def domain_changed(self, uuid: str, now: float) -> None:
         """What a domain's XML says has changed: have it read again."""
-        if not self._settings.wants_xml or uuid not in self.roster.members:
-            return
-        if any(uuid in call.uuids for call in self._calls.values() if call.kind is Kind.DESCRIBE):
-            self._outdated.add(uuid)
-        self._want_xml(uuid)
-        self._hand_out_describe(now)
+        if uuid in self.roster.members:
+            self._xml.changed(uuid)
+            self._hand_out_describe(now)
 
     def control_unsupported(self, now: float) -> None:
         """The driver has no controlInfo: culprits are found by asking one by one."""
@@ -647,7 +615,7 @@ class Engine:
             self._idle.begin(now)
             self._sizes.begin(now)
         must_wait = self._must_wait(round_, round_.entries) if BLOCK in query.groups else set()
-        is_calm = self.roster.is_calm and not self._moves
+        is_calm = self.roster.is_calm and not self._migrations.under_way
         for member in round_.scouts.first(self.roster.by_answer(round_.entries)):
             uuid = member.uuid
             is_well = is_calm and member.standing is Standing.RESPONSIVE
@@ -709,7 +677,7 @@ class Engine:
         member = self.roster.members.get(uuid)
         if member is None or member.standing is Standing.QUARANTINED:
             return False
-        return uuid not in self._moves or self._moves[uuid][1]
+        return uuid not in self._migrations.standing_still
 
     def _queue(self, round_: RoundBook, uuid: str, groups: frozenset[str]) -> None:
         """A domain is to be asked: in a chunk with others, or alone if it is in question."""
@@ -738,13 +706,13 @@ class Engine:
         """The groups without the one that looks at the domain's disks: its counters instead."""
         if BLOCK not in groups:
             return groups
-        has_disks = bool(self._devices.get(uuid, NO_DEVICES).targets)
+        has_disks = bool(self._xml.devices.get(uuid, NO_DEVICES).targets)
         return (groups - {BLOCK}).union((COUNTERS,) if has_disks else ())
 
     @property
     def _is_safe_mode(self) -> bool:
         """Whether the budget is spent: no monitor is asked until a stuck call is back."""
-        return self._room() <= 0
+        return self._calls.room <= 0
 
     def _needs_sparing(self, round_: RoundBook) -> bool:
         """Whether domains wait for a turn that may not come, with nothing sampled of them."""
@@ -790,17 +758,6 @@ class Engine:
 
     # --- calls are handed out
 
-    def _monitor_calls(self, *, late: bool) -> list[Call]:
-        """Those whose answers, if they come, come too late; or those that may be in time."""
-        return [
-            call for call in self._calls.values() if call.kind is Kind.MONITOR and call.late is late
-        ]
-
-    def _room(self) -> int:
-        """How many workers of the server may still get stuck on our account."""
-        late = len(self._monitor_calls(late=True))
-        return self._settings.stuck_budget - late - len(self._orphaned)
-
     def _hand_out_turn_by_turn(self, now: float) -> None:
         """Make the calls that can be made; no round takes all lanes while others wait."""
         made = [True]
@@ -811,8 +768,8 @@ class Engine:
         """Make one monitor call of a round, if there is one to make and room for it."""
         if not (round_.has_ready or round_.has_singles):
             return False
-        at_work = len(self._monitor_calls(late=False))
-        room = self._room() - at_work
+        at_work = len(self._calls.monitor(late=False))
+        room = self._calls.room - at_work
         if at_work >= self._settings.lanes or room <= 0:
             return False
         self._sort_for_alert(round_)
@@ -868,12 +825,12 @@ class Engine:
         call.bulk = groups.difference(direct, (COUNTERS,))
         if COUNTERS in groups:
             call.counted = {
-                uuid: counted_disks(self._seen_devices[uuid].disks, devices)
+                uuid: counted_disks(self._xml.disks_seen(uuid), devices)
                 for uuid in uuids
-                if (devices := self._devices.get(uuid)) is not None
+                if (devices := self._xml.devices.get(uuid)) is not None
             }
         if BLOCK in groups and self._sizes.are_wanted:
-            call.sized = self._sizes.due(uuids, self._devices)
+            call.sized = self._sizes.due(uuids, self._xml.devices)
         call.facts = _facts(direct, groups) | self._mapping_facts(groups)
         if self._settings.disk_errors and BLOCK in groups:
             call.facts |= {"errors"}
@@ -881,11 +838,9 @@ class Engine:
         round_.calls += 1
         return True
 
-    def _free_calls(self) -> list[Call]:
-        return [call for call in self._calls.values() if call.kind is Kind.FREE]
-
     def _hand_out_free(self, now: float) -> None:
-        while len(self._free_calls()) < MOST_FREE_CALLS and self._hand_out_one_free(now):
+        free = Kind.FREE
+        while len(self._calls.of_kind(free)) < MOST_FREE_CALLS and self._hand_out_one_free(now):
             pass
 
     def _hand_out_one_free(self, now: float) -> bool:
@@ -929,20 +884,14 @@ class Engine:
         return frozenset({"affinity"}) if is_alone else frozenset()
 
     def _hand_out_describe(self, now: float) -> None:
-        if not self._to_describe:
+        if not self._xml.has_work:
             return
-        calls = [call for call in self._calls.values() if call.kind is Kind.DESCRIBE]
+        calls = self._calls.of_kind(Kind.DESCRIBE)
         if len(calls) >= MOST_DESCRIBE_CALLS or any(
             now - call.made < DESCRIBE_PATIENCE_S for call in calls
         ):
             return
-        batch: list[str] = []
-        while self._to_describe and len(batch) < DESCRIBE_CHUNK:
-            uuid = self._to_describe.popleft()
-            if uuid in self.roster.members:
-                batch.append(uuid)
-            else:
-                self._wanted_xml.discard(uuid)
+        batch = self._xml.next_batch(DESCRIBE_CHUNK, self.roster.members)
         if batch:
             self._make(Kind.DESCRIBE, batch, frozenset(), now, None)
 
@@ -954,10 +903,8 @@ class Engine:
         now: float,
         round_: Optional[RoundBook],
     ) -> Call:
-        self._call_ids += 1
         query = 0 if round_ is None else round_.query.id
-        call = Call(self._call_ids, kind, tuple(uuids), groups, now, query)
-        self._calls[call.id] = call
+        call = self._calls.make(kind, uuids, groups, now, query)
         if round_ is not None:
             round_.out.add(call.id)
         self._actions.append(call)
@@ -974,22 +921,18 @@ class Engine:
         :returns: its round, if it is in time for it.
         """
         if call.kind is Kind.DESCRIBE:
-            self._wanted_xml.difference_update(call.uuids)
-            for uuid in self._outdated.intersection(call.uuids):
-                self._outdated.discard(uuid)
-                self._want_xml(uuid)
+            self._xml.returned(call.uuids)
             return None
         self._late_scouts.pop(call.id, None)
         if call.kind is Kind.MONITOR:
             culprit = self.roster.call_returned(call.id)
             if culprit is not None and is_lost and self._can_control:
-                self._orphaned.add(culprit)
+                self._calls.leak(culprit)
                 reason = "its monitor does not answer a call of a connection that is lost"
                 self.roster.quarantine(culprit, now, Cause.OCCUPANCY, reason)
             elif culprit is not None:
                 self.roster.release(culprit)
-                if culprit in self._moves:
-                    self._moves[culprit] = (self._moves[culprit][0], True)
+                self._migrations.answers(culprit)
         round_ = self._rounds.get(call.query)
         if call.over or round_ is None:
             self._late_results += 1
@@ -1016,8 +959,7 @@ class Engine:
             member = members.get(uuid)
             if member is None:
                 continue
-            if self._settings.wants_xml and self._seen_devices[uuid].differ(stats):
-                self._want_xml(uuid)  # devices were plugged in or out, or disks moved
+            self._xml.see(uuid, stats)  # devices may have been plugged in or out, or disks moved
             has_monitor = member.active and self._has_monitors
             if has_monitor and not shows_monitor(stats, groups):
                 continue
@@ -1025,7 +967,7 @@ class Engine:
             if learns_idle and has_monitor:
                 self._idle.learn(uuid, stats, call.groups, now)
             if learns_sizes:
-                images = self._devices.get(uuid, NO_DEVICES).images
+                images = self._xml.devices.get(uuid, NO_DEVICES).images
                 self._sizes.complete(uuid, stats, images, asked=uuid in call.sized, now=now)
             if call.late and member.standing is not Standing.RESPONSIVE:
                 continue  # it has to answer in time once
@@ -1081,7 +1023,7 @@ class Engine:
             occupied, busy_s = controls.get(uuid, (False, 0.0))
             if not self._may_be_asked(uuid):
                 continue
-            if uuid in self._moves:
+            if uuid in self._migrations.under_way:
                 continue
             if occupied and busy_s >= OCCUPIED_S and self._settings.occupancy_watch:
                 reason = f"its monitor is busy with another client's command for {busy_s:.0f} s"
@@ -1096,7 +1038,7 @@ class Engine:
     # --- calls that do not come back
 
     def _check_overdue(self, now: float) -> None:
-        waiting = self._monitor_calls(late=False)
+        waiting = self._calls.monitor(late=False)
         if self._judging is not None or not any(call.check_at <= now for call in waiting):
             return
         # Those that are nearly overdue are judged with it: what several culprits have in common
@@ -1117,11 +1059,11 @@ class Engine:
 
     def _watch_the_stuck(self, now: float) -> None:
         """A round begins: what has become of the monitors that were busy in the last one?"""
-        late = self._monitor_calls(late=True)
+        late = self._calls.monitor(late=True)
         for call in late:
             if not call.stuck:
                 self._suspect(call, now)
-        uuids = self._orphaned.union(self.roster.quarantined(Cause.OCCUPANCY))
+        uuids = {*self._calls.leaked, *self.roster.quarantined(Cause.OCCUPANCY)}
         uuids.update(uuid for call in late for uuid in call.uuids)
         self._ask_control(uuids, (call.id for call in late))
 
@@ -1163,9 +1105,11 @@ class Engine:
         if culprit is not None:
             self._late_scouts.pop(call.id, None)  # the roster knows what to think of its storage
         self.roster.call_stuck(call.id, call.made, culprit)
-        if culprit in self._moves:
-            self._moves[culprit] = (now + MOVE_S, False)
-        elif culprit is not None:
+        if culprit is None:
+            return
+        if culprit in self._migrations.under_way:
+            self._migrations.handed_over(culprit, now)
+        else:
             self.roster.quarantine(culprit, now, Cause.CALL, "its monitor does not answer")
 
     def _give_up(self, call: Call, culprit: Optional[str], now: float) -> None:
@@ -1186,10 +1130,7 @@ class Engine:
     def _ended(self, uuid: str, now: float) -> None:
         """A domain has been stopped: nobody need ask it, or wait for it, any more."""
         self.roster.stopped(uuid)
-        self._orphaned.discard(uuid)
-        for call in self._calls.values():
-            if call.culprit == uuid:
-                call.culprit = None
+        self._calls.acquit(uuid)
         for round_ in self._rounds.values():
             entry = round_.entries.get(uuid)
             if entry is None or not entry.active:
@@ -1202,25 +1143,17 @@ class Engine:
                 self._tell_complete(round_, (uuid,))
 
     def _moving(self, uuid: str, now: float) -> None:
-        """A migration goes on: a monitor that is busy with it does not hang."""
-        is_asked = self._moves.get(uuid, (0.0, True))[1]
-        self._moves[uuid] = (now + MOVE_S, is_asked)
+        self._migrations.goes_on(uuid, now)
 
     def _handed_over(self, uuid: str, now: float) -> None:
-        """The domain stands still for its migration: it is sampled without its monitor."""
-        self._moves[uuid] = (now + MOVE_S, False)
+        self._migrations.handed_over(uuid, now)
 
     def _settled(self, uuid: str, now: float) -> None:
-        self._moves.pop(uuid, None)
-
-    def _end_moves(self, now: float) -> None:
-        """Forget migrations of which nothing has been heard for long."""
-        for uuid in [uuid for uuid, (until, _) in self._moves.items() if now >= until]:
-            del self._moves[uuid]
+        self._migrations.settled(uuid)
 
     def _hand_out_events(self, round_: RoundBook, now: float) -> tuple[DomainEvent, ...]:
         """The events that wait, for a sample of all domains."""
-        self._end_moves(now)
+        self._migrations.expire(now)
         if not round_.query.is_of_all:
             return ()
         events = self._events.hand_out(now)
@@ -1231,44 +1164,6 @@ class Engine:
     def _time_ns(self, now: float) -> int:
         """The time of day, by the last query's."""
         return self._clock[1] + int((now - self._clock[0]) * 1e9)
-
-    # --- XML
-
-    def _retain(self, known: set[str]) -> None:
-        """Forget domains that are no more, and have the XML of new ones read."""
-        self._hints.retain(known)
-        for kept in (self._devices, self._seen_devices, self._labels, self._xml_from):
-            for uuid in kept.keys() - known:
-                del kept[uuid]
-        for uuid in known:
-            if uuid not in self._devices:
-                self._want_xml(uuid)
-
-    def _renew_xml(self, now: float) -> None:
-        """Have XML read again that may have changed unheard, spread over as long as XML lasts."""
-        lasts_s = self._settings.xml_lasts_s
-        if lasts_s is None:
-            return
-        elapsed = max(0.0, now - self._renewed_at)
-        self._renewed_at = now
-        self._renewals += len(self._xml_from) * min(1.0, elapsed / lasts_s)
-        heard = self._changes_heard_from
-        old = now - lasts_s if heard is None else heard
-        chosen = [
-            uuid
-            for uuid, since in islice(self._xml_from.items(), int(self._renewals))
-            if since < old
-        ]
-        for uuid in chosen:
-            # Should it fail, others come first the next time; and it is as old as it was.
-            self._xml_from[uuid] = self._xml_from.pop(uuid)
-            self._want_xml(uuid)
-        self._renewals %= 1.0
-
-    def _want_xml(self, uuid: str) -> None:
-        if self._settings.wants_xml and uuid not in self._wanted_xml:
-            self._wanted_xml.add(uuid)
-            self._to_describe.append(uuid)
 
     # --- a round ends
 
@@ -1301,10 +1196,11 @@ class Engine:
         """Whether nothing of a round is under way or can be handed out, but for retries."""
         if not round_.listed or round_.out or round_.held or round_.awaits_control:
             return False
-        room = self._room()
+        room = self._calls.room
         if (round_.has_ready and room > 0) or (round_.has_singles and room > self._reserve()):
             return False
-        return not round_.free or sum(call.over for call in self._free_calls()) >= MOST_FREE_CALLS
+        late = sum(call.over for call in self._calls.of_kind(Kind.FREE))
+        return not round_.free or late >= MOST_FREE_CALLS
 
     def _is_done(self, round_: RoundBook) -> bool:
         return self._is_quiet(round_) and (round_.retried or not round_.retry)
@@ -1314,10 +1210,9 @@ class Engine:
         round_.turns = None
         if round_.query.id in self._listing and round_.query.id != self._listing[0]:
             self._listing.remove(round_.query.id)
-        for call_id in round_.out:
-            call = self._calls[call_id]
+        for call in self._calls.under_way(round_.out):
             call.over = True
-            self._late_scouts[call_id] = round_.scouts.sent_to(call.uuids)
+            self._late_scouts[call.id] = round_.scouts.sent_to(call.uuids)
             self._suspect(call, now)
         if error and not self._trouble:
             self._actions.append(Log("error", error))
@@ -1386,7 +1281,7 @@ class Engine:
             duration_s=now - round_.made,
             lanes=self._settings.lanes,
             calls=round_.calls,
-            stuck_calls=len(self._monitor_calls(late=True)),
+            stuck_calls=len(self._calls.monitor(late=True)),
             silent_storage=len(self._silent_in(round_)),
             unwatched_storage=len(self._hints.blind()),
             late_results=self._late_results,
@@ -1424,12 +1319,12 @@ class Engine:
             Status.FRESH,
             entry.stats or {},  # not the one that all share
             entry.active,
-            devices=self._devices.get(uuid, NO_DEVICES),
-            labels=self._labels.get(uuid, _NO_LABELS),
+            devices=self._xml.devices.get(uuid, NO_DEVICES),
+            labels=self._xml.labels.get(uuid, _NO_LABELS),
         )
 
     def _why_partial(self, round_: RoundBook, entry: Entry) -> str:
-        if entry.uuid in self._moves:
+        if entry.uuid in self._migrations.under_way:
             return "it is being migrated"
         if entry.failure:
             return entry.failure
@@ -1442,7 +1337,8 @@ class Engine:
                 return "the domain that tries its storage first has not answered"
             return "other domains hang on its storage"
         if round_.turns is None:
-            round_.turns = Turns(round_, self._calls, self._room(), self._reserve())
+            out = self._calls.under_way(round_.out)
+            round_.turns = Turns(round_, out, self._calls.room, self._reserve())
         return round_.turns.why_lacking(entry)
 
     def _since_ns(self, round_: RoundBook, uuid: str, since: float) -> int:

@@ -72,3 +72,30 @@ class Cadence:
         """A round that asked for these groups got no answer: they are due again."""
         for group in groups:
             self._asked.pop(group, None)
+
+
+#: Seconds between two attempts to connect, at most.
+MOST_DELAY_S = 60.0
+
+
+class Backoff:
+    """When to try again to connect: each attempt in vain doubles the wait.
+
+    :param first_s: seconds to wait after the first one; 0 for a hypervisor that costs nothing to
+        try, as one of this host.
+    :ivar until: no attempt before that.
+    """
+
+    def __init__(self, first_s: float) -> None:
+        self._first_s = first_s
+        self._delay_s = 0.0
+        self.until = 0.0
+
+    def failed(self, now: float) -> None:
+        """An attempt was in vain."""
+        self._delay_s = min(self._delay_s * 2 or self._first_s, MOST_DELAY_S)
+        self.until = now + self._delay_s
+
+    def succeeded(self) -> None:
+        """The hypervisor answers."""
+        self._delay_s = self.until = 0.0

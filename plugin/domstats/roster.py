@@ -7,16 +7,13 @@ roster outlives rounds; what a round does with its answers is in ``rounds``.
 from __future__ import annotations
 
 import enum
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from operator import attrgetter
 from typing import NamedTuple, Optional
 
-_NEVER = float("-inf")
+from .suspicion import Suspicion
 
-#: How many domains that hang on one storage make it suspect.
-SUSPICIOUS_CULPRITS = 2
-#: The same for a mount that may not be probed: there the first one is likely to be its scout.
-SUSPICIOUS_SCOUTS = 1
+_NEVER = float("-inf")
 
 #: Seconds between stuck calls after which they count as different outbreaks.
 OUTBREAK_GAP_S = 15.0
@@ -124,16 +121,9 @@ class Roster:
         #: Stuck calls by id: when each was made, and its culprit if it is known.
         self._stuck: dict[int, tuple[float, Optional[str]]] = {}
         self._turns: list[Turn] = []
-        #: By storage: the domains that hang on it, and when the last of them was found.
-        self._culprits: dict[str, set[str]] = {}
-        self._found: dict[str, float] = {}
-        #: By suspected storage: the domain whose disks are asked for all the same.
-        self._canaries: dict[str, str] = {}
-        #: Suspected storages whose canary hangs too.
-        self._confirmed: set[str] = set()
-        #: By domain: the mounts under its disks that may not be probed; and all of them.
+        self._suspicion = Suspicion()
+        #: By domain: the mounts under its disks that may not be probed.
         self._unprobed: Mapping[str, frozenset[str]] = {}
-        self._blind: frozenset[str] = frozenset()
 
     # --- the list of domains
 
@@ -160,7 +150,7 @@ class Roster:
         if is_other or switched:
             for uuid, member in self.members.items():
                 if members.get(uuid) is not member:
-                    self._exonerate(member)
+                    self._suspicion.exonerate(uuid, member.storages)
                     if member.standing is not Standing.RESPONSIVE:
                         self._tell(Event.ENDED, member)
         self.members = members
@@ -175,7 +165,7 @@ class Roster:
         if member is None:
             return
         self._stuck = {call: made for call, made in self._stuck.items() if made[1] != uuid}
-        self._exonerate(member)
+        self._suspicion.exonerate(uuid, member.storages)
         if member.standing is not Standing.RESPONSIVE:
             self._tell(Event.ENDED, member)
         self.members[uuid] = member.started_anew(active=False)
@@ -192,7 +182,7 @@ class Roster:
         if unprobed is self._unprobed:
             return
         self._unprobed = unprobed
-        self._blind = frozenset().union(*unprobed.values())
+        self._suspicion.unprobed = frozenset().union(*unprobed.values())
         for member in self.members.values():
             self._place(member)
 
@@ -201,11 +191,11 @@ class Roster:
         storages = (*member.described, *sorted(self._unprobed.get(member.uuid, ())))
         if storages == member.storages:
             return
-        was_culprit = self._is_culprit(member)
-        self._exonerate(member, except_on=storages)
+        left = [storage for storage in member.storages if storage not in storages]
+        self._suspicion.exonerate(member.uuid, left)
         member.storages = storages
-        if was_culprit:
-            self._accuse(member, member.since)
+        if self._is_culprit(member):
+            self._suspicion.accuse(member.uuid, storages, member.since)
 
     # --- who answers
 
@@ -216,13 +206,12 @@ class Roster:
         if with_block:
             if now > member.answered_block:
                 member.answered_block = now
-            for storage in member.storages:
-                if made > self._found.get(storage, _NEVER):
-                    self._clear(storage)
+            if member.storages:
+                self._suspicion.answered(member.storages, made)
         if member.standing is not Standing.RESPONSIVE:
             self._tell(Event.BACK, member)
             member.standing, member.cause, member.reason = Standing.RESPONSIVE, None, ""
-            self._exonerate(member)
+            self._suspicion.exonerate(member.uuid, member.storages)
 
     def quarantine(self, uuid: str, now: float, cause: Cause, reason: str) -> None:
         """A domain hangs: do not ask its monitor until something says that it is back."""
@@ -234,14 +223,14 @@ class Roster:
             self._tell(Event.HUNG, member)
         member.standing, member.cause, member.reason = Standing.QUARANTINED, cause, reason
         if cause is Cause.CALL:
-            self._accuse(member, now)
+            self._suspicion.accuse(uuid, member.storages, now)
 
     def release(self, uuid: str) -> None:
         """A quarantined domain seems to be back: probation."""
         member = self.members.get(uuid)
         if member is not None and member.standing is Standing.QUARANTINED:
             member.standing = Standing.PROBATION
-            self._confirmed.difference_update(member.storages)
+            self._suspicion.seems_back(member.storages)
 
     def take_turns(self) -> list[Turn]:
         """Who began to hang and who is back, since the last time this was asked."""
@@ -293,7 +282,7 @@ class Roster:
     @property
     def is_calm(self) -> bool:
         """Whether nothing is stuck and no storage is suspected: who is responsive is trusted."""
-        return not (self._stuck or self._culprits or self._canaries)
+        return not self._stuck and self._suspicion.is_calm
 
     def is_trusted(self, uuid: str) -> bool:
         """Whether a domain may be asked in a chunk with others: it is not in question."""
@@ -307,7 +296,7 @@ class Roster:
         return (
             bool(member.storages)
             and self.is_explained
-            and not any(self._is_suspect(storage) for storage in member.storages)
+            and not self._suspicion.is_suspect(member.storages)
         )
 
     @property
@@ -315,7 +304,7 @@ class Roster:
         """Whether all stuck calls have their culprits on suspected storage."""
         culprits = [self.members.get(culprit or "") for _, culprit in self._stuck.values()]
         return all(
-            culprit is not None and any(self._is_suspect(storage) for storage in culprit.storages)
+            culprit is not None and self._suspicion.is_suspect(culprit.storages)
             for culprit in culprits
         )
 
@@ -328,89 +317,46 @@ class Roster:
         member = self.members.get(uuid)
         if member is None or self.is_canary(uuid):
             return (2, 0.0)
-        suspect = any(storage in self._culprits for storage in member.storages)
-        return (int(suspect), -member.answered)
+        return (int(self._suspicion.has_evidence(member.storages)), -member.answered)
 
     @property
     def evidence(self) -> tuple[object, ...]:
         """What the present alert rests on: while it is the same, who is in question is too."""
-        suspects = sum(self._is_suspect(storage) for storage in self._culprits)
-        return (self.alert_since, self.is_explained, suspects)
+        return (self.alert_since, self.is_explained, self._suspicion.suspects)
 
     # --- suspicion by storage
 
     def is_suspected(self, uuid: str) -> bool:
         """Whether a domain must not be asked about its disks, since others hang on its storage.
 
-        One that answered about them after the last of those was found is not, nor is a canary. An
-        answer before that says little: the host may have had it in its cache.
+        One that answered about them since the alert began is not, nor is a canary.
         """
-        member = self.members.get(uuid) if self._culprits else None
+        member = self.members.get(uuid) if self._suspicion.culprits else None
         if member is None or not member.storages:
             return False
-        return any(
-            self._is_suspect(storage)
-            and self._canaries.get(storage) != uuid
-            and member.answered_block <= self._found.get(storage, _NEVER)
-            for storage in member.storages
+        return self._suspicion.spares(
+            uuid, member.storages, member.answered_block, self.alert_since
         )
 
     @property
     def confirmed(self) -> frozenset[str]:
         """The storages that hang by all signs: more than one of their domains does."""
-        return frozenset(self._confirmed)
+        return self._suspicion.confirmed
 
     def is_canary(self, uuid: str) -> bool:
-        return uuid in self._canaries.values()
+        """Whether this round asks it about its disks though its storage is suspect."""
+        return self._suspicion.is_canary(uuid)
 
     def send_canaries(self, uuids: Iterable[str]) -> None:
-        """Choose, for a new round, one of ``uuids`` for each suspected storage, to try its disks.
-
-        A storage whose canary hangs too is not tried again until one of its culprits is back:
-        each canary on a storage that hangs is one more domain frozen by our asking.
-        """
-        self._canaries = {}
-        suspects = {
-            storage
-            for storage in self._culprits
-            if storage not in self._confirmed and self._is_suspect(storage)
-        }
-        for uuid in uuids:
-            if not suspects:
-                break
-            member = self.members.get(uuid)
-            if member is not None and member.active and member.standing is Standing.RESPONSIVE:
-                for storage in suspects.intersection(member.storages):
-                    self._canaries[storage] = uuid
-                    suspects.discard(storage)
-
-    def _is_suspect(self, storage: str) -> bool:
-        enough = SUSPICIOUS_SCOUTS if storage in self._blind else SUSPICIOUS_CULPRITS
-        return len(self._culprits.get(storage, ())) >= enough
+        """Choose canaries for a new round, of ``uuids``."""
+        if self._suspicion.is_calm:
+            return
+        members = filter(None, map(self.members.get, uuids))
+        self._suspicion.send_canaries(
+            (member.uuid, member.storages)
+            for member in members
+            if member.active and member.standing is Standing.RESPONSIVE
+        )
 
     def _is_culprit(self, member: Member) -> bool:
         return member.standing is Standing.QUARANTINED and member.cause is Cause.CALL
-
-    def _accuse(self, member: Member, now: float) -> None:
-        """A domain hangs: that is evidence against its storages."""
-        for storage in member.storages:
-            self._culprits.setdefault(storage, set()).add(member.uuid)
-            self._found[storage] = max(now, self._found.get(storage, _NEVER))
-            if self._canaries.get(storage) == member.uuid:
-                self._confirmed.add(storage)
-
-    def _exonerate(self, member: Member, except_on: Collection[str] = ()) -> None:
-        """A domain does not hang any more: it is no evidence against its storages."""
-        for storage in member.storages:
-            if storage in except_on:
-                continue
-            culprits = self._culprits.get(storage)
-            if culprits is not None:
-                culprits.discard(member.uuid)
-                if not culprits:
-                    self._clear(storage)
-
-    def _clear(self, storage: str) -> None:
-        self._culprits.pop(storage, None)
-        self._found.pop(storage, None)
-        self._confirmed.discard(storage)

@@ -314,20 +314,19 @@ class RoundBook:
 class Turns:
     """Whose monitor a round has asked by now, and whose it has not.
 
-    :param calls: all calls under way, of this round or not, by id.
+    :param out: the calls under way for this round.
     :param room: how many calls may still get stuck.
     :param reserve: how much of that domains in question must leave to others.
     """
 
     def __init__(
-        self, round_: RoundBook, calls: Mapping[int, Call], room: int, reserve: int
+        self, round_: RoundBook, out: Sequence[Call], room: int, reserve: int
     ) -> None:
         in_chunks, alone = round_.waiting
         self._waiting = in_chunks | alone
         self._kept = (in_chunks if room <= 0 else frozenset()) | (
             alone if room <= reserve else frozenset()
         )
-        out = [calls[number] for number in round_.out if number in calls]
         self._asked = {uuid for call in out if call.kind is Kind.MONITOR for uuid in call.uuids}
 
     def why_lacking(self, entry: Entry) -> str:

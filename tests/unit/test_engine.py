@@ -368,7 +368,7 @@ def test_calls_of_lost_connections_that_go_on_to_hold_the_server_count_in_the_bu
         assert 20 - world._free_workers <= world.settings.stuck_budget + world.settings.lanes
     world.heal(*range(40))
     assert complete(world.rounds(4)[-1]) == 60
-    assert world.engine._room() == world.settings.stuck_budget
+    assert world.engine._calls.room == world.settings.stuck_budget
 
 
 def test_a_server_that_was_restarted_holds_nothing_of_ours():
@@ -380,7 +380,7 @@ def test_a_server_that_was_restarted_holds_nothing_of_ours():
     world.guest(3).waiting.clear()
     world.heal(3)
     assert complete(world.rounds(3)[-1]) == 20
-    assert world.engine._room() == world.settings.stuck_budget
+    assert world.engine._calls.room == world.settings.stuck_budget
 
 
 def test_a_call_of_a_lost_connection_is_over_when_its_domain_answers_whatever_it_was_taken_for():
@@ -392,7 +392,7 @@ def test_a_call_of_a_lost_connection_is_over_when_its_domain_answers_whatever_it
     roster = world.engine.roster
     roster.answered(roster.members["u3"], world.now, world.now, True)  # it is not in quarantine
     world.rounds(2)
-    assert world.engine._room() == world.settings.stuck_budget
+    assert world.engine._calls.room == world.settings.stuck_budget
 
 
 # --- groups that not every round asks for, and the fast lane

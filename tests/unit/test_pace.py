@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from domstats.pace import LEAST_S, Cadence, Pace
+from domstats.pace import LEAST_S, MOST_DELAY_S, Backoff, Cadence, Pace
 
 
 def settled(per_domain_s):
@@ -94,3 +94,27 @@ def test_a_group_that_was_asked_for_in_vain_is_due_again():
     cadence = Cadence(EVERY_MINUTE)
     cadence.in_vain(cadence.due(GROUPS, 0.0, 9.0))
     assert cadence.due(GROUPS, 10.0, 9.0) == GROUPS
+
+
+def test_a_hypervisor_that_cannot_be_reached_is_tried_less_and_less_often() -> None:
+    backoff = Backoff(15.0)
+    waits = []
+    for now in (0.0, 100.0, 200.0, 300.0):
+        backoff.failed(now)
+        waits.append(backoff.until - now)
+    assert waits == [15.0, 30.0, MOST_DELAY_S, MOST_DELAY_S]
+
+
+def test_one_that_answers_is_tried_at_once_the_next_time() -> None:
+    backoff = Backoff(15.0)
+    backoff.failed(10.0)
+    backoff.succeeded()
+    assert backoff.until == 0.0
+    backoff.failed(20.0)
+    assert backoff.until == 35.0
+
+
+def test_a_hypervisor_of_this_host_is_tried_in_each_round() -> None:
+    backoff = Backoff(0.0)
+    backoff.failed(10.0)
+    assert backoff.until == 10.0
