@@ -32,6 +32,8 @@ MADE = shutil.ignore_patterns(".git", ".venv", ".build", ".*_cache", "*.egg-info
 #: What a shell of root's has, and a daemon: nothing of the environment that the tests run in.
 PLAIN = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root"}
 ORDINARY_USER = ("setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "--")
+#: First in the path: a new environment's setuptools may be too old to build without "wheel".
+PACKAGES = 'import sys; sys.path.insert(0, "/opt/packages")'
 
 BEGIN = """\
 mount --bind {folder}/etc /etc
@@ -39,7 +41,7 @@ mount -t tmpfs -o mode=755 none /opt
 mount -t tmpfs -o mode=755 none /run
 mkdir /run/libvirt /opt/packages
 mount --bind {sockets} /run/libvirt
-mount --bind {packages} /opt/packages
+mount --bind '{packages}' /opt/packages
 echo begun
 exec cat
 """
@@ -64,7 +66,9 @@ class Machine:
 
     def __init__(self, pid: int, folder: Path) -> None:
         self.folder = folder
-        self.within = ["nsenter", f"--mount=/proc/{pid}/ns/mnt", f"--wd={folder}/checkout", "--"]
+        of = f"/proc/{pid}"
+        places = (f"--mount={of}/ns/mnt", f"--root={of}/root", f"--wd={of}/cwd")
+        self.within = ["nsenter", *places, "--"]
 
     def type(self, command: str) -> str:
         done = subprocess.run(
@@ -102,6 +106,7 @@ def machine(bed: Any) -> Iterator[Machine]:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         env=PLAIN,
+        cwd=folder / "checkout",
     ) as first:
         assert first.stdin is not None
         assert first.stdout is not None
@@ -118,7 +123,7 @@ def install(machine: Machine) -> str:
         if command.startswith("apt "):
             continue
         if "pip install" in command:
-            machine.type("cd /opt/domstats/lib/*/site-packages && echo /opt/packages >all.pth")
+            machine.type(f"cd /opt/domstats/lib/*/site-packages && echo '{PACKAGES}' >all.pth")
             command = command.replace(" install", " install --no-index --no-build-isolation")
         told = machine.type(command)
     return told
