@@ -6,27 +6,16 @@ It must not know how errors are shown, nor exit statuses but its own.
 from __future__ import annotations
 
 import sys
-import threading
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Optional
 
 import click
-import msgspec
 
 from . import __version__
-from .adapter import LogFunction, SamplerLike, Unexpected, sampler
 from .errors import ConfigError
-from .model import Sample
-from .settings import Settings, for_uri, seconds, share_budget
-from .shown import tell
-from .telegraf_execd import writer
-
-#: The exit status of a command that could sample nothing.
-FAILED = 1
-
-#: Tried in this order without --connect.
-LOCAL, FALLBACK = "qemu:///system", "test:///default"
+from .model import GROUPS
+from .settings import seconds
+from .shown import tell, write
 
 
 def obey(arguments: Sequence[str]) -> int:
@@ -60,7 +49,7 @@ def _to_seconds(
         raise click.BadParameter(str(error), context, parameter) from None
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80})
 @click.version_option(__version__)
 def domstats() -> None:
     """What every virtual machine of a libvirt hypervisor does, for collectd and Telegraf."""
@@ -85,14 +74,36 @@ def telegraf(path: str, interval: Optional[float]) -> int:
 
 
 @domstats.command("sample")
-@click.option("--connect", "uris", multiple=True, metavar="URI", help="A hypervisor; many may be.")
+@click.option("--connect", "uris", multiple=True, metavar="URI", help="A hypervisor. Repeatable.")
+@click.option(
+    "--config",
+    "path",
+    metavar="FILE",
+    help="Sample what an agent samples with this configuration: Telegraf's domstats.toml or a"
+    " collectd.conf.",
+)
+@click.option(
+    "--domain",
+    "domains",
+    multiple=True,
+    metavar="WHICH",
+    help="Only this domain: a name, a uuid, or a /regular expression/. Repeatable.",
+)
+@click.option(
+    "--group",
+    "groups",
+    multiple=True,
+    type=click.Choice(GROUPS),
+    metavar="GROUP",
+    help=f"Ask for this stats group only: {', '.join(GROUPS)}. Repeatable.",
+)
 @click.option(
     "--format",
     "format_",
     type=click.Choice(["table", "influx", "json"]),
     default="table",
     show_default=True,
-    help="influx: as Telegraf gets it. json: an object for each round and hypervisor.",
+    help="influx: the lines that Telegraf gets. json: an object for each round and hypervisor.",
 )
 @click.option(
     "--rounds",
@@ -100,7 +111,7 @@ def telegraf(path: str, interval: Optional[float]) -> int:
     default=1,
     show_default=True,
     metavar="N",
-    help="0: until interrupted.",
+    help="0: until Ctrl-C; the table is redrawn in place.",
 )
 @click.option(
     "--interval",
@@ -108,154 +119,50 @@ def telegraf(path: str, interval: Optional[float]) -> int:
     default="2",
     show_default=True,
     metavar="S",
-    help="From the beginning of a round to that of the next.",
+    help="Seconds from the beginning of a round to that of the next.",
 )
-@click.option("-v", "--verbose", is_flag=True, help="Tell what the sampler logs.")
-def sample(uris: tuple[str, ...], format_: str, rounds: int, interval: float, verbose: bool) -> int:
-    """Sample hypervisors and print what they say.
+@click.option(
+    "--deadline",
+    callback=_to_seconds,
+    metavar="S",
+    help="End a round after S seconds with what it has. Default: that of the configuration, else"
+    " 9; with several rounds nine tenths of the interval, and 2 at least.",
+)
+@click.option("-v", "--verbose", is_flag=True, help="Tell on stderr how it goes.")
+def sample(
+    uris: tuple[str, ...],
+    path: Optional[str],
+    domains: tuple[str, ...],
+    groups: tuple[str, ...],
+    format_: str,
+    rounds: int,
+    interval: float,
+    deadline: Optional[float],
+    verbose: bool,
+) -> int:
+    """Sample hypervisors and show what every domain does.
 
-    Without --connect it is the local one (qemu:///system), or else libvirt's built-in test driver.
+    Without --connect and --config it is the local hypervisor, qemu:///system. If that does not
+    answer, domains of libvirt's built-in test driver are shown, and it is said that they are not
+    real.
+
+    The first round shows totals since each domain was started; the rounds after it show rates.
+
+    Exit status: 0. 1 if no hypervisor could be sampled, no domain matches, or the domains are not
+    real and the output is no terminal. 2 for a mistake in usage or configuration. 130 after Ctrl-C.
     """
-    log: LogFunction = _verbose_log if verbose else _no_log
-    if uris:
-        hypervisors, warnings = share_budget([_settings(uri) for uri in uris])
-        for text in warnings:
-            tell(text)
-        watched = [_Watched(settings, log) for settings in hypervisors]
-    else:
-        watched = [_local_or_test(log)]
-    show = _FORMATS[format_]()
-    sampled = False
-    number = 0
-    while True:
-        began = time.monotonic()
-        found = _round(watched)
-        sampled = sampled or any(sample.round.connected for _, sample in found)
-        show(found)
-        number += 1
-        if rounds and number >= rounds:
-            return 0 if sampled else FAILED
-        time.sleep(max(0.0, began + interval - time.monotonic()))
+    from . import sample_command  # the library takes its time
 
-
-def _settings(uri: str) -> Settings:
-    try:
-        return for_uri(uri)
-    except ConfigError as error:
-        raise ConfigError(f"--connect: {error}") from None
-
-
-def _no_log(level: str, text: str) -> None:
-    """A sample says itself what is wrong with it."""
-
-
-def _verbose_log(level: str, text: str) -> None:
-    tell(f"{level}: {text}")
-
-
-class _Watched:
-    """A hypervisor, its sampler, and its last sample."""
-
-    def __init__(self, settings: Settings, log: LogFunction) -> None:
-        self.settings = settings
-        self.latest: Optional[Sample] = None
-        self._sampler: SamplerLike = sampler(settings, log)
-        self._unexpected = Unexpected(tell)
-        self._error = ""
-
-    def sample(self) -> None:
-        """Make a round; ``latest`` is its sample then."""
-        try:
-            self.latest = self._sampler.sample()
-        except Exception as error:
-            self.latest = None
-            self._unexpected(f"{self.settings.uri}: a round failed", error)
-
-    def tell(self, error: str) -> None:
-        """Tell of trouble when it begins."""
-        if error and error != self._error:
-            tell(error)
-        self._error = error
-
-
-def _local_or_test(log: LogFunction) -> _Watched:
-    local = _Watched(for_uri(LOCAL), log)
-    local.sample()
-    if local.latest is not None and local.latest.round.connected:
-        return local
-    why = f"{local.latest.round.error}; " if local.latest else ""
-    tell(f"{why}showing {FALLBACK} of libvirt's test driver instead")
-    return _Watched(for_uri(FALLBACK), log)
-
-
-#: What a round found: hypervisors with their samples.
-_Found = Sequence[tuple[_Watched, Sample]]
-
-
-def _round(watched: Sequence[_Watched]) -> _Found:
-    """One round of all at the same time, in their order."""
-    threads = [threading.Thread(target=each.sample, daemon=True) for each in watched]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    found = [(each, each.latest) for each in watched if each.latest is not None]
-    for each, sample in found:
-        each.tell(sample.round.error)
-    return found
-
-
-#: Prints what a round found.
-Show = Callable[[_Found], None]
-
-
-def _show_table() -> Show:
-    from .table import print_samples  # rich takes its time
-
-    before: dict[str, Sample] = {}
-
-    def show(found: _Found) -> None:
-        # Of those that could not be asked stderr has told already.
-        samples = [sample for _, sample in found if sample.round.connected]
-        if samples:
-            print_samples(samples, before, sys.stdout)
-            sys.stdout.flush()
-        before.update((sample.uri, sample) for sample in samples)
-
-    return show
-
-
-def _show_influx() -> Show:
-    writers: dict[_Watched, Callable[[Sample], bytes]] = {}
-
-    def show(found: _Found) -> None:
-        for each, sample in found:
-            encode = writers.setdefault(each, writer(each.settings).encode)
-            _write(encode(sample))
-
-    return show
-
-
-def _show_json() -> Show:
-    encode = msgspec.json.Encoder(order="deterministic").encode
-
-    def show(found: _Found) -> None:
-        for _, sample in found:
-            _write(encode(sample) + b"\n")
-
-    return show
-
-
-_FORMATS: dict[str, Callable[[], Show]] = {
-    "table": _show_table,
-    "influx": _show_influx,
-    "json": _show_json,
-}
-
-
-def _write(content: bytes) -> None:
-    sys.stdout.buffer.write(content)
-    sys.stdout.buffer.flush()
+    if uris and path is not None:
+        raise click.UsageError(
+            "--connect and --config exclude each other: the configuration names its hypervisors"
+            " itself; leave one of them out"
+        )
+    return sample_command.run(
+        sample_command.Wanted(
+            uris, path or "", domains, groups, deadline, format_, rounds, interval, verbose
+        )
+    )
 
 
 # --- What there is to know ----------------------------------------------------------------------
@@ -281,7 +188,7 @@ def config(agent: str, execd: bool) -> None:
         text = ready_config.telegraf_execd(command, python_path)
     else:
         text, warning = ready_config.telegraf_toml(), ""
-    _write(text.encode("utf-8", "surrogateescape"))
+    write(text.encode("utf-8", "surrogateescape"))
     if warning:
         tell(warning)
 

@@ -248,7 +248,7 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
     events: tuple[str, ...] = ()
     reconnect_delay_s: float = 0.0
     selected: Entries = EVERYTHING
-    wants_domain: Callable[[str], bool] = lambda name: True
+    wants_domain: Callable[[str, str], bool] = lambda name, uuid: True
 
 
 class Engine:
@@ -391,7 +391,8 @@ class Engine:
             self._trouble = ""
         for level, text in self._unmatched.listed(name for _, name, _ in domains):
             self._log(level, text)
-        wanted = [domain for domain in domains if self._settings.wants_domain(domain[1])]
+        wants = self._settings.wants_domain
+        wanted = [domain for domain in domains if wants(domain[1], domain[0])]
         if self._settings.events:
             numbers = ids or {}
             places = [(uuid, name, numbers.get(uuid, active - 1)) for uuid, name, active in wanted]
@@ -535,7 +536,7 @@ class Engine:
 
     def domain_event(self, event: DomainEvent, now: float) -> None:
         """Something has happened to a domain; it is told with the next sample of all domains."""
-        if not self._settings.wants_domain(event.name):
+        if not self._settings.wants_domain(event.name, event.uuid):
             return
         self._events.take_in(event, now)
         for meaning in meanings(event):

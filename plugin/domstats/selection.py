@@ -16,6 +16,7 @@ import warnings
 from collections.abc import Iterable, Sequence
 from re import Pattern
 from typing import Optional
+from uuid import UUID
 
 import msgspec
 
@@ -78,11 +79,14 @@ class Entries(msgspec.Struct, frozen=True, kw_only=True):
     expressions: tuple[str, ...] = ()
     ignored: bool = False
 
-    def wants(self, name: str) -> bool:
-        """Whether something of this name is wanted. A thing without a name always is."""
+    def wants(self, name: str, uuid: str = "") -> bool:
+        """Whether something of this name is wanted. A thing without a name always is.
+
+        :param uuid: what it may be listed under, too.
+        """
         if not name or not (self.exact or self.patterns):
             return True
-        listed = name in self.exact
+        listed = name in self.exact or (uuid != "" and uuid in self.exact)
         if not listed and self.patterns:
             seen = name[:MATCHED_TEXT]
             listed = any(pattern.search(seen) for pattern in self.patterns)
@@ -114,6 +118,35 @@ def entries(texts: Iterable[str], ignored: bool = False) -> Entries:
         expressions=tuple(expressions),
         ignored=ignored,
     )
+
+
+def chosen(texts: Iterable[str]) -> Entries:
+    """What a person wants to see: names, uuids and ``/expressions/``.
+
+    :raises ConfigError: an entry is empty, or no regular expression.
+    """
+    found = entries(texts)
+    uuids = (_as_uuid(text) for text in found.exact)
+    return msgspec.structs.replace(found, exact=found.exact.union(filter(None, uuids)))
+
+
+def unmatched(texts: Iterable[str], domains: Iterable[tuple[str, str]]) -> list[str]:
+    """Those of such texts that none of the domains matches.
+
+    :param domains: name and uuid of each.
+    """
+    there = list(domains)
+    return [
+        text for text in texts if not any(chosen([text]).wants(name, uuid) for name, uuid in there)
+    ]
+
+
+def _as_uuid(text: str) -> str:
+    """The uuid in libvirt's own form; empty if it is none."""
+    try:
+        return str(UUID(text))
+    except ValueError:
+        return ""
 
 
 class Unmatched:
@@ -182,15 +215,19 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
     """Which domains are sampled, and which of their devices are reported.
 
     Block devices and interfaces are listed as ``domain:device``.
+
+    :param domains: what the configuration lists, by name.
+    :param chosen: what a person wants to see of it, by name or uuid.
     """
 
     domains: Entries = EVERYTHING
+    chosen: Entries = EVERYTHING
     block_devices: Entries = EVERYTHING
     interface_devices: Entries = EVERYTHING
 
-    def wants_domain(self, name: str) -> bool:
-        """Whether the domain of this name is sampled."""
-        return self.domains.wants(name)
+    def wants_domain(self, name: str, uuid: str = "") -> bool:
+        """Whether the domain of this name and uuid is sampled."""
+        return self.domains.wants(name) and self.chosen.wants(name, uuid)
 
     def wants_block_device(self, domain: str, device: str) -> bool:
         """Whether a disk is reported.

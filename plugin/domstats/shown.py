@@ -50,3 +50,9 @@ def shown(value: object, limit: int = 80) -> str:
 def tell(text: str) -> None:
     """Tell the person who typed a command something, in one line on stderr."""
     print(f"domstats: {one_line(text)}", file=sys.stderr)
+
+
+def write(content: bytes) -> None:
+    """Write to stdout, at once."""
+    sys.stdout.buffer.write(content)
+    sys.stdout.buffer.flush()

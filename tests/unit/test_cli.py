@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -12,13 +15,22 @@ from typing import Any, Callable, Optional
 import domstats
 import msgspec.toml
 import pytest
-from domstats import cli, commands, installed, telegraf_child, telegraf_execd
+from domstats import (
+    cli,
+    commands,
+    installed,
+    sample_command,
+    table,
+    telegraf_child,
+    telegraf_execd,
+)
 from domstats.collectd_conf import parse
 from domstats.model import DomainSample, Round, Sample, Status
 from domstats.ready_config import collectd_conf, telegraf_toml
 from domstats.ready_config import telegraf_execd as execd_conf
-from domstats.settings import Settings
+from domstats.settings import Settings, read_telegraf
 from domstats.telegraf_execd import writer
+from rich.console import Console
 
 PLUGIN = Path(__file__).resolve().parents[2] / "plugin"
 UUID = "11111111-2222-4333-8444-555555555555"
@@ -62,8 +74,8 @@ def hypervisors(monkeypatch: pytest.MonkeyPatch) -> type[FakeSampler]:
     class Sampler(FakeSampler):
         answers = staticmethod(fine)
 
-    monkeypatch.setattr(commands, "sampler", Sampler)
-    monkeypatch.setattr(commands.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(sample_command, "sampler", Sampler)
+    monkeypatch.setattr(sample_command.time, "sleep", lambda seconds: None)
     return Sampler
 
 
@@ -111,21 +123,45 @@ def test_without_connect_it_is_the_local_hypervisor(capsys: Capture) -> None:
     assert err == ""
 
 
-def test_without_a_local_hypervisor_the_test_driver_is_shown_and_one_line_says_why(
-    capsys: Capture, hypervisors: type[FakeSampler]
+NOT_REAL = (
+    "domstats: these are not real guests, but those of libvirt's built-in test driver: no"
+    " hypervisor was named, and the local one cannot be asked"
+    f" (qemu:///system: {NO_DAEMON}); name another one with --connect URI"
+)
+
+
+def only_the_test_driver(settings: Settings, number: int) -> Sample:
+    return (down if settings.uri.startswith("qemu") else fine)(settings, number)
+
+
+@pytest.mark.parametrize(("terminal", "status"), [(True, 0), (False, 1)])
+@pytest.mark.parametrize("format_", ["table", "influx", "json"])
+def test_without_a_local_hypervisor_the_test_driver_is_shown_and_no_script_takes_it_for_real(
+    capsys: Capture,
+    monkeypatch: pytest.MonkeyPatch,
+    hypervisors: type[FakeSampler],
+    terminal: bool,
+    status: int,
+    format_: str,
 ) -> None:
-    hypervisors.answers = staticmethod(
-        lambda settings, number: (down if settings.uri.startswith("qemu") else fine)(
-            settings, number
-        )
-    )
-    assert cli.run(["sample"]) == 0
+    hypervisors.answers = staticmethod(only_the_test_driver)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: terminal)
+    assert cli.run(["sample", "--format", format_]) == status
     out, err = capsys.readouterr()
-    assert "of test:///default" in out
-    assert err == (
-        f"domstats: qemu:///system: {NO_DAEMON}; showing test:///default of libvirt's test driver"
-        " instead\n"
-    )
+    assert "test:///default" in out
+    assert err.splitlines() == [NOT_REAL]
+
+
+def test_that_guests_are_not_real_is_said_at_the_end_of_many_rounds_too(
+    capsys: Capture, hypervisors: type[FakeSampler], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    hypervisors.answers = staticmethod(only_the_test_driver)
+    monkeypatch.setattr(sample_command.time, "sleep", interrupted)
+    assert cli.run(["sample", "--rounds", "0"]) == 130
+    assert errors(capsys) == [NOT_REAL, NOT_REAL], "when it begins, and as the last line"
 
 
 def test_a_hypervisor_that_was_named_is_not_replaced(
@@ -170,9 +206,250 @@ def test_a_round_that_fails_unexpectedly_is_told_in_one_line(
     assert text.startswith("domstats: a:///x: a round failed: unexpected KeyError at test_cli.py:")
 
 
-def test_verbose_tells_what_the_sampler_logs(capsys: Capture) -> None:
-    assert cli.run(["sample", "--connect", "a:///x", "-v"]) == 0
-    assert errors(capsys) == ["domstats: info: a round"]
+def test_verbose_tells_versions_what_is_asked_how_long_it_took_and_what_the_sampler_logs(
+    capsys: Capture,
+) -> None:
+    assert cli.run(["sample", "--connect", "a:///x", "-v", "--deadline", "3"]) == 0
+    version, asked, log, round_ = errors(capsys)
+    assert version.startswith(f"domstats: domstats {domstats.__version__}, Python 3.")
+    assert asked.startswith("domstats: a:///x: asks for balloon, block, ")
+    assert "a deadline of 3 s" in asked
+    assert asked.endswith("watches: process, storage, occupancy")
+    assert log == "domstats: info: a round"
+    assert round_.startswith("domstats: a:///x: round 1 took 0.000 s; domains: 0 fresh, 1 partial,")
+
+
+# --- domstats sample: redrawn in place ------------------------------------------------------------
+
+ENTER, LEAVE = "\x1b[?1049h", "\x1b[?1049l"
+HIDE, SHOW = "\x1b[?25l", "\x1b[?25h"
+
+
+class Terminal(io.StringIO):
+    """A terminal of 80 columns and 24 lines, as whose user we act at each pause."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.acts: list[Callable[[], None]] = []
+
+    def isatty(self) -> bool:
+        return True
+
+    def pause(self, seconds: float) -> None:
+        self.acts.pop(0)()
+
+    def frames(self) -> list[str]:
+        """What stood on the other screen, one after the other."""
+        drawn = self.getvalue().partition(ENTER)[2].partition(LEAVE)[0]
+        return [re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", frame) for frame in drawn.split("\x1b[H")[1:]]
+
+    def behind(self) -> str:
+        """What is left when it is over."""
+        return self.getvalue().partition(LEAVE)[2]
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> Terminal:
+    it = Terminal()
+    environment = {"TERM": "xterm", "NO_COLOR": "1"}
+
+    def console_of(file: object) -> Console:
+        return Console(
+            file=it, width=80, height=24, force_terminal=True, markup=False, highlight=False,
+            emoji=False, _environ=environment,
+        )  # fmt: skip
+
+    monkeypatch.setattr(table, "console_of", console_of)
+    monkeypatch.setattr(sample_command.time, "sleep", it.pause)
+    monkeypatch.setattr(sample_command, "_stderr_is_terminal", lambda: True)
+    return it
+
+
+def interrupt() -> None:
+    os.kill(os.getpid(), signal.SIGINT)
+    raise AssertionError("the signal comes first")
+
+
+def end() -> None:
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def nothing() -> None:
+    pass
+
+
+@pytest.mark.parametrize("ending", [interrupt, end])
+def test_without_end_the_table_is_redrawn_in_place_and_the_last_one_stays(
+    terminal: Terminal, ending: Callable[[], None], capsys: Capture
+) -> None:
+    handlers = [signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGWINCH)]
+    terminal.acts = [nothing, nothing, ending]
+    assert cli.run(["sample", "--connect", "a:///x", "--rounds", "0"]) == 130
+    frames = terminal.frames()
+    assert len(frames) >= 3
+    assert all(frame.count("of a:///x") == 1 for frame in frames[-3:])
+    assert all("Ctrl-C ends this" in frame for frame in frames[-3:])
+    assert terminal.behind().count("of a:///x") == 1
+    assert terminal.getvalue().rindex(HIDE) < terminal.getvalue().rindex(SHOW)
+    assert [signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGWINCH)] == handlers
+    assert errors(capsys) == []
+
+
+def test_a_terminal_that_changes_its_size_is_redrawn_at_once(terminal: Terminal) -> None:
+    before: list[int] = []
+
+    def resize() -> None:
+        before.append(len(terminal.frames()))
+        os.kill(os.getpid(), signal.SIGWINCH)
+        before.append(len(terminal.frames()))
+
+    terminal.acts = [resize, interrupt]
+    assert cli.run(["sample", "--connect", "a:///x", "--rounds", "0"]) == 130
+    assert before[1] == before[0] + 1
+
+
+def test_what_is_said_meanwhile_stands_below_the_table_and_on_stderr_in_the_end(
+    terminal: Terminal, capsys: Capture
+) -> None:
+    terminal.acts = [nothing, interrupt]
+    assert cli.run(["sample", "--connect", "a:///x", "--rounds", "0", "-v"]) == 130
+    assert "info: a round" in terminal.frames()[-1]
+    assert errors(capsys)[-1] == "domstats: info: a round"
+
+
+def test_a_hypervisor_that_is_away_is_told_on_the_screen(
+    terminal: Terminal, hypervisors: type[FakeSampler], capsys: Capture
+) -> None:
+    hypervisors.answers = staticmethod(down)
+    terminal.acts = [interrupt]
+    assert cli.run(["sample", "--connect", "a:///x", "--rounds", "0"]) == 130
+    assert "is libvirtd (or virtqemud) running?" in terminal.frames()[-1]
+
+
+# --- domstats sample: what is chosen --------------------------------------------------------------
+
+
+@pytest.fixture
+def asked(hypervisors: type[FakeSampler]) -> list[Settings]:
+    """The settings of the hypervisors that were asked."""
+    seen: list[Settings] = []
+
+    def answer(settings: Settings, number: int) -> Sample:
+        seen.append(settings)
+        return fine(settings, number)
+
+    hypervisors.answers = staticmethod(answer)
+    return seen
+
+
+TOML = """[[inputs.libvirt]]
+libvirt_uri = "a:///x"
+statistics_groups = ["state", "block"]
+domains = ["web-1", "db"]
+every = { block = "1m" }
+deadline = 4
+[[inputs.libvirt]]
+libvirt_uri = "b:///x"
+"""
+
+COLLECTD = """LoadPlugin python
+<Plugin python>
+  Import "domstats.collectd_plugin"
+  <Module "domstats.collectd_plugin">
+    Connection "a:///x"
+    Domain "web-1"
+    Domain "/^db/"
+  </Module>
+  <Module "domstats.collectd_plugin">
+    Connection "b:///x"
+    ReportBlockDevices false
+  </Module>
+</Plugin>
+"""
+
+
+@pytest.mark.parametrize("text", [TOML, COLLECTD])
+def test_config_samples_what_an_agent_would(
+    tmp_path: Path, asked: list[Settings], capsys: Capture, text: str
+) -> None:
+    path = tmp_path / "configuration"
+    path.write_text(text)
+    assert cli.run(["sample", "--config", str(path)]) == 0
+    first, second = sorted(asked, key=lambda settings: settings.uri)
+    assert (first.uri, second.uri) == ("a:///x", "b:///x")
+    assert first.selection.wants_domain("web-1")
+    assert not first.selection.wants_domain("other")
+    assert second.selection.wants_domain("other")
+    assert "block" in first.groups
+    assert errors(capsys) == []
+
+
+def test_config_with_influx_prints_the_lines_of_telegrafs_child(
+    tmp_path: Path, capsysbinary: Any
+) -> None:
+    path = tmp_path / "domstats.toml"
+    path.write_text(TOML.replace("deadline", 'series = "telegraf"\ndeadline'))
+    assert cli.run(["sample", "--config", str(path), "--format", "influx"]) == 0
+    parsed = read_telegraf(str(path)).settings
+    expected = b"".join(writer(each).encode(fine(each, 1)) for each in parsed)
+    assert capsysbinary.readouterr().out == expected
+
+
+def test_options_narrow_what_a_configuration_says(tmp_path: Path, asked: list[Settings]) -> None:
+    path = tmp_path / "domstats.toml"
+    path.write_text(TOML)
+    arguments = ["--domain", "/^web/", "--domain", UUID, "--group", "vcpu", "--deadline", "500ms"]
+    assert cli.run(["sample", "--config", str(path), *arguments]) == 0
+    settings = min(asked, key=lambda each: each.uri)
+    assert (settings.groups, settings.every, settings.deadline) == ({"vcpu"}, {}, 0.5)
+    wants = settings.selection.wants_domain
+    assert [wants("web-1", "x"), wants("web-2", "x"), wants("db", "x"), wants("db", UUID)] == [
+        True, False, False, True,
+    ]  # fmt: skip
+
+
+def test_the_deadline_is_that_of_the_configuration_or_follows_from_rounds_and_interval(
+    tmp_path: Path, asked: list[Settings]
+) -> None:
+    path = tmp_path / "domstats.toml"
+    path.write_text(TOML)
+    for arguments in (
+        ["--config", str(path)],
+        ["--connect", "c:///x"],
+        ["--connect", "d:///x", "--rounds", "2", "--interval", "10"],
+        ["--connect", "e:///x", "--rounds", "2", "--interval", "1"],
+    ):
+        assert cli.run(["sample", *arguments]) == 0
+    deadlines = {settings.uri[0]: settings.deadline for settings in asked}
+    assert deadlines == {"a": 4.0, "b": None, "c": None, "d": 9.0, "e": 2.0}
+
+
+def test_a_domain_that_nobody_has_is_told_with_status_1(capsys: Capture) -> None:
+    arguments = ["sample", "--connect", "a:///x", "--domain", "absent", "--rounds", "2"]
+    assert cli.run(arguments) == 1
+    (text,) = errors(capsys)
+    assert text.startswith("domstats: --domain: no domain matches absent; ")
+
+
+def test_one_domain_that_is_there_is_success_and_the_others_are_told(capsys: Capture) -> None:
+    arguments = ["sample", "--connect", "a:///x", "--domain", "absent", "--domain", UUID.upper()]
+    assert cli.run(arguments) == 0
+    (text,) = errors(capsys)
+    assert "absent" in text
+    assert UUID not in text.lower()
+
+
+def test_every_mistake_of_a_configuration_is_told_and_nothing_is_sampled(
+    tmp_path: Path, asked: list[Settings], capsys: Capture
+) -> None:
+    path = tmp_path / "collectd.conf"
+    path.write_text(COLLECTD.replace("Domain", "Domian", 1).replace("false", "maybe"))
+    assert cli.run(["sample", "--config", str(path)]) == 2
+    first, second = errors(capsys)
+    assert first.startswith(f"domstats: {path}:4, ")
+    assert "Domian" in first
+    assert "ReportBlockDevices" in second
+    assert asked == []
 
 
 def test_rounds_can_go_on_until_somebody_interrupts_them_quietly(
@@ -185,7 +462,7 @@ def test_rounds_can_go_on_until_somebody_interrupts_them_quietly(
         if len(pauses) == 3:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(commands.time, "sleep", sleep)
+    monkeypatch.setattr(sample_command.time, "sleep", sleep)
     arguments = ["sample", "--connect", "a:///x", "--rounds", "0", "--interval", "1m30s"]
     assert cli.run(arguments) == 130
     assert all(80 < pause <= 90 for pause in pauses)
@@ -207,6 +484,11 @@ def test_rounds_can_go_on_until_somebody_interrupts_them_quietly(
         (["sample", "--interval", "soon"], "found 'soon', allowed is 0.1 to 86400 seconds"),
         (["telegraf"], "Missing option '--config'"),
         (["telegraf", "--config", "x", "--interval", "0"], "0.1 to 86400"),
+        (["sample", "--connect", "a:///x", "--config", "x"], "exclude each other"),
+        (["sample", "--config", "/nonexistent"], "/nonexistent: cannot be read"),
+        (["sample", "--domain", "/(/"], "--domain: found '/(/', which is no regular expression"),
+        (["sample", "--group", "blok"], "'blok' is not one of 'state', 'cpu_total'"),
+        (["sample", "--deadline", "0"], "0.1 to 86400"),
         (["config"], "Missing argument"),
         (["config", "nagios"], "'nagios' is not one of"),
         (["config", "collectd", "--execd"], "--execd is for telegraf"),
@@ -228,11 +510,17 @@ def test_help_is_no_error(arguments: list[str], capsys: Capture) -> None:
     assert capsys.readouterr().err == ""
 
 
+@pytest.mark.parametrize("command", [[], ["sample"], ["config"], ["metrics"], ["telegraf"]])
+def test_help_fits_80_columns(command: list[str], capsys: Capture) -> None:
+    assert cli.run([*command, "--help"]) == 0
+    assert max(map(len, capsys.readouterr().out.splitlines())) <= 80
+
+
 def test_a_closed_pipe_is_quiet(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     def closed(content: bytes) -> None:
         raise BrokenPipeError
 
-    monkeypatch.setattr(commands, "_write", closed)
+    monkeypatch.setattr(sample_command, "write", closed)
     assert cli.run(["sample", "--connect", "a:///x", "--format", "json"]) == 0
     assert errors(capsys) == []
 
@@ -241,7 +529,7 @@ def test_a_full_disk_is_one_line(capsys: Capture, monkeypatch: pytest.MonkeyPatc
     def full(content: bytes) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(commands, "_write", full)
+    monkeypatch.setattr(commands, "write", full)
     assert cli.run(["config", "telegraf"]) == 1
     assert errors(capsys) == ["domstats: cannot write: No space left on device"]
 

@@ -134,7 +134,7 @@ def test_events_come_with_a_sample_of_all_domains_only_and_once():
 
 
 def test_events_of_domains_that_are_not_selected_are_not_told():
-    world = World(3, events=("lifecycle",), wants_domain=lambda name: name != "vm1")
+    world = World(3, events=("lifecycle",), wants_domain=lambda name, uuid: name != "vm1")
     world.round()
     happen(world, 1, "suspended", "paused")
     assert world.round().events == ()

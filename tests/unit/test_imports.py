@@ -33,6 +33,7 @@ ADAPTERS = frozenset(
         "telegraf_child",
         "cli",
         "commands",
+        "sample_command",
         "top",
         "__main__",
     }

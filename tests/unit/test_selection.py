@@ -7,7 +7,15 @@ from collections.abc import Iterator
 import msgspec
 import pytest
 from domstats.errors import ConfigError
-from domstats.selection import ALL, MATCHED_TEXT, Selection, Unmatched, entries
+from domstats.selection import (
+    ALL,
+    MATCHED_TEXT,
+    Selection,
+    Unmatched,
+    chosen,
+    entries,
+    unmatched,
+)
 from domstats.shown import one_line
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -192,3 +200,20 @@ def test_many_entries_that_match_nobody_are_one_bounded_line() -> None:
     assert "and 95 more" in text
     assert "\n" not in text
     assert len(text) < 700
+
+
+def test_a_person_chooses_by_name_uuid_or_expression_among_what_is_configured() -> None:
+    uuid = "11111111-2222-4333-8444-555555555555"
+    selection = Selection(
+        domains=entries(["web-1", "web-2", "db"]), chosen=chosen([uuid.upper(), "/^web/", "other"])
+    )
+    assert selection.wants_domain("db", uuid)
+    assert selection.wants_domain("web-1", "x")
+    assert not selection.wants_domain("db", "x")
+    assert not selection.wants_domain("other", "x"), "it is not configured"
+
+
+def test_what_a_person_chose_and_nobody_has_is_named() -> None:
+    uuid = "11111111-2222-4333-8444-555555555555"
+    texts = ["web-1", "/^db/", uuid, "absent", "/^no/"]
+    assert unmatched(texts, [("web-1", "x"), ("db", "y"), ("z", uuid)]) == ["absent", "/^no/"]
