@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, Optional
 
-from domstats.options import TELEGRAF_GROUPS
+from domstats.config.options import TELEGRAF_GROUPS
 
 from bench import proc
 from tests.system.agents.lines import Point, parse

@@ -123,7 +123,7 @@ def main() -> None:
 
 def _settings(given: argparse.Namespace) -> Any:
     import msgspec
-    from domstats.settings import for_uri
+    from domstats.config.telegraf import for_uri
 
     settings = for_uri(given.uri)
     changes: dict[str, Any] = {"deadline": 600.0}
@@ -140,7 +140,7 @@ def _told(sample: Any) -> dict[str, Any]:
 
 def _sampler(given: argparse.Namespace) -> Round:
     """A round of ours, and nothing made of it."""
-    from domstats.sampler import Sampler
+    from domstats.sampling.sampler import Sampler
 
     sampler = Sampler(_settings(given), lambda level, text: print(text, file=sys.stderr))
 
@@ -152,8 +152,8 @@ def _sampler(given: argparse.Namespace) -> Round:
 
 def _lines(given: argparse.Namespace) -> Round:
     """A round of ours as line protocol, as Telegraf's child makes it."""
-    from domstats.sampler import Sampler
-    from domstats.telegraf_execd import writer
+    from domstats.agents.telegraf_execd import writer
+    from domstats.sampling.sampler import Sampler
 
     settings = _settings(given)
     sampler = Sampler(settings, lambda level, text: print(text, file=sys.stderr))
@@ -269,9 +269,9 @@ def _bulk(given: argparse.Namespace) -> Round:
 def _bare(given: argparse.Namespace) -> Round:
     """The calls that a round of ours consists of, on as many connections, and nothing else."""
     import libvirt
-    from domstats.engine import chunk_size
-    from domstats.options import TELEGRAF_GROUPS
-    from domstats.settings import Settings
+    from domstats.config.options import TELEGRAF_GROUPS
+    from domstats.config.settings import Settings
+    from domstats.engine.pace import chunk_size
 
     groups = given.groups or ",".join(group for group in TELEGRAF_GROUPS if group not in IDLE)
     mask, flags = _mask(groups), libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT
@@ -312,8 +312,8 @@ def _open(uri: str) -> Any:
 
 
 def _mask(groups: Optional[str]) -> int:
-    from domstats.connection import _GROUP_BITS
-    from domstats.options import TELEGRAF_GROUPS
+    from domstats.config.options import TELEGRAF_GROUPS
+    from domstats.hypervisor.connection import _GROUP_BITS
 
     return sum(_GROUP_BITS[group] for group in (groups.split(",") if groups else TELEGRAF_GROUPS))
 

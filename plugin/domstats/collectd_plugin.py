@@ -26,7 +26,7 @@ except ImportError as missing:  # the only package that collectd's Python has to
         f" in {', '.join(sys.path)}"
     ) from missing
 
-from .adapter import (
+from .agents.adapter import (
     LazySampler,
     LogFunction,
     MakeSampler,
@@ -36,12 +36,13 @@ from .adapter import (
     release,
     sampler,
 )
-from .collectd_daemon import Configuration, Daemon, has_loaded, this_daemon
+from .agents.collectd_daemon import Configuration, Daemon, has_loaded, this_daemon
+from .config.collectd import from_nothing, parse_collectd
+from .config.settings import Parsed, Settings, share_budget
 from .errors import ConfigError
 from .model import FAST_GROUPS, Sample
-from .settings import Parsed, Settings, from_nothing, parse_collectd, share_budget
+from .output.value_lists import Batch, CollectdOptions, Notification, ValueLists
 from .shown import cut_bytes, one_line
-from .value_lists import Batch, CollectdOptions, Notification, ValueLists
 
 #: What ``Import`` and ``<Module>`` call us.
 MODULE = "domstats.collectd_plugin"

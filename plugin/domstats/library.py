@@ -17,6 +17,8 @@ from collections.abc import AsyncGenerator, Collection
 from contextlib import suppress
 from typing import Any, Callable, Generic, Optional, TypeVar
 
+from .config.settings import Settings
+from .config.telegraf import from_table
 from .errors import (
     ConfigError,
     DomstatsError,
@@ -25,8 +27,8 @@ from .errors import (
     QueryCancelledError,
 )
 from .model import GROUPS, DomainSample, Sample, Status
-from .sampler import LogFunction, Sampler
-from .settings import Settings, from_table
+from .sampling.engine_thread import LogFunction
+from .sampling.sampler import Sampler
 
 #: Seconds that a query has if its caller does not say.
 DEADLINE_S = 10.0

@@ -18,9 +18,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from domstats.config.settings import Settings
 from domstats.model import DomainSample, Sample, Status
-from domstats.sampler import Sampler
-from domstats.settings import Settings
+from domstats.sampling.sampler import Sampler
 
 from tests.simhost import SimHost, keys
 

@@ -7,8 +7,9 @@ import time
 from collections import Counter
 
 import pytest
-from domstats import events
-from domstats.events import SETTLE_S, News
+from domstats.engine import event_book
+from domstats.engine.event_book import SETTLE_S
+from domstats.events import News
 from domstats.model import DomainEvent, Sample, Status
 
 from tests.simhost import SimHost
@@ -132,7 +133,7 @@ def test_a_flood_is_cut_short_and_said_so():
 
 
 def test_domains_that_come_in_a_gap_are_all_told_or_counted_however_many(monkeypatch):
-    monkeypatch.setattr(events, "MOST_WAITING", 200)
+    monkeypatch.setattr(event_book, "MOST_WAITING", 200)
     with SimHost(domains=10) as host, Heard(host) as heard:
         host.control.drop_connections()
         host.control.add(count=220)
@@ -157,7 +158,7 @@ def test_after_the_close_nothing_is_registered_and_nothing_is_told_any_more():
 
 
 def test_a_connection_tells_until_it_is_closed_and_not_one_event_more():
-    from domstats.connection import Connection, Watch
+    from domstats.hypervisor.connection import Connection, Watch
 
     news: list[News] = []
     begun: list[bool] = []

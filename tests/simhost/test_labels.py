@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 
-from domstats.labels import METADATA_XPATH, Label, known, of_metadata, of_operator
-from domstats.line_protocol import LineProtocol
+from domstats.domain_xml.labels import METADATA_XPATH, Label, known, of_metadata, of_operator
 from domstats.model import Sample
-from domstats.value_lists import CollectdOptions, ValueLists
+from domstats.output.line_protocol import LineProtocol
+from domstats.output.value_lists import CollectdOptions, ValueLists
 
 from tests.simhost import SimHost
 from tests.simhost.model import NOVA

@@ -9,11 +9,11 @@ import os
 import threading
 
 import pytest
-from domstats.line_protocol import LineProtocol
+from domstats.config.settings import Settings
 from domstats.model import DomainSample, Sample, Status
-from domstats.sampler import Sampler
-from domstats.settings import Settings
-from domstats.value_lists import CollectdOptions, ValueLists
+from domstats.output.line_protocol import LineProtocol
+from domstats.output.value_lists import CollectdOptions, ValueLists
+from domstats.sampling.sampler import Sampler
 
 from tests.simhost import SimHost, faults
 

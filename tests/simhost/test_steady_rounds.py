@@ -11,10 +11,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from domstats.engine import FEWEST_PARTS
-from domstats.sampler import Sampler
-from domstats.settings import Settings, parse_telegraf
-from domstats.telegraf_execd import writer
+from domstats.agents.telegraf_execd import writer
+from domstats.config.settings import Settings
+from domstats.config.telegraf import parse_telegraf
+from domstats.engine.engine import FEWEST_PARTS
+from domstats.sampling.sampler import Sampler
 
 from tests.simhost import SimHost
 from tests.unit.test_settings import block, line

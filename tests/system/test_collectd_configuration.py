@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Callable
 
 import pytest
-from domstats.collectd_conf import Node, parse
+from domstats.config.collectd_conf import Node, parse
 from domstats.errors import ConfigError
 
 from tests.system.agents import Collectd

@@ -13,8 +13,8 @@ from typing import Any, Callable
 
 import msgspec
 import pytest
-from domstats.line_protocol import LineProtocol
 from domstats.model import Sample
+from domstats.output.line_protocol import LineProtocol
 
 from tests.system.agents.lines import parse
 from tests.system.configurations import DOMSTATS, ROOT, libvirt_table

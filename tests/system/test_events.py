@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any, Callable
 
 import pytest
+from domstats.config.settings import Settings
 from domstats.model import EVENT_KINDS, DomainEvent
-from domstats.sampler import Sampler
-from domstats.settings import Settings
+from domstats.sampling.sampler import Sampler
 
 from tests.system.agents import Collectd, Telegraf
 from tests.system.bed import Shape

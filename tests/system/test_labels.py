@@ -5,9 +5,10 @@ from typing import Any, Callable
 
 import libvirt
 import pytest
-from domstats.labels import METADATA_NAMESPACE, Labels, of_metadata
-from domstats.sampler import Sampler
-from domstats.settings import Settings, parse_telegraf
+from domstats.config.settings import Settings
+from domstats.config.telegraf import parse_telegraf
+from domstats.domain_xml.labels import METADATA_NAMESPACE, Labels, of_metadata
+from domstats.sampling.sampler import Sampler
 
 from tests.system.agents import Collectd, Telegraf
 from tests.system.configurations import execd, libvirt_table, python_plugin, virt_plugin

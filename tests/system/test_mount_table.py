@@ -15,7 +15,7 @@ APART = ("unshare", "--mount", "--propagation", "slave", sys.executable, "-c")
 #: Prints, step by step, what lies at the folder, and whether the table was read anew for it.
 STORY = """
 import json, subprocess, sys
-from domstats.watch_storage import MountInfo, MountTable
+from domstats.hypervisor.mounts import MountInfo, MountTable
 
 folder = sys.argv[1]
 info = MountInfo()
@@ -45,7 +45,7 @@ print(json.dumps(told))
 #: For each line of its input: whether anything lies at the folder.
 LOOKER = """
 import sys
-from domstats.watch_storage import MountInfo
+from domstats.hypervisor.mounts import MountInfo
 
 info = MountInfo()
 for _ in sys.stdin:
@@ -55,7 +55,7 @@ for _ in sys.stdin:
 #: Prints the mounts on the way of a link, seen from within a chroot whose root is a mere folder.
 CHROOTED = """
 import os, subprocess, sys
-from domstats import watch_storage
+from domstats.hypervisor import mounts
 
 root = sys.argv[1]
 for folder in "proc", "far":
@@ -64,9 +64,9 @@ os.symlink("/far/images", os.path.join(root, "images"))
 subprocess.run(["mount", "--bind", "/proc", os.path.join(root, "proc")], check=True)
 subprocess.run(["mount", "-t", "ramfs", "none", os.path.join(root, "far")], check=True)
 os.chroot(root)
-watch_storage.REMOTE_KINDS = {"ramfs"}
-table = watch_storage.MountTable(watch_storage.MountInfo().read())
-print(*(mount.point for mount in watch_storage.remote_mounts("/images/x", table)))
+mounts.REMOTE_KINDS = {"ramfs"}
+table = mounts.MountTable(mounts.MountInfo().read())
+print(*(mount.point for mount in mounts.remote_mounts("/images/x", table)))
 """
 
 

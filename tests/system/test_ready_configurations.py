@@ -40,7 +40,7 @@ exec "$@"
 SCRIPT = """\
 #!{python}
 import sys
-from domstats.cli import main
+from domstats.cli.main import main
 sys.exit(main())
 """
 

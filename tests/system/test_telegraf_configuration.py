@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, Callable
 
 import pytest
-from domstats.options import TELEGRAF_GENERIC
-from domstats.ready_config import telegraf_execd
+from domstats.config.options import TELEGRAF_GENERIC
+from domstats.config.pages import telegraf_execd
 
 from tests.system.agents import Telegraf
 from tests.system.agents.telegraf_agent import BUILT

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from domstats.calls import Calls
-from domstats.rounds import Call, Kind
+from domstats.engine.calls import Calls
+from domstats.engine.rounds import Call, Kind
 
 BUDGET = 3
 

@@ -17,9 +17,9 @@ from typing import Any
 
 import msgspec
 import pytest
-from domstats.line_protocol import LineProtocol
 from domstats.model import Change, Devices, DomainEvent, DomainSample, Round, Sample, Status
-from domstats.value_lists import CollectdOptions, ValueLists
+from domstats.output.line_protocol import LineProtocol
+from domstats.output.value_lists import CollectdOptions, ValueLists
 
 from tests.line_parsers import parse_line
 from tests.unit.value_lists_told import one_by_one

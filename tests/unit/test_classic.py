@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import pytest
-from domstats import classic
-from domstats.classic import (
+from domstats.domain_xml.disk_counters import Disk
+from domstats.hypervisor import classic
+from domstats.hypervisor.classic import (
     DeviceCache,
     add_disk_counters,
     add_disk_sizes,
     add_facts,
     complete,
 )
-from domstats.disk_counters import Disk
 from domstats.model import FACTS, GROUPS
 
 from tests.unit.stub_libvirt import COUNTERS, StubDomain, StubLibvirt

@@ -15,21 +15,16 @@ from typing import Any, Callable, Optional
 import domstats
 import msgspec.toml
 import pytest
-from domstats import (
-    cli,
-    commands,
-    installed,
-    sample_command,
-    table,
-    telegraf_child,
-    telegraf_execd,
-)
-from domstats.collectd_conf import parse
+from domstats.agents import telegraf_child, telegraf_execd
+from domstats.agents.telegraf_execd import writer
+from domstats.cli import commands, installed, sample_command, table
+from domstats.cli import main as cli
+from domstats.config.collectd_conf import parse
+from domstats.config.pages import collectd_conf, telegraf_toml
+from domstats.config.pages import telegraf_execd as execd_conf
+from domstats.config.settings import Settings
+from domstats.config.telegraf import read_telegraf
 from domstats.model import DomainSample, Round, Sample, Status
-from domstats.ready_config import collectd_conf, telegraf_toml
-from domstats.ready_config import telegraf_execd as execd_conf
-from domstats.settings import Settings, read_telegraf
-from domstats.telegraf_execd import writer
 from rich.console import Console
 
 PLUGIN = Path(__file__).resolve().parents[2] / "plugin"
@@ -650,9 +645,9 @@ def python(code: str, *arguments: str, stdin: str = "") -> str:
 #: A tick, as Telegraf gives it, and what is loaded when its round is written.
 CHILD = """
 import sys
-from domstats import cli
-status = cli.run(["telegraf", "--config", sys.argv[1]])
-for_people = ("click", "rich", "difflib", "domstats.table", "lxml")
+from domstats.cli import main
+status = main.run(["telegraf", "--config", sys.argv[1]])
+for_people = ("click", "rich", "difflib", "domstats.cli.table", "lxml")
 print("loaded:", status, *(name for name in for_people if name in sys.modules))
 """
 

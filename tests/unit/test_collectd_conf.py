@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from domstats.collectd_conf import MAX_DEPTH, CollectdConf, Node, parse, read
+from domstats.config.collectd import parse_collectd
+from domstats.config.collectd_conf import MAX_DEPTH, CollectdConf, Node, parse, read
 from domstats.errors import ConfigError
-from domstats.settings import parse_collectd
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from domstats.collectd_daemon import Daemon, has_loaded, this_daemon
+from domstats.agents.collectd_daemon import Daemon, has_loaded, this_daemon
 
 
 def started(folder: Path, words: Sequence[str], program: bytes = b"") -> Daemon:

@@ -11,8 +11,7 @@ from typing import Any, Callable, Optional
 
 import pytest
 from domstats import collectd_plugin
-from domstats.collectd_conf import read
-from domstats.collectd_daemon import Daemon
+from domstats.agents.collectd_daemon import Daemon
 from domstats.collectd_plugin import (
     LINE_BYTES,
     MODULE,
@@ -20,9 +19,10 @@ from domstats.collectd_plugin import (
     collectd_options,
     register_plugin,
 )
+from domstats.config.collectd_conf import read
+from domstats.config.settings import Settings
 from domstats.errors import ConfigError
 from domstats.model import Change, DomainSample, Round, Sample, Status
-from domstats.settings import Settings
 
 UUID = "11111111-2222-4333-8444-555555555555"
 PATIENCE_S = 5.0

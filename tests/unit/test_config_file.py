@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from domstats import collectd_plugin, config_file
+from domstats import collectd_plugin
+from domstats.config import config_file
+from domstats.config.pages import collectd_conf, telegraf_toml
 from domstats.errors import ConfigError
-from domstats.ready_config import collectd_conf, telegraf_toml
 
 PYTHON = f"""\
 LoadPlugin python

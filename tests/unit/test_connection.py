@@ -9,9 +9,7 @@ import sys
 import weakref
 
 import pytest
-from domstats import classic, connection
-from domstats.connection import CONTROL_OCCUPIED, Connection, Control, Watch
-from domstats.disk_counters import Disk
+from domstats.domain_xml.disk_counters import Disk
 from domstats.errors import (
     CallError,
     DomainGoneError,
@@ -20,6 +18,8 @@ from domstats.errors import (
     TooLargeError,
     UnsupportedError,
 )
+from domstats.hypervisor import classic, connection
+from domstats.hypervisor.connection import CONTROL_OCCUPIED, Connection, Control, Watch
 from domstats.model import GROUPS
 
 from tests.unit.stub_libvirt import StubDomain, StubLibvirt

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from domstats.desk import MOST_ROUNDS, SPARE_ENDS, Begin, Desk, Reply, Wanted
+from domstats.engine.desk import MOST_ROUNDS, SPARE_ENDS, Begin, Desk, Reply, Wanted
 
 ALL = frozenset({"state", "block"})
 NAMES = {"u1": "one", "u2": "two", "u3": "three"}

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from domstats.disk_counters import Disk, counted_disks
+from domstats.domain_xml.disk_counters import Disk, counted_disks
+from domstats.engine.rounds import SeenDevices
 from domstats.model import NO_DEVICES, Devices
-from domstats.rounds import SeenDevices
 
 XML = Devices(targets=("vda", "hda", "vdb"), sources={"vda": "/a", "vdb": "/b"})
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from domstats.disk_paths import XML_MOST, DiskSources, disk_paths, parse_domain
+from domstats.domain_xml.disk_paths import XML_MOST, DiskSources, disk_paths, parse_domain
 
 
 def sources(*disks: str, rest: str = "") -> DiskSources:

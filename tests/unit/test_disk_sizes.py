@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from domstats.disk_sizes import REFRESH_S, DiskSizes
+from domstats.engine.disk_sizes import REFRESH_S, DiskSizes
 from domstats.model import Devices
 
 QCOW2 = frozenset({"vda"})

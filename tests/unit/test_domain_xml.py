@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from domstats.domain_xml import DiskTarget, describe, device_names
+from domstats.domain_xml.describe import DiskTarget, describe, device_names
 
 XML = """<domain type='kvm' id='3'>
   <name>web &amp; more</name>

@@ -6,11 +6,12 @@ import random
 from collections import Counter
 
 import pytest
-from domstats.disk_counters import COUNTERS
-from domstats.engine import PART, Engine, chunk_size
-from domstats.introduction import View
+from domstats.domain_xml.disk_counters import COUNTERS
+from domstats.engine.engine import PART, Engine
+from domstats.engine.introduction import View
+from domstats.engine.pace import chunk_size
+from domstats.engine.rounds import BLOCK, Kind
 from domstats.model import FAST_GROUPS, Status
-from domstats.rounds import BLOCK, Kind
 from domstats.selection import entries
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st

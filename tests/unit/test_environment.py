@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from domstats.environment import replaced
+from domstats.config.environment import replaced
 from domstats.errors import ConfigError
 
 ENVIRONMENT = {"A": "one", "B_2": "two", "EMPTY": "", "TRICKY": "$A}"}

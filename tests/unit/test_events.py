@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 from domstats import events
-from domstats.events import BURST, MOST_WAITING, PER_S, SETTLE_S, SOURCES, EventBook, News, read
+from domstats.engine.event_book import BURST, MOST_WAITING, PER_S, SETTLE_S, EventBook
+from domstats.events import SOURCES, News, read
 from domstats.model import EVENT_KINDS, DomainEvent
-from domstats.schema import EVENT_FIELDS
+from domstats.output.schema import EVENT_FIELDS
 
 S = 10**9
 

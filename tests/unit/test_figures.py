@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from domstats.figures import STATES, Figures, Meter
+from domstats.cli.figures import STATES, Figures, Meter
 from domstats.model import DomainSample, Round, Sample, Stats, Status
 
 UUID = "11111111-2222-4333-8444-555555555555"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from domstats.idle import RSS, IdleGroups
+from domstats.engine.idle import RSS, IdleGroups
 
 NOTHING = {
     "iothread.count": 0,

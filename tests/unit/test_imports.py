@@ -1,4 +1,4 @@
-"""Imports point one way: adapters, sampler, connection; translation, schema, model.
+"""Imports point one way: cli, agents, sampling; engine, hypervisor, config; the ground.
 
 Modules that no rule names may come and go; what they reach is held to the rules all the same. They
 are found by walking the tree, under names without the package's own: ``engine``, ``output.schema``.
@@ -26,21 +26,25 @@ MODULES = {_named(path): path for path in sorted(PACKAGE.rglob("*.py"))}
 
 every_module = pytest.mark.parametrize("module", MODULES)
 
-ADAPTERS = frozenset(
-    {
-        "collectd_plugin",
-        "telegraf_execd",
-        "telegraf_child",
-        "cli",
-        "commands",
-        "sample_command",
-        "top",
-        "__main__",
-    }
+#: The folders, and the modules beside them, from the ground up: each may import what stands in the
+#: same row or below, of the other folders of its own row none.
+ROWS: tuple[frozenset[str], ...] = (
+    frozenset({"model", "errors", "shown"}),
+    frozenset({"selection", "events", "output"}),
+    frozenset({"domain_xml"}),
+    frozenset({"config", "engine", "hypervisor"}),
+    frozenset({"sampling"}),
+    frozenset({"agents", "library"}),
+    frozenset({"cli", "collectd_plugin", "__init__"}),
+    frozenset({"__main__"}),
 )
-TRANSLATION = frozenset({"schema", "line_protocol", "value_lists", "metrics_table"})
+FOLDERS = frozenset(
+    {"agents", "cli", "config", "domain_xml", "engine", "hypervisor", "output", "sampling"}
+)
+#: What the ground is for output: of the rest of the package it knows nothing.
+GROUND = frozenset({"model", "errors", "shown"})
 #: Who may import libvirt itself.
-BORDER = frozenset({"connection", "classic"})
+BORDER = frozenset({"hypervisor.connection", "hypervisor.classic"})
 #: What collectd's own Python need not have.
 COMMAND_LINE_ONLY = frozenset({"click", "rich", "textual"})
 
@@ -84,37 +88,46 @@ def reached(module: str) -> set[str]:
     return found
 
 
-def test_there_is_something_to_check() -> None:
-    named = {*ADAPTERS - {"top"}, *TRANSLATION, *BORDER, "sampler", "model", "errors"}
-    assert named <= set(MODULES)
-    assert "libvirt" in others("connection")
-    assert "sampler" in ours("adapter")
-    assert {"model", "errors", "connection"} <= reached("sampler")
+def row(module: str) -> int:
+    """How far above the ground a module stands, by its folder or by itself."""
+    (found,) = (number for number, names in enumerate(ROWS) if module.split(".")[0] in names)
+    return found
+
+
+def test_every_folder_is_there_with_something_to_check() -> None:
+    assert {name for name in MODULES if (PACKAGE / name).is_dir()} == FOLDERS
+    assert all(sum(name.startswith(f"{folder}.") for name in MODULES) > 1 for folder in FOLDERS)
+    assert set().union(*ROWS) == {name.split(".")[0] for name in MODULES}
+    assert "libvirt" in others("hypervisor.connection")
+    assert "sampling.sampler" in ours("agents.adapter")
+    assert {"model", "errors", "hypervisor.connection"} <= reached("sampling.sampler")
 
 
 @every_module
-def test_nothing_below_the_adapters_reaches_one(module: str) -> None:
-    if module not in ADAPTERS:
-        assert not reached(module) & ADAPTERS
+def test_nobody_imports_from_above(module: str) -> None:
+    assert not {other for other in ours(module) - {"__init__"} if row(other) > row(module)}
 
 
 @every_module
-def test_the_translation_knows_samples_and_nothing_else(module: str) -> None:
-    if module in TRANSLATION:
-        assert reached(module) <= TRANSLATION | {"model", "errors"}
+def test_folders_of_one_row_do_not_know_each_other(module: str) -> None:
+    folder = module.split(".")[0]
+    neighbours = ROWS[row(module)] & FOLDERS - {folder}
+    assert not {other for other in ours(module) if other.split(".")[0] in neighbours}
+
+
+@every_module
+def test_output_knows_samples_and_nothing_else(module: str) -> None:
+    if module.startswith("output"):
+        allowed = GROUND | {name for name in MODULES if name.startswith("output")}
+        assert reached(module) <= allowed
 
 
 @every_module
 def test_sampling_does_not_know_what_becomes_of_samples(module: str) -> None:
-    if module not in ADAPTERS | TRANSLATION:
-        assert not reached(module) & TRANSLATION
-
-
-@every_module
-def test_the_border_does_not_know_who_calls_it(module: str) -> None:
-    if module in BORDER:
-        assert not {name for name in reached(module) if "sampler" in reached(name)}
-        assert "sampler" not in reached(module)
+    if row(module) <= row("sampling"):
+        assert module.startswith("output") or not {
+            name for name in reached(module) if name.startswith("output")
+        }
 
 
 def test_errors_and_samples_stand_at_the_bottom() -> None:
@@ -133,7 +146,7 @@ def test_only_the_border_imports_libvirt(module: str) -> None:
 
 @every_module
 def test_only_the_xpaths_of_labels_import_lxml(module: str) -> None:
-    assert module == "xpaths" or "lxml" not in others(module)
+    assert module == "domain_xml.xpaths" or "lxml" not in others(module)
 
 
 @every_module
@@ -150,3 +163,4 @@ def test_collectd_needs_nothing_of_the_command_line(module: str) -> None:
 @every_module
 def test_no_module_hides_one_that_it_would_import(module: str) -> None:
     assert module not in {"collectd", "libvirt", "telegraf"}
+    assert module.split(".")[-1] not in {"libvirt"}

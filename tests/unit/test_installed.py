@@ -6,11 +6,12 @@ import os
 import sys
 from pathlib import Path
 
+import domstats
 import msgspec
 import pytest
-from domstats import installed
+from domstats.cli import installed
 
-PLUGIN = str(Path(installed.__file__).resolve().parents[1])
+PLUGIN = str(Path(domstats.__file__).resolve().parents[1])
 DEPENDENCIES = str(Path(msgspec.__file__).parents[1])
 
 
@@ -38,7 +39,7 @@ def test_a_command_that_is_installed_is_started_by_its_absolute_path(
 
 
 def test_a_module_is_started_by_the_interpreter_that_runs_it() -> None:
-    started = str(Path(installed.__file__).with_name("__main__.py"))
+    started = str(Path(domstats.__file__).with_name("__main__.py"))
     expected = ("/venv/bin/python", "-m", "domstats")
     assert installed.start_words(started, "/venv/bin/python") == expected
     assert installed.start_words("-c", "/venv/bin/python") == expected

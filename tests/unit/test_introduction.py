@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import domstats
 import pytest
-from domstats.introduction import Introduction, View
+from domstats.engine.introduction import Introduction, View
 
 SEES_ALL = View(processes=True, unseen=0, hidden=False, storage=True, blind=())
 

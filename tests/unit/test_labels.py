@@ -7,10 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from domstats.disk_paths import XML_MOST
-from domstats.domain_xml import describe
-from domstats.errors import ConfigError
-from domstats.labels import (
+from domstats.domain_xml.describe import describe
+from domstats.domain_xml.disk_paths import XML_MOST
+from domstats.domain_xml.labels import (
     LABEL_MOST,
     LABELS,
     METADATA_NAMESPACE,
@@ -22,7 +21,8 @@ from domstats.labels import (
     of_metadata,
     of_operator,
 )
-from domstats.schema import RESERVED_TAGS
+from domstats.errors import ConfigError
+from domstats.output.schema import RESERVED_TAGS
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -21,7 +21,7 @@ from domstats import (
     Status,
     library,
 )
-from domstats import sampler as module
+from domstats.sampling import engine_thread, workers
 
 from .test_sampler import LONG_S, Connection, threads
 from .test_sampler import Hypervisor as Host
@@ -51,7 +51,7 @@ class Answers:
 @pytest.fixture
 def hypervisor(monkeypatch):
     made = Host()
-    monkeypatch.setattr(module, "Connection", type("Fake", (Connection,), {"hypervisor": made}))
+    monkeypatch.setattr(workers, "Connection", type("Fake", (Connection,), {"hypervisor": made}))
     yield made
     made.heal()
 
@@ -515,7 +515,7 @@ def test_samples_come_at_an_interval_and_end_cleanly_when_cancelled(hypervisor):
 def test_samples_go_on_while_the_hypervisor_is_away_and_end_when_it_is_closed(
     hypervisor, monkeypatch
 ):
-    monkeypatch.setattr(module, "_REMOTE_DELAY_S", 0.05)
+    monkeypatch.setattr(engine_thread, "_REMOTE_DELAY_S", 0.05)
     hypervisor.list_errors = [HypervisorError("no daemon")]
 
     async def run():

@@ -10,8 +10,8 @@ from typing import Any, Optional
 import domstats
 import pytest
 from domstats.errors import ConfigError
-from domstats.line_protocol import TAG_BYTES, LineProtocol, string_field, tag_value
 from domstats.model import Change, DomainSample, Round, Sample, Stats, Status
+from domstats.output.line_protocol import TAG_BYTES, LineProtocol, string_field, tag_value
 from hypothesis import given
 from hypothesis import strategies as st
 

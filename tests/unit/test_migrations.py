@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from domstats.migrations import EXPIRES_S, Migrations
+from domstats.engine.migrations import EXPIRES_S, Migrations
 
 
 def test_a_domain_that_is_copied_is_asked_as_ever() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from domstats.notices import StorageNotices
+from domstats.engine.notices import StorageNotices
 
 SILENT = (
     "warning",

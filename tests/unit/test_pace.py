@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from domstats.pace import LEAST_S, MOST_DELAY_S, Backoff, Cadence, Pace
+from domstats.engine.pace import LEAST_S, MOST_DELAY_S, Backoff, Cadence, Pace
 
 
 def settled(per_domain_s):

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from domstats.remedies import Interpreter, this_interpreter, why_no_libvirt, why_unreachable
+from domstats.hypervisor.remedies import (
+    Interpreter,
+    this_interpreter,
+    why_no_libvirt,
+    why_unreachable,
+)
 
 URI = "qemu:///system"
 

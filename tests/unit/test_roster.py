@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from domstats.roster import Cause, Event, Roster, Standing
+from domstats.engine.roster import Cause, Event, Roster, Standing
 
 
 def roster(*uuids, storage=()):

@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 import pytest
+from domstats.engine.rounds import (
+    BLOCK,
+    Entry,
+    Query,
+    RoundBook,
+    SeenDevices,
+    device_names,
+    shows_monitor,
+)
 from domstats.model import GROUPS, MONITOR_FREE_GROUPS
-from domstats.rounds import BLOCK, Entry, Query, RoundBook, SeenDevices, device_names, shows_monitor
 
 ALL = frozenset(GROUPS)
 

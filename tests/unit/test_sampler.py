@@ -9,9 +9,8 @@ from collections import Counter
 
 import domstats
 import pytest
-from domstats import sampler as module
-from domstats.connection import Control
-from domstats.engine import PART, Engine
+from domstats.config.settings import Settings, is_local, is_remote
+from domstats.engine.engine import PART, Engine
 from domstats.errors import (
     CallError,
     ConnectionLostError,
@@ -19,9 +18,11 @@ from domstats.errors import (
     HypervisorError,
     UnsupportedError,
 )
+from domstats.hypervisor.connection import Control
 from domstats.model import MONITOR_FREE_GROUPS, Status
-from domstats.sampler import Sampler
-from domstats.settings import Settings, is_local, is_remote
+from domstats.sampling import engine_thread, workers
+from domstats.sampling import sampler as queries
+from domstats.sampling.sampler import Sampler
 
 LONG_S = 10.0
 
@@ -67,7 +68,7 @@ class Hypervisor:
 
 
 class Connection:
-    """domstats.connection.Connection without libvirt."""
+    """domstats.hypervisor.connection.Connection without libvirt."""
 
     hypervisor: Hypervisor
 
@@ -149,8 +150,8 @@ class Connection:
 @pytest.fixture
 def hypervisor(monkeypatch):
     made = Hypervisor()
-    monkeypatch.setattr(module, "_REMOTE_DELAY_S", 0.0)
-    monkeypatch.setattr(module, "Connection", type("Fake", (Connection,), {"hypervisor": made}))
+    monkeypatch.setattr(engine_thread, "_REMOTE_DELAY_S", 0.0)
+    monkeypatch.setattr(workers, "Connection", type("Fake", (Connection,), {"hypervisor": made}))
     yield made
     made.heal()
 
@@ -403,7 +404,7 @@ def test_the_deadline_is_nine_tenths_of_the_interval_unless_it_is_set(new_sample
 
 
 def test_a_sample_comes_in_time_even_if_somebodys_callback_never_ends(new_sampler, monkeypatch):
-    monkeypatch.setattr(module, "_MARGIN_S", 0.05)
+    monkeypatch.setattr(queries, "_MARGIN_S", 0.05)
     gate, entered = threading.Event(), threading.Event()
 
     def callback(sample):

@@ -9,20 +9,12 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from domstats import metrics_table, schema
-from domstats.line_protocol import LineProtocol
-from domstats.model import (
-    GROUPS,
-    Change,
-    DomainEvent,
-    DomainSample,
-    Round,
-    Sample,
-    Status,
-    Value,
-)
-from domstats.schema import Key, Per, Wire, place, row_by_rule
-from domstats.value_lists import CollectdOptions, ValueLists
+from domstats.model import GROUPS, Change, DomainEvent, DomainSample, Round, Sample, Status, Value
+from domstats.output import metrics_table, schema, virt_schema
+from domstats.output.line_protocol import LineProtocol
+from domstats.output.schema import Key, Wire, place, row_by_rule
+from domstats.output.value_lists import CollectdOptions, ValueLists
+from domstats.output.virt_schema import Per
 
 from tests.line_parsers import parse_line
 from tests.unit.value_lists_told import one_by_one
@@ -78,7 +70,7 @@ def sent_fields() -> set[tuple[str, str]]:
 
 @functools.cache
 def sent_types() -> set[tuple[str, str, str]]:
-    lists = ValueLists(CollectdOptions(extra_stats=schema.EXTRA_STATS))
+    lists = ValueLists(CollectdOptions(extra_stats=virt_schema.EXTRA_STATS))
     earlier = msgspec.structs.replace(everything(), time_ns=everything().time_ns - 10**10)
     list(lists.translate(earlier, 10.0))
     return {
@@ -118,7 +110,7 @@ def without_names(plugin: str, type_: str, instance: str) -> tuple[str, str, str
     row = next(
         (
             row
-            for row in schema.VALUE_LISTS
+            for row in virt_schema.VALUE_LISTS
             if row.type == type_
             and re.fullmatch(re.sub(r"\\{\w+\\}", ".+", re.escape(row.instance)), instance)
         ),
@@ -128,7 +120,7 @@ def without_names(plugin: str, type_: str, instance: str) -> tuple[str, str, str
 
 
 def test_the_page_is_the_one_that_the_schema_makes() -> None:
-    assert DOCS.read_text() == metrics_table.page(), "python -m domstats.metrics_table"
+    assert DOCS.read_text() == metrics_table.page(), "python -m domstats.output.metrics_table"
 
 
 def test_every_field_that_is_sent_is_documented() -> None:
@@ -191,8 +183,8 @@ def test_each_group_of_keys_is_one_that_libvirt_has() -> None:
 
 
 def test_types_are_those_of_the_stock_types_db() -> None:
-    types = {row.type: row.counter for row in schema.VALUE_LISTS}
-    types.update({row.type: row.counter for row in schema.OWN_VALUE_LISTS})
+    types = {row.type: row.counter for row in virt_schema.VALUE_LISTS}
+    types.update({row.type: row.counter for row in virt_schema.OWN_VALUE_LISTS})
     stock = dict(
         line.split(maxsplit=1)
         for line in (HERE / "types.db").read_text().splitlines()
@@ -201,13 +193,13 @@ def test_types_are_those_of_the_stock_types_db() -> None:
     for name, counter in types.items():
         sources = stock[name].split(",")
         assert {":DERIVE:" in source for source in sources} == {counter}, name
-    lengths = {row.type: len(row.keys) for row in schema.VALUE_LISTS}
+    lengths = {row.type: len(row.keys) for row in virt_schema.VALUE_LISTS}
     assert lengths == {name: len(stock[name].split(",")) for name in lengths}
 
 
 def test_value_lists_are_made_of_keys_that_the_table_has() -> None:
     patterns = {row.pattern for row in schema.KEYS}
-    for row in schema.VALUE_LISTS:
+    for row in virt_schema.VALUE_LISTS:
         assert row.per is Per.EVENT or patterns.issuperset(row.keys)
 
 

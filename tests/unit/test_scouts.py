@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from domstats.roster import Member
-from domstats.scouts import Scouts
+from domstats.engine.roster import Member
+from domstats.engine.scouts import Scouts
 
 POOL = frozenset({"/pool"})
 BOTH = frozenset({"/pool", "/other"})

@@ -7,15 +7,7 @@ from collections.abc import Iterator
 import msgspec
 import pytest
 from domstats.errors import ConfigError
-from domstats.selection import (
-    ALL,
-    MATCHED_TEXT,
-    Selection,
-    Unmatched,
-    chosen,
-    entries,
-    unmatched,
-)
+from domstats.selection import ALL, MATCHED_TEXT, Selection, Unmatched, chosen, entries, unmatched
 from domstats.shown import one_line
 from hypothesis import given, settings
 from hypothesis import strategies as st

@@ -9,35 +9,27 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from domstats.errors import ConfigError
-from domstats.labels import METADATA_NAMESPACE, known, of_metadata, of_operator
-from domstats.model import EVENT_KINDS, GROUPS, MONITOR_FREE_GROUPS
-from domstats.options import (
+from domstats.config.collectd import from_nothing, parse_collectd
+from domstats.config.options import (
+    COLLECTD_OPTIONS,
     EXTRA_STATS,
     EXTRA_STATS_LATER,
     OPTIONS,
     SAFE_BUDGET,
     TELEGRAF_GENERIC,
     TELEGRAF_GROUPS,
+    TELEGRAF_OPTIONS,
     Option,
 )
-from domstats.ready_config import FILES
-from domstats.schema import EXTRA_STATS as REPORTED_EXTRA_STATS
-from domstats.schema import RESERVED_TAGS
+from domstats.config.pages import FILES
+from domstats.config.settings import Parsed, Settings, share_budget
+from domstats.config.telegraf import for_uri, parse_telegraf, read_telegraf, seconds
+from domstats.domain_xml.labels import METADATA_NAMESPACE, known, of_metadata, of_operator
+from domstats.errors import ConfigError
+from domstats.model import EVENT_KINDS, GROUPS, MONITOR_FREE_GROUPS
+from domstats.output.schema import RESERVED_TAGS
+from domstats.output.virt_schema import EXTRA_STATS as REPORTED_EXTRA_STATS
 from domstats.selection import Entries, Selection, entries
-from domstats.settings import (
-    COLLECTD_OPTIONS,
-    TELEGRAF_OPTIONS,
-    Parsed,
-    Settings,
-    for_uri,
-    from_nothing,
-    parse_collectd,
-    parse_telegraf,
-    read_telegraf,
-    seconds,
-    share_budget,
-)
 
 ROOT = Path(__file__).resolve().parents[2]
 FILE = "/etc/telegraf/domstats.toml"
@@ -1050,7 +1042,7 @@ def test_a_wrong_time_is_refused(text: str) -> None:
 @pytest.mark.parametrize("path", FILES)
 def test_the_files_in_the_project_are_those_that_the_table_makes(path: str) -> None:
     made = FILES[path]()
-    assert (ROOT / path).read_text(encoding="utf-8") == made, "run: python -m domstats.ready_config"
+    assert (ROOT / path).read_text(encoding="utf-8") == made, "run: python -m domstats.config.pages"
 
 
 def test_the_ready_file_for_telegraf_is_the_defaults() -> None:

@@ -14,10 +14,10 @@ from typing import Any
 
 import domstats
 import pytest
-from domstats.engine import PART
-from domstats.line_protocol import LineProtocol
+from domstats.engine.engine import PART
 from domstats.model import DomainSample, Round, Sample, Status
-from domstats.value_lists import CollectdOptions, ValueLists
+from domstats.output.line_protocol import LineProtocol
+from domstats.output.value_lists import CollectdOptions, ValueLists
 
 from tests.unit.value_lists_told import one_by_one
 from tests.unit.world import World

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from domstats.suspicion import Suspicion
+from domstats.engine.suspicion import Suspicion
 
 NFS = ("nfs",)
 NEVER = float("-inf")

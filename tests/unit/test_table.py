@@ -6,9 +6,9 @@ import io
 from typing import Any
 
 import pytest
-from domstats.figures import Meter
+from domstats.cli.figures import Meter
+from domstats.cli.table import NAME_LIMIT, lines, print_pictures, print_rows
 from domstats.model import DomainSample, Round, Sample, Stats, Status
-from domstats.table import NAME_LIMIT, lines, print_pictures, print_rows
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len

@@ -17,12 +17,12 @@ from contextlib import contextmanager
 from typing import Any, Callable, Optional
 
 import pytest
-from domstats import telegraf_execd
-from domstats.adapter import RoundDeadline, Unexpected
-from domstats.line_protocol import LineProtocol
+from domstats.agents import telegraf_execd
+from domstats.agents.adapter import RoundDeadline, Unexpected
+from domstats.agents.telegraf_execd import PIECE, run
+from domstats.config.settings import Settings
 from domstats.model import DomainSample, Round, Sample, Status
-from domstats.settings import Settings
-from domstats.telegraf_execd import PIECE, run
+from domstats.output.line_protocol import LineProtocol
 
 UUID = "11111111-2222-4333-8444-555555555555"
 PATIENCE_S = 5.0

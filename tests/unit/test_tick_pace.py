@@ -6,7 +6,7 @@ import random
 from collections.abc import Iterable
 
 import pytest
-from domstats.tick_pace import TickPace
+from domstats.agents.tick_pace import TickPace
 
 #: A moment at which Telegraf's own plugins are sampled, whatever their interval.
 EPOCH = 1_800_000_000.0

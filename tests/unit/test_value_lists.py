@@ -8,15 +8,9 @@ from typing import Any, Union
 import pytest
 from domstats.errors import ConfigError
 from domstats.model import Change, Devices, DomainSample, Round, Sample, Stats, Status
-from domstats.value_lists import (
-    DERIVE_MAX,
-    MESSAGE_BYTES,
-    PART_BYTES,
-    CollectdOptions,
-    Notification,
-    ValueLists,
-    valid_part,
-)
+from domstats.output.identity import PART_BYTES, valid_part
+from domstats.output.value_lists import MESSAGE_BYTES, CollectdOptions, Notification, ValueLists
+from domstats.output.virt_plans import DERIVE_MAX
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from domstats import watch_process
-from domstats.watch_process import ProcessWatch
+from domstats.hypervisor import processes as watch_process
+from domstats.hypervisor.processes import ProcessWatch
 
 WEB = "11111111-2222-4333-8444-555555555555"
 DB = "aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee"

@@ -14,16 +14,8 @@ from types import SimpleNamespace
 from typing import Callable, Optional
 
 import pytest
-from domstats.watch_storage import (
-    Mount,
-    MountInfo,
-    MountTable,
-    Outcome,
-    StorageBook,
-    StorageWatch,
-    look,
-    remote_mounts,
-)
+from domstats.hypervisor.mounts import Mount, MountInfo, MountTable, remote_mounts
+from domstats.hypervisor.storage import Outcome, StorageBook, StorageWatch, look
 
 WEB, DB, LOCAL = "uuid-of-web", "uuid-of-db", "uuid-of-local"
 

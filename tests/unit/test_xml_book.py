@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from domstats.engine.xml_book import XmlBook
 from domstats.model import Devices
-from domstats.xml_book import XmlBook
 
 DISK = Devices(targets=("vda",))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from domstats.value_lists import Batch
+from domstats.output.value_lists import Batch
 
 
 class ValueList(NamedTuple):

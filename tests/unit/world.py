@@ -15,19 +15,20 @@ from collections.abc import Callable, Generator, Iterable, Mapping
 from itertools import count
 from typing import Any, Optional
 
-from domstats.disk_counters import COUNTERS
-from domstats.engine import (
+from domstats.domain_xml.disk_counters import COUNTERS
+from domstats.engine.actions import (
     Answer,
     AskControl,
     AskVersion,
     Description,
-    Engine,
     EngineSettings,
     Hints,
     ListDomains,
     Log,
     Part,
 )
+from domstats.engine.engine import Engine
+from domstats.engine.rounds import BLOCK, Call, Kind, Query
 from domstats.model import (
     GROUPS,
     MONITOR_FREE_GROUPS,
@@ -38,7 +39,6 @@ from domstats.model import (
     Sample,
     Status,
 )
-from domstats.rounds import BLOCK, Call, Kind, Query
 
 ALL = frozenset(GROUPS)
 EPOCH_NS = 1_700_000_000 * 10**9

@@ -1,0 +1,1 @@
+"""What collectd and Telegraf need of us: their adapters, and what these share."""

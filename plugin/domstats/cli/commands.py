@@ -1,0 +1,206 @@
+"""What people type: the command ``domstats``, as click reads it.
+
+It must not know how errors are shown, nor exit statuses but its own.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Optional
+
+import click
+
+from .. import __version__
+from ..config.telegraf import seconds
+from ..errors import ConfigError
+from ..model import GROUPS
+from ..shown import tell, write
+
+
+def obey(arguments: Sequence[str]) -> int:
+    """Obey a command line.
+
+    :return: the exit status.
+    :raises ConfigError: wrong usage.
+    """
+    try:
+        with domstats.make_context("domstats", list(arguments or ["--help"])) as context:
+            status = domstats.invoke(context)
+        return status if isinstance(status, int) else 0
+    except click.exceptions.Exit as exit_:
+        return exit_.exit_code
+    except click.UsageError as error:
+        command = error.ctx.command_path if error.ctx else "domstats"
+        raise ConfigError(f"{error.format_message()} (see {command} --help)") from None
+    except click.ClickException as error:
+        raise ConfigError(error.format_message()) from None
+    except click.Abort:
+        raise KeyboardInterrupt from None
+
+
+def _to_seconds(
+    context: click.Context, parameter: click.Parameter, text: Optional[str]
+) -> Optional[float]:
+    """A time as in the configuration: 10, 0.5, 500ms, 1m30s."""
+    try:
+        return None if text is None else seconds(text)
+    except ConfigError as error:
+        raise click.BadParameter(str(error), context, parameter) from None
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80})
+@click.version_option(__version__)
+def domstats() -> None:
+    """What every virtual machine of a libvirt hypervisor does, for collectd and Telegraf."""
+
+
+@domstats.command()
+@click.option("--config", "path", required=True, metavar="FILE", help="TOML, [[inputs.libvirt]].")
+@click.option(
+    "--interval",
+    callback=_to_seconds,
+    metavar="S",
+    help="Make a round every S seconds, instead of at each line on stdin.",
+)
+def telegraf(path: str, interval: Optional[float]) -> int:
+    """Run as a child of Telegraf's inputs.execd."""
+    from ..agents import telegraf_child  # libvirt takes its time
+
+    return telegraf_child.run(path, interval)
+
+
+# --- Samples without an agent -------------------------------------------------------------------
+
+
+@domstats.command("sample")
+@click.option("--connect", "uris", multiple=True, metavar="URI", help="A hypervisor. Repeatable.")
+@click.option(
+    "--config",
+    "path",
+    metavar="FILE",
+    help="Sample what an agent samples with this configuration: Telegraf's domstats.toml or a"
+    " collectd.conf.",
+)
+@click.option(
+    "--domain",
+    "domains",
+    multiple=True,
+    metavar="WHICH",
+    help="Only this domain: a name, a uuid, or a /regular expression/. Repeatable.",
+)
+@click.option(
+    "--group",
+    "groups",
+    multiple=True,
+    type=click.Choice(GROUPS),
+    metavar="GROUP",
+    help=f"Ask for this stats group only: {', '.join(GROUPS)}. Repeatable.",
+)
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(["table", "influx", "json"]),
+    default="table",
+    show_default=True,
+    help="influx: the lines that Telegraf gets. json: an object for each round and hypervisor.",
+)
+@click.option(
+    "--rounds",
+    type=click.IntRange(min=0),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="0: until Ctrl-C; the table is redrawn in place.",
+)
+@click.option(
+    "--interval",
+    callback=_to_seconds,
+    default="2",
+    show_default=True,
+    metavar="S",
+    help="Seconds from the beginning of a round to that of the next.",
+)
+@click.option(
+    "--deadline",
+    callback=_to_seconds,
+    metavar="S",
+    help="End a round after S seconds with what it has. Default: that of the configuration, else"
+    " 9; with several rounds nine tenths of the interval, and 2 at least.",
+)
+@click.option("-v", "--verbose", is_flag=True, help="Tell on stderr how it goes.")
+def sample(
+    uris: tuple[str, ...],
+    path: Optional[str],
+    domains: tuple[str, ...],
+    groups: tuple[str, ...],
+    format_: str,
+    rounds: int,
+    interval: float,
+    deadline: Optional[float],
+    verbose: bool,
+) -> int:
+    """Sample hypervisors and show what every domain does.
+
+    Without --connect and --config it is the local hypervisor, qemu:///system. If that does not
+    answer, domains of libvirt's built-in test driver are shown, and it is said that they are not
+    real.
+
+    The first round shows totals since each domain was started; the rounds after it show rates.
+
+    Exit status: 0. 1 if no hypervisor could be sampled, no domain matches, or the domains are not
+    real and the output is no terminal. 2 for a mistake in usage or configuration. 130 after Ctrl-C.
+    """
+    from . import sample_command  # the library takes its time
+
+    if uris and path is not None:
+        raise click.UsageError(
+            "--connect and --config exclude each other: the configuration names its hypervisors"
+            " itself; leave one of them out"
+        )
+    return sample_command.run(
+        sample_command.Wanted(
+            uris, path or "", domains, groups, deadline, format_, rounds, interval, verbose
+        )
+    )
+
+
+# --- What there is to know ----------------------------------------------------------------------
+
+
+@domstats.command()
+@click.argument("agent", type=click.Choice(["collectd", "telegraf"]))
+@click.option("--execd", is_flag=True, help="The part that goes into Telegraf's own configuration.")
+def config(agent: str, execd: bool) -> None:
+    """Print a ready configuration, with every option explained.
+
+    It works as it is with the domstats that prints it.
+    """
+    from ..config import pages
+    from . import installed
+
+    if agent == "collectd" and execd:
+        raise click.UsageError("--execd is for telegraf: domstats config telegraf --execd")
+    if agent == "collectd":
+        paths, warning = installed.for_collectd()
+        text = pages.collectd_conf(paths)
+    elif execd:
+        command, python_path, warning = installed.for_telegraf()
+        text = pages.telegraf_execd(command, python_path)
+    else:
+        text, warning = pages.telegraf_toml(), ""
+    write(text.encode("utf-8", "surrogateescape"))
+    if warning:
+        tell(warning)
+
+
+@domstats.command()
+@click.option("--agent", type=click.Choice(["collectd", "telegraf"]), help="Only this agent's.")
+def metrics(agent: Optional[str]) -> None:
+    """Print every metric that can be sent, as a table."""
+    from ..output.metrics_table import metrics as all_metrics
+    from .table import print_rows
+
+    titles = ("Agent", "Metric", "From", "Type", "Kind", "Unit", "What it is", "Only with")
+    print_rows(titles, (row for row in all_metrics() if agent in (None, row.agent)), sys.stdout)
+    sys.stdout.flush()

@@ -1,0 +1,68 @@
+"""The command ``domstats``.
+
+Each error is one line on stderr. Status 2: usage or configuration; 1: no hypervisor could be
+sampled; 0: else. The process ends with ``os._exit``, because threads may be stuck in a hypervisor.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from ..agents.adapter import Unexpected
+from ..errors import ConfigError, DomstatsError
+from ..shown import tell
+
+USAGE, FAILED, INTERRUPTED = 2, 1, 130
+
+
+def main() -> NoReturn:
+    """The entry point."""
+    status = run(sys.argv[1:])
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(status)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Obey a command line.
+
+    :return: the exit status.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a table is shown in any locale
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        return _obey(arguments)
+    except ConfigError as error:
+        for text in error.mistakes:
+            tell(text)
+        return USAGE
+    except DomstatsError as error:
+        tell(str(error))
+        return USAGE
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except (BrokenPipeError, SystemExit):  # the latter is how rich tells of a closed pipe
+        return 0
+    except OSError as error:
+        tell(f"cannot write: {error.strerror or error}")
+        return FAILED
+    except Exception as error:
+        Unexpected(tell)("this went wrong", error)
+        return FAILED
+
+
+def _obey(arguments: Sequence[str]) -> int:
+    if len(arguments) == 3 and list(arguments[:2]) == ["telegraf", "--config"]:
+        # As Telegraf starts it, and holds it for ever: without click, which takes 1.3 MiB.
+        from ..agents import telegraf_child
+
+        return telegraf_child.run(arguments[2])
+    from . import commands
+
+    return commands.obey(arguments)

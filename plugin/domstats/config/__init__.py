@@ -1,0 +1,1 @@
+"""What a user sets: options, both configurations' parsers, and ready files."""

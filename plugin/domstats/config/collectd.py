@@ -1,0 +1,223 @@
+"""collectd's vocabulary: a ``<Module>`` block in, ``Settings`` out.
+
+Which options there are says the table in ``options``. It must know neither libvirt nor threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Union
+
+from ..domain_xml.labels import METADATA_NAMESPACE, METADATA_XPATH, Label, of_metadata
+from ..errors import ConfigError, Mistakes
+from ..selection import Selection, entries
+from ..shown import shown
+from .options import COLLECTD_OPTIONS, EXTRA_STATS_LATER, OPTIONS, SAFE_BUDGET, Kind, Option
+from .settings import Given, Parsed, Settings, _advice, _fields, _times_agree, is_local
+from .values import _CONVERT, _NUMBER, _did_you_mean, _texts, _wrong
+
+_BY_LOWER_NAME = {name.lower(): option for name, option in COLLECTD_OPTIONS.items()}
+#: Options whose lines add up; of the others the last line counts, as in virt.
+_ADDS_UP = frozenset({Kind.ENTRIES})
+_TRUE, _FALSE = frozenset({"true", "yes", "on"}), frozenset({"false", "no", "off"})
+
+#: A value of collectd's configuration: quoted text, number, boolean; bytes if it is not UTF-8.
+ConfigValue = Union[str, bytes, float, bool]
+
+
+def _collectd_name(key: str) -> str:
+    return next((option.collectd for option in OPTIONS if option.key == key), key)
+
+
+def parse_collectd(config: Any, source: str) -> Parsed:
+    """The hypervisor of one ``<Module>`` block.
+
+    :param config: collectd's Config object: ``children``, each with ``key``, ``values`` and
+        ``children``.
+    :param source: what messages call the block.
+    :raises ConfigError: something in it is wrong.
+    """
+    mistakes = Mistakes()
+    given: Given = {}
+    told: list[str] = []
+    for child in config.children:
+        with mistakes.at(f"{source}, "):
+            option, value, warnings = _collectd_line(child)
+            told.extend(f"{source}, {text}" for text in warnings)
+            if option.kind is Kind.PERIODS:
+                value = {**given.get(option.key, {}), **value}
+            elif option.kind in _ADDS_UP or option.key == "extra_stats":
+                value = given.get(option.key, ()) + value
+            given[option.key] = value
+    settings = Settings()
+    with mistakes.at(f"{source}, "):
+        settings = _from_block(given)
+    mistakes.end()
+    advice = list(_advice(settings, _collectd_name))
+    if given.get("persistent_notification"):
+        advice.append(
+            "option PersistentNotification: has no effect in this version, which sends"
+            " notifications when a domain hangs and when it is back, and others with Events"
+        )
+    return Parsed([settings], told + [f"{source}, {text}" for text in advice])
+
+
+def from_nothing() -> Parsed:
+    """What collectd samples without any ``<Module>`` block."""
+    return Parsed([_from_block({})], [])
+
+
+def _unknown_in_collectd(key: str) -> ConfigError:
+    near = _did_you_mean(key, list(COLLECTD_OPTIONS))
+    return ConfigError(
+        f"option {shown(key)}: there is no such option"
+        + (f", {near}" if near else f", allowed are {', '.join(COLLECTD_OPTIONS)}")
+    )
+
+
+def _collectd_line(line: Any) -> tuple[Option, Any, list[str]]:
+    """The option of one line, its checked value, and warnings."""
+    key = str(line.key)
+    option = _BY_LOWER_NAME.get(key.lower())
+    if option is None:
+        raise _unknown_in_collectd(key)
+    mistakes = Mistakes()
+    value: Any = None
+    told: list[str] = []
+    with mistakes.at(f"option {option.collectd}: "):
+        if line.children:
+            raise ConfigError("found a block, allowed are values")
+        value, told = _collectd_value(option, tuple(line.values))
+    mistakes.end()
+    return option, value, told
+
+
+def _collectd_value(option: Option, values: tuple[ConfigValue, ...]) -> tuple[Any, list[str]]:
+    """The checked value of one line, and warnings."""
+    told: list[str] = []
+    if any(isinstance(value, bytes) for value in values):
+        raise ConfigError(f"found {shown(values)}, allowed is UTF-8 only")
+    raw: object
+    if option.kind is Kind.WORDS:
+        raw, told = _collectd_words(option, values)
+    elif option.kind is Kind.PERIODS:
+        raw = _collectd_period(option, values)
+    elif len(values) != 1:
+        raise _wrong(option, values, "exactly one value")
+    elif option.kind is Kind.ENTRIES:
+        entries(_texts(option, values))  # the message about a wrong expression belongs here
+        raw = values
+    else:
+        raw = _collectd_scalar(option, values[0])
+    return _CONVERT[option.kind](option, raw), told
+
+
+def _collectd_scalar(option: Option, value: ConfigValue) -> object:
+    """collectd has one type of number, and everything may stand in quotes."""
+    if option.kind is Kind.WORD and isinstance(value, str):
+        return value.lower()
+    if option.kind is Kind.FLAG and isinstance(value, str):
+        word = value.lower()
+        return True if word in _TRUE else False if word in _FALSE else value
+    if option.kind in (Kind.COUNT, Kind.SECONDS, Kind.PERIODS):
+        if isinstance(value, str) and _NUMBER.fullmatch(value):
+            value = float(value)
+        if isinstance(value, float) and option.kind is Kind.COUNT and value.is_integer():
+            return int(value)
+    return value
+
+
+def _collectd_period(option: Option, values: tuple[ConfigValue, ...]) -> dict[str, object]:
+    """A group and its seconds, in one line."""
+    if len(values) != 2 or not isinstance(values[0], str):
+        raise _wrong(option, values[0] if len(values) == 1 else values, "a group and seconds")
+    return {values[0].lower(): _collectd_scalar(option, values[1])}
+
+
+def _collectd_words(
+    option: Option, values: tuple[ConfigValue, ...]
+) -> tuple[tuple[str, ...], list[str]]:
+    words = [word.lower() for value in _texts(option, values) for word in value.split()]
+    if not words:
+        raise _wrong(option, values[0] if len(values) == 1 else values, "at least one")
+    told: list[str] = []
+    if option.key == "extra_stats":
+        for word in EXTRA_STATS_LATER:
+            if word in words:
+                told.append(f"option ExtraStats: {word} is not reported by this version, ignored")
+        words = [word for word in dict.fromkeys(words) if word not in EXTRA_STATS_LATER]
+    return tuple(words), told
+
+
+def _from_block(given: Given) -> Settings:
+    ignored = given.get("ignore_selected", False)
+    extra = frozenset(given.get("extra_stats", ()))
+    fields = dict(given)
+    if "lanes" not in fields and "instances" in fields:
+        fields["lanes"] = min(SAFE_BUDGET, fields["instances"])
+    instance = tuple(fields.get("plugin_instance_format", ()))
+    if "none" in instance:  # it ends the combination, as in virt
+        instance = instance[: instance.index("none")]
+    fields["plugin_instance_format"] = instance
+    mistakes = Mistakes()
+    labels: tuple[Label, ...] = ()
+    with mistakes.at("option HostnameMetadataXPath: "):
+        labels = _metadata(given)
+    takes_metadata = "metadata" in (*instance, *given.get("hostname_format", ()))
+    local = is_local(fields.get("uri", Settings().uri))
+    settings = Settings(
+        **_fields(fields),
+        labels=labels if takes_metadata else (),
+        groups=_groups_of_output(given, extra),
+        direct=_direct(extra) if local else {},
+        vcpu_mapping="vcpupin" in extra and not local,
+        inactive="domain_state" in extra,
+        wants_devices=given.get("interface_format") == "address",
+        selection=Selection(
+            domains=entries(given.get("domain", ()), ignored),
+            block_devices=entries(given.get("block_device", ()), ignored),
+            interface_devices=entries(given.get("interface_device", ()), ignored),
+        ),
+    )
+    with mistakes.at():
+        _times_agree(settings, _collectd_name)
+    mistakes.end()
+    return settings
+
+
+def _metadata(given: Given) -> tuple[Label]:
+    label = of_metadata(
+        given.get("metadata_namespace", METADATA_NAMESPACE),
+        given.get("metadata_xpath", METADATA_XPATH),
+    )
+    return (label,)
+
+
+#: Which selectors of ExtraStats need a group that is not asked for anyway.
+_GROUP_OF_SELECTOR: Mapping[str, str] = {"vcpu": "vcpu", "vcpupin": "vcpu", "perf": "perf"}
+
+
+def _groups_of_output(given: Given, extra: frozenset[str]) -> frozenset[str]:
+    """Only what is put out is asked for: each monitor group costs a round trip per domain."""
+    groups = {"state", "cpu_total", "balloon"}
+    groups.update(group for word, group in _GROUP_OF_SELECTOR.items() if word in extra)
+    if given.get("report_block_devices", True):
+        groups.add("block")
+    if given.get("report_network_interfaces", True):
+        groups.add("interface")
+    return frozenset(groups)
+
+
+def _direct(extra: frozenset[str]) -> dict[str, frozenset[str]]:
+    """The groups of which the output needs only what libvirt tells without the monitor.
+
+    A call for each domain is far cheaper then than the group is, whose question goes to every
+    QEMU; but not over a network, where each call takes the way there and back.
+    """
+    direct = {"cpu_total": {"info", "modes"} if "pcpu" in extra else {"info"}}
+    if "memory" not in extra:
+        direct["balloon"] = {"info"}
+    vcpu = {fact for word, fact in (("vcpu", "vcpus"), ("vcpupin", "affinity")) if word in extra}
+    if vcpu:
+        direct["vcpu"] = vcpu
+    return {group: frozenset(facts) for group, facts in direct.items()}

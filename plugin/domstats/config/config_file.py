@@ -1,0 +1,78 @@
+"""The hypervisors of a configuration file, whichever agent it is for.
+
+Telegraf's is TOML; collectd's is read with all that it includes. It must not know what becomes of
+the settings, and starts nothing.
+"""
+
+from __future__ import annotations
+
+import re
+
+from ..errors import ConfigError, Mistakes
+from ..shown import one_line, shown
+from . import collectd_conf
+from .collectd import from_nothing, parse_collectd
+from .settings import Parsed, Settings, share_budget
+from .telegraf import parse_telegraf
+
+#: What ``Import`` and ``<Module>`` call us.
+MODULE = "domstats.collectd_plugin"
+
+#: The first line with something in it, of a TOML file: a table, or a key with its value.
+_TOML = re.compile(r"""\s*(?:\[|[\w."'-]+\s*=)""")
+
+
+def read(path: str, reserved: frozenset[str] = frozenset()) -> Parsed:
+    """The hypervisors that an agent samples with this configuration, and warnings.
+
+    :param path: of a TOML file for domstats under Telegraf, or of collectd's configuration.
+    :param reserved: names that labels cannot have.
+    :raises ConfigError: it cannot be read, or with all mistakes that are in it.
+    """
+    try:
+        with open(path, "rb") as file:
+            content = file.read()
+    except OSError as error:
+        raise ConfigError(
+            f"{one_line(path)}: cannot be read: {error.strerror}; is the path right, and may this"
+            " user read it?"
+        ) from None
+    except ValueError:  # a NUL in the path
+        raise ConfigError(f"{one_line(path)}: cannot be read: no such path") from None
+    if is_toml(content):
+        return parse_telegraf(content, path, reserved)
+    return _of_collectd(collectd_conf.read(path), path)
+
+
+def is_toml(content: bytes) -> bool:
+    """Whether a configuration is TOML, not collectd's. One with nothing in it counts as TOML."""
+    text = content.decode("utf-8-sig", "replace")
+    lines = (line for line in text.splitlines() if line.strip() and line.lstrip()[0] != "#")
+    first = next(lines, "[")
+    return _TOML.match(first) is not None
+
+
+def _of_collectd(conf: collectd_conf.CollectdConf, path: str) -> Parsed:
+    if MODULE not in conf.imported:
+        raise ConfigError(
+            f"{one_line(path)}: has no Import {MODULE!r} in a <Plugin python> block after"
+            " LoadPlugin python, so that collectd does not start domstats with it;"
+            " `domstats config collectd` prints what does"
+        )
+    hypervisors: list[Settings] = []
+    told: list[str] = []
+    mistakes = Mistakes()
+    for node, ignored in conf.modules:
+        if ignored and "domstats" in node.text.lower():
+            told.append(f"{node.place}: collectd ignores <Module {shown(node.text)}>: {ignored}")
+    blocks = conf.blocks(MODULE)
+    for block in blocks:
+        with mistakes.at():
+            parsed = parse_collectd(block, f"{block.place}, <Module {MODULE!r}>")
+            hypervisors += parsed.settings
+            told += parsed.warnings
+    mistakes.end()
+    if not blocks:  # as with LoadPlugin virt alone
+        hypervisors += from_nothing().settings
+    hypervisors, shared = share_budget(hypervisors)
+    return Parsed(hypervisors, [*told, *shared])

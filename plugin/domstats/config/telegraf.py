@@ -1,0 +1,306 @@
+"""Telegraf's vocabulary: a TOML file with ``[[inputs.libvirt]]`` tables in, ``Settings`` out.
+
+Which options there are says the table in ``options``. It must know neither libvirt nor threads.
+"""
+
+from __future__ import annotations
+
+import codecs
+import os
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from ..domain_xml.labels import LABELS, Label, check_namespaces, known, of_operator
+from ..errors import ConfigError, Mistakes
+from ..selection import Entries, Selection
+from ..shown import one_line, shown
+from .environment import replaced
+from .options import OPTIONS, TELEGRAF_GENERIC, TELEGRAF_GROUPS, TELEGRAF_OPTIONS, Kind, Option
+from .settings import Given, Parsed, Settings, _advice, _fields, _times_agree, share_budget
+from .values import _CONVERT, _NUMBER, _did_you_mean, _seconds, _uri
+
+# --- Telegraf's vocabulary ----------------------------------------------------------------------
+
+#: A variable that is a value, and not in quotes.
+_BARE = re.compile(rb"=\s*\$")
+_TABLE = "[[inputs.libvirt]]"
+
+
+def _telegraf_name(key: str) -> str:
+    return next((option.telegraf for option in OPTIONS if option.key == key), key)
+
+
+def read_telegraf(
+    path: str,
+    reserved: frozenset[str] = frozenset(),
+    environment: Mapping[str, str] = os.environ,
+) -> Parsed:
+    """The hypervisors of a TOML file with ``[[inputs.libvirt]]`` tables.
+
+    :param reserved: names that labels cannot have.
+    :param environment: what variables in its texts stand for.
+    :raises ConfigError: it cannot be read, or something in it is wrong.
+    """
+    try:
+        with open(path, "rb") as file:
+            content = file.read()
+    except OSError as exc:
+        raise ConfigError(
+            f"{one_line(path)}: cannot be read: {exc.strerror}; is the path right, and may this"
+            f" user read it?"
+        ) from None
+    except ValueError:  # a NUL in the path
+        raise ConfigError(f"{one_line(path)}: cannot be read: no such path") from None
+    return parse_telegraf(content, path, reserved, environment)
+
+
+def parse_telegraf(
+    content: bytes,
+    source: str,
+    reserved: frozenset[str] = frozenset(),
+    environment: Mapping[str, str] = os.environ,
+) -> Parsed:
+    """The same from the file's content.
+
+    :param source: what messages call the file.
+    :param reserved: names that labels cannot have.
+    :param environment: what variables in its texts stand for.
+    :raises ConfigError: something in it is wrong.
+    """
+    source = one_line(source)
+    mistakes = Mistakes()
+    tables = _tables(_toml(content, source), source, mistakes)
+    hypervisors: list[Settings] = []
+    told: list[str] = []
+    for number, table in enumerate(tables, 1):
+        where = f"{source}: {_TABLE} table {number}"
+        settings = Settings()
+        with mistakes.at(f"{where}, "):
+            settings = from_table(table, reserved, environment)
+        if settings.labels and settings.series == "telegraf":
+            told.append(f"{where}, option labels: no labels are sent with series telegraf")
+            settings = msgspec.structs.replace(settings, labels=())
+        if settings.events and settings.series == "telegraf":
+            told.append(f"{where}, option events: no events are sent with series telegraf")
+            settings = msgspec.structs.replace(settings, events=())
+        told.extend(f"{where}, {text}" for text in _advice(settings, _telegraf_name))
+        hypervisors.append(settings)
+    mistakes.end()
+    hypervisors, shared = share_budget(hypervisors)
+    return Parsed(hypervisors, told + [f"{source}: {text}" for text in shared])
+
+
+def for_uri(uri: str) -> Settings:
+    """Telegraf's defaults for a hypervisor.
+
+    :raises ConfigError: this is no connection URI.
+    """
+    return Settings(uri=_uri(TELEGRAF_OPTIONS["libvirt_uri"], uri))
+
+
+def seconds(text: str) -> float:
+    """A time as ``10``, ``0.5``, ``500ms`` or ``1m30s``, as an interval may be.
+
+    :raises ConfigError: it is none.
+    """
+    return _seconds(TELEGRAF_OPTIONS["interval"], text)
+
+
+def _toml(content: bytes, source: str) -> dict[str, Any]:
+    import msgspec.toml  # collectd does without
+
+    if content.startswith(codecs.BOM_UTF8):
+        content = content[len(codecs.BOM_UTF8) :]
+    try:
+        decoded = msgspec.toml.decode(content)
+    except msgspec.DecodeError as exc:
+        hint = "; variables stand in quotes, as \"${NAME}\"" if _BARE.search(content) else ""
+        raise ConfigError(f"{source}: is not TOML: {one_line(str(exc), 200)}{hint}") from None
+    except UnicodeDecodeError as exc:
+        line = content.count(b"\n", 0, exc.start) + 1
+        raise ConfigError(f"{source}: is not TOML: line {line} is not UTF-8") from None
+    except RecursionError:
+        raise ConfigError(f"{source}: is not TOML: nested too deeply") from None
+    except ImportError:
+        raise ConfigError(
+            f"{source}: cannot be read: Python before 3.11 needs tomli (pip install tomli)"
+        ) from None
+    assert isinstance(decoded, dict)
+    return decoded
+
+
+def _tables(document: dict[str, Any], source: str, mistakes: Mistakes) -> list[dict[str, Any]]:
+    """The tables, whatever else the file holds, which is a mistake.
+
+    :raises ConfigError: there is none.
+    """
+    for key in document:
+        with mistakes.at():
+            if key != "inputs":
+                raise ConfigError(
+                    f"{source}: found {shown(key)}, allowed are {_TABLE} tables only: this file is"
+                    " domstats's own, Telegraf's settings stay in telegraf.conf"
+                )
+    inputs = document.get("inputs", {})
+    for key in inputs if isinstance(inputs, dict) else ():
+        with mistakes.at():
+            if key != "libvirt":
+                raise ConfigError(
+                    f"{source}: found inputs.{shown(key)}, allowed are {_TABLE} tables"
+                )
+    tables = inputs.get("libvirt", []) if isinstance(inputs, dict) else inputs
+    if isinstance(tables, dict):  # [inputs.libvirt], which Telegraf takes too
+        tables = [tables]
+    if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
+        raise ConfigError(f"{source}: found {shown(tables)}, allowed are {_TABLE} tables")
+    if not tables:
+        mistakes.end()
+        raise ConfigError(
+            f"{source}: has no {_TABLE} table; write one, it may be empty"
+            " (domstats config telegraf prints an example)"
+        )
+    return tables
+
+
+def from_table(
+    table: Mapping[str, Any],
+    reserved: frozenset[str] = frozenset(),
+    environment: Mapping[str, str] | None = None,
+) -> Settings:
+    """The settings of one hypervisor in Telegraf's vocabulary.
+
+    :param reserved: names that labels cannot have.
+    :param environment: what variables in texts stand for; None: texts are taken as they are.
+    :raises ConfigError: an option is unknown or its value wrong.
+    """
+    mistakes = Mistakes()
+    given: Given = {}
+    for key, value in table.items():
+        option = TELEGRAF_OPTIONS.get(key)
+        with mistakes.at():
+            if option is None:
+                raise _unknown_in_telegraf(key)
+        if option is None:
+            continue
+        with mistakes.at(f"option {key}: "):
+            if environment is not None:
+                value = _of_environment(option, value, environment)
+            if option.key == "label_names" and isinstance(value, dict):
+                raise ConfigError(_LABELS_TABLE)
+            if option.key != "uri" or value != "":  # which is how Telegraf says: the default
+                given[option.key] = _CONVERT[option.kind](option, value)
+    if "label_namespaces" in table and "label_namespaces" not in given:
+        given.pop("label_xpath", None)  # its prefixes are not known
+    settings = Settings()
+    with mistakes.at():
+        settings = _of_given(given, reserved)
+    mistakes.end()
+    return settings
+
+
+#: What Telegraf 1.37 and later have under the name of an option of ours.
+_LABELS_TABLE = (
+    "found a table, by which Telegraf's --select chooses plugins, allowed is that on"
+    " [[inputs.execd]], as [inputs.execd.labels] in Telegraf's own configuration; labels here are a"
+    f" list of texts from the domains' metadata, any of {', '.join(LABELS)}"
+)
+
+
+def _of_environment(option: Option, value: Any, environment: Mapping[str, str]) -> Any:
+    """A value with the values of its variables, as Telegraf replaces them: in texts only.
+
+    Telegraf's own table has neither numbers nor flags. A text that is a variable's counts as one.
+
+    :raises ConfigError: a variable is not set.
+    """
+    mistakes = Mistakes()
+    found = _replaced(value, environment, mistakes)
+    mistakes.end()
+    if isinstance(value, str) and found != value:
+        if option.kind is Kind.COUNT and _NUMBER.fullmatch(found):
+            return int(found) if "." not in found else found
+        if option.kind is Kind.FLAG:
+            return {"true": True, "false": False}.get(found, found)
+    return found
+
+
+def _replaced(value: Any, environment: Mapping[str, str], mistakes: Mistakes) -> Any:
+    if isinstance(value, list):
+        return [_replaced(each, environment, mistakes) for each in value]
+    if isinstance(value, dict):
+        return {key: _replaced(each, environment, mistakes) for key, each in value.items()}
+    if isinstance(value, str) and "$" in value:
+        with mistakes.at():
+            return replaced(value, environment)
+    return value
+
+
+def _of_given(given: Given, reserved: frozenset[str]) -> Settings:
+    """:raises ConfigError: options that are right each for itself do not go together."""
+    mistakes = Mistakes()
+    groups = set(given.get("statistics_groups", TELEGRAF_GROUPS))
+    if given.get("kvm_statistics"):
+        groups.add("vm")
+    additional = given.get("additional_statistics", ())
+    with mistakes.at():
+        if not groups and not additional:
+            raise ConfigError(
+                "option statistics_groups: found [], allowed is an empty list only with"
+                " additional_statistics, for else there is nothing to gather"
+            )
+    names: tuple[str, ...] = given.get("domain_names", ())
+    labels: tuple[Label, ...] = ()
+    with mistakes.at():
+        labels = _labels(given, reserved)
+    settings = Settings(
+        **_fields(given),
+        groups=frozenset(groups),
+        vcpu_mapping="vcpu_mapping" in additional,
+        selection=Selection(domains=Entries(exact=frozenset(names))),
+        labels=labels,
+    )
+    with mistakes.at():
+        _times_agree(settings, _telegraf_name)
+    mistakes.end()
+    return settings
+
+
+def _labels(given: Given, reserved: frozenset[str]) -> tuple[Label, ...]:
+    mistakes = Mistakes()
+    labels = [known(name) for name in given.get("label_names", ())]
+    namespaces = given.get("label_namespaces", {})
+    for prefix, uri in namespaces.items():
+        with mistakes.at("option label_namespaces: "):
+            check_namespaces({prefix: uri})
+    mistakes.end()  # a prefix may be missing for that reason only
+    for name, xpath in given.get("label_xpath", {}).items():
+        with mistakes.at("option label_xpath: "):
+            labels.append(_label(name, xpath, namespaces, reserved))
+    mistakes.end()
+    return tuple(labels)
+
+
+def _label(
+    name: str, xpath: str, namespaces: Mapping[str, str], reserved: frozenset[str]
+) -> Label:
+    try:
+        if name in reserved:
+            raise ConfigError(
+                f"found a label {shown(name)}, allowed is a name that no other tag or field has"
+            )
+        return of_operator(name, xpath, namespaces)
+    except ConfigError as exc:
+        raise ConfigError(f"{exc} (label {shown(name)})") from None
+
+
+def _unknown_in_telegraf(key: str) -> ConfigError:
+    if key in TELEGRAF_GENERIC:
+        return ConfigError(f"option {key}: found here, allowed is {TELEGRAF_GENERIC[key]}")
+    near = _did_you_mean(key, list(TELEGRAF_OPTIONS))
+    return ConfigError(
+        f"option {shown(key)}: there is no such option"
+        + (f", {near}" if near else f", allowed are {', '.join(TELEGRAF_OPTIONS)}")
+    )

@@ -1,0 +1,1 @@
+"""The decisions, pure: no thread, clock or libvirt."""

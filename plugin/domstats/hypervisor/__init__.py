@@ -1,0 +1,1 @@
+"""libvirt and this host, as plain values."""

@@ -1,0 +1,1 @@
+"""From a Sample to the agents' forms."""

@@ -1,0 +1,515 @@
+"""A Sample as InfluxDB line protocol, under the names of Telegraf's inputs.libvirt.
+
+A pure function of samples, but for one thing: what was worked out for a domain is kept, and
+used again while the domain's keys and texts are as in its last sample, so that then only numbers
+are filled in. The output is the same bytes either way. This module must not know agents, files
+or settings.
+
+What line protocol cannot carry in a text is written as the escape sequence that C has for it:
+a newline, carriage return, tab (the tab in tags only), vertical tab, form feed or NUL becomes the
+two characters ``\\n``, ``\\r``, ``\\t``, ``\\v``, ``\\f`` or ``\\0``, half a surrogate pair
+``\\udc80``, and a backslash that would end a tag or precede a double quote in it ``\\x5c``. For
+newlines and tabs in tags that is what Telegraf's own serializer does. So each line of output is
+one line, whatever a tenant calls a guest.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import struct
+from collections.abc import Iterable, Iterator, Mapping
+from typing import (
+    Any,
+    Callable,
+    NamedTuple,
+    Optional,
+)
+
+from .. import __version__
+from ..errors import ConfigError
+from ..model import GROUPS, NO_STATS, DomainEvent, DomainSample, Sample, Status, Value, picker
+from . import schema
+
+SERIES = ("full", "telegraf")
+
+INT64_MAX = 2**63 - 1
+INT64_MIN = -(2**63)
+UINT64_MAX = 2**64 - 1
+
+#: Bytes of one tag's value; a longer one is cut. InfluxDB refuses a line whose measurement and
+#: tags are longer than 65,535 together.
+TAG_BYTES = 4096
+
+_ESCAPES = {"\n": "\\n", "\r": "\\r", "\v": "\\v", "\f": "\\f", "\0": "\\0"}
+_TAG_ESCAPES = str.maketrans({**_ESCAPES, "\t": "\\t", ",": "\\,", " ": "\\ ", "=": "\\="})
+_TEXT_ESCAPES = str.maketrans(_ESCAPES)
+_QUOTES = str.maketrans({"\\": "\\\\", '"': '\\"'})
+#: Most texts need nothing done to them.
+_PLAIN_TAG = re.compile(r"[A-Za-z0-9_.:/@+-]*")
+_LOST_BACKSLASH = re.compile(r'\\(?="|\Z)')
+
+Render = Callable[[Value], Optional[str]]
+
+
+def _encodable(text: str) -> str:
+    """The text without halves of surrogate pairs, which UTF-8 does not have."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def tag_value(text: str) -> str:
+    """A text as it is written for a tag's key or value; empty for an empty one, which has no form.
+
+    :param text: any text; more than ``TAG_BYTES`` of it is cut off at a character's boundary.
+    """
+    if _PLAIN_TAG.fullmatch(text) and len(text) <= TAG_BYTES:
+        return text
+    encoded = text.encode("utf-8", "backslashreplace")[:TAG_BYTES]
+    whole = encoded.decode("utf-8", "ignore")
+    # A backslash is literal before anything but the characters that it escapes, so only where
+    # it could not be told from an escape is it replaced.
+    return _LOST_BACKSLASH.sub(r"\\x5c", whole).translate(_TAG_ESCAPES)
+
+
+def string_field(text: str) -> str:
+    """A text as it is written for a string field, with its quotes."""
+    return '"' + _encodable(text).translate(_TEXT_ESCAPES).translate(_QUOTES) + '"'
+
+
+def _unsigned(value: Value) -> Optional[str]:
+    number = _integer(value)
+    return None if number is None or number < 0 else f"{min(number, UINT64_MAX)}u"
+
+
+def _signed(value: Value) -> Optional[str]:
+    number = _integer(value)
+    return None if number is None else f"{max(INT64_MIN, min(number, INT64_MAX))}i"
+
+
+def _natural(value: Value) -> Optional[str]:
+    number = _integer(value)
+    return None if number is None or number < 0 else f"{min(number, INT64_MAX)}i"
+
+
+def _flag(value: Value) -> Optional[str]:
+    if isinstance(value, str):
+        return "1i" if value == "yes" else "0i"
+    return "1i" if value else "0i"
+
+
+def _double(value: Value) -> Optional[str]:
+    if isinstance(value, str) or not math.isfinite(value):
+        return None
+    return repr(float(value))
+
+
+def _text(value: Value) -> Optional[str]:
+    return string_field(value) if isinstance(value, str) else None
+
+
+def _any(value: Value) -> Optional[str]:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int):
+        return _unsigned(value)
+    return _double(value) if isinstance(value, float) else _text(value)
+
+
+def _integer(value: Value) -> Optional[int]:
+    """The value as an integer; None for a text or a fraction."""
+    if isinstance(value, int):
+        return int(value)
+    return int(value) if isinstance(value, float) and value.is_integer() else None
+
+
+#: How a value is written, by what libvirt sends; None leaves the field out. Integers beyond what
+#: the field's type holds are clamped.
+RENDER: dict[schema.Wire, Render] = {
+    schema.Wire.UNSIGNED: _unsigned,
+    schema.Wire.SIGNED: _signed,
+    schema.Wire.NATURAL: _natural,
+    schema.Wire.FLAG: _flag,
+    schema.Wire.DOUBLE: _double,
+    schema.Wire.TEXT: _text,
+    schema.Wire.ANY: _any,
+}
+
+#: The wire types that write an integer as its digits: the suffix, and how ``struct`` calls the
+#: integers that have this form. (It takes True and False too, as 1 and 0: so do the first two.)
+_AS_DIGITS: dict[schema.Wire, tuple[str, str]] = {
+    schema.Wire.UNSIGNED: ("u", "Q"),
+    schema.Wire.SIGNED: ("i", "q"),
+    schema.Wire.ANY: ("u", "Q"),
+}
+
+_Values = tuple[Any, ...]
+_Pick = Callable[[_Values], _Values]
+
+
+class _Field(NamedTuple):
+    """A field of a line: its name, the position of its key in the stats, its wire type."""
+
+    name: str
+    position: int
+    wire: schema.Wire
+
+
+class _Line(NamedTuple):
+    """A line without its values: measurement and tags as written, and its fields by name."""
+
+    head: str
+    fields: list[_Field]
+
+
+class _Shape(NamedTuple):
+    """What all domains with the same keys have in common.
+
+    :param keys: the stats' keys, in order.
+    :param texts: picks the values that are texts: they belong to the domain's written texts.
+    :param numbers: picks the integers, which are filled in as they are.
+    :param check: raises struct.error for numbers that are written in another way.
+    :param untyped: picks those of them that are written in another way if they are booleans.
+    :param live: position and wire type of the values that are written anew each time.
+    :param template: all lines, with a ``%s`` for each text and a ``%d`` for each integer.
+    :param slots: picks what the template takes from (time, written texts, live texts, values).
+    """
+
+    keys: tuple[str, ...]
+    texts: _Pick
+    numbers: _Pick
+    check: Callable[..., bytes]
+    untyped: _Pick
+    live: tuple[tuple[int, schema.Wire], ...]
+    template: str
+    slots: _Pick
+
+
+class _Compiled(NamedTuple):
+    """A domain's own part: the texts that its lines were made of, and as they are written."""
+
+    shape: _Shape
+    name: str
+    labels: dict[str, str]
+    texts: _Values
+    written: tuple[str, ...]
+
+
+class LineProtocol:
+    """Writes the samples of one hypervisor.
+
+    :param series: ``full``, or ``telegraf`` for exactly what inputs.libvirt 1.39 sends: without
+        the tags uuid and device, labels, keys it does not know, and measurements of our own.
+    :param kvm_statistics: also the hypervisor's own statistics of vCPUs and VM (full series).
+    :param groups: the stats groups to write, of ``model.GROUPS``; what a sample has beyond them
+        stays out. Keys of no known group always pass.
+    :param vcpu_mapping: also each vCPU's physical CPU and affinity, where a sample has them.
+    :param reports: False leaves out what the full series tells of the round itself.
+    :param version: of this package, told with each round.
+    :param compiled: False never uses what was worked out for a domain before (for comparison).
+    :raises ConfigError: for a series that does not exist.
+    """
+
+    def __init__(
+        self,
+        series: str = "full",
+        *,
+        kvm_statistics: bool = False,
+        groups: Iterable[str] = GROUPS,
+        vcpu_mapping: bool = True,
+        reports: bool = True,
+        version: str = __version__,
+        compiled: bool = True,
+    ) -> None:
+        if series not in SERIES:
+            raise ConfigError(f"series is {series!r}; allowed are {' and '.join(SERIES)}")
+        self._full = series == "full"
+        self._kvm_statistics = kvm_statistics
+        self._groups: frozenset[str] = frozenset(groups)
+        self._vcpu_mapping = vcpu_mapping
+        self._reports = reports and self._full
+        self._version = version
+        self._use_compiled = compiled
+        # What the last sample needed, no more, by the groups that it was asked for, since a
+        # domain's keys differ with them; and what this one needed so far.
+        self._compiled: dict[frozenset[str], dict[str, _Compiled]] = {}
+        self._used: dict[str, _Compiled] = {}
+        self._shapes: dict[tuple[str, ...], _Shape] = {}
+        self._has_new_shapes = False
+
+    def take(self, part: Sample) -> bytes:
+        """The lines of domains that are complete while their round goes on; empties their stats.
+
+        The round's sample must be encoded after its parts.
+        """
+        written = "".join(self._domains(part))
+        for domain in part.domains:
+            domain.stats = NO_STATS
+        return written.encode()
+
+    def encode(self, sample: Sample) -> bytes:
+        """All lines of a sample, each with its newline; but for what was taken of it before."""
+        written = self._domains(sample)
+        before = len(self._compiled.get(sample.groups, ()))
+        self._compiled[sample.groups], self._used = self._used, {}
+        if self._has_new_shapes or before != len(self._compiled[sample.groups]):
+            self._has_new_shapes = False
+            self._shapes = {
+                known.shape.keys: known.shape
+                for compiled in self._compiled.values()
+                for known in compiled.values()
+            }
+        if self._reports:
+            written.append(self._own_lines(sample, str(sample.time_ns)))
+        return "".join(written).encode()
+
+    def _domains(self, sample: Sample) -> list[str]:
+        """Each domain's lines."""
+        time, written = str(sample.time_ns), []
+        compiled = self._compiled.get(sample.groups, {})
+        for domain in sample.domains:
+            if not domain.stats:
+                continue
+            values, lines = tuple(domain.stats.values()), None
+            if self._use_compiled:
+                known = self._recall(compiled.get(domain.uuid), domain, values)
+                if known is not None:
+                    self._used[domain.uuid] = known
+                    lines = _fill_in(known, values, time)
+            written.append(self._plain(domain, values, time) if lines is None else lines)
+        return written
+
+    # -- key by key
+
+    def _plain(self, domain: DomainSample, values: _Values, time: str) -> str:
+        """A domain's lines, worked out from nothing."""
+        written: list[str] = []
+        for line in self._lines(domain):
+            fields = []
+            for field in line.fields:
+                text = RENDER[field.wire](values[field.position])
+                if text is not None:
+                    fields.append(f"{field.name}={text}")
+            if fields:
+                written.append(f"{line.head} {','.join(fields)} {time}\n")
+        return "".join(written)
+
+    def _lines(self, domain: DomainSample) -> list[_Line]:
+        """A domain's lines in the order of its keys, with every field that they may have."""
+        places = [(at, schema.place(key)) for at, key in enumerate(domain.stats)]
+        found: dict[_Values, tuple[schema.Key, dict[str, _Field]]] = {}
+        # Known keys first: where a foreign one would get the name of a known field, that stays.
+        for at, (row, indexes) in sorted(places, key=lambda at_place: not at_place[1].row.known):
+            if not self._wants(row):
+                continue
+            fields = found.setdefault((row.measurement, row.tags, indexes), (row, {}))[1]
+            for name in (row.field, *row.twins, *(row.own_twins if self._full else ())):
+                fields.setdefault(name, _Field(name, at, row.wire))
+        return [
+            _Line(self._head(domain, row, indexes), [fields[name] for name in sorted(fields)])
+            for (_, _, indexes), (row, fields) in found.items()
+        ]
+
+    def _wants(self, row: schema.Key) -> bool:
+        return (
+            (self._full or row.telegraf)
+            and (self._kvm_statistics or not row.kvm)
+            and (self._vcpu_mapping or not row.mapping)
+            and (not row.group or row.group in self._groups)
+        )
+
+    def _head(self, domain: DomainSample, row: schema.Key, indexes: _Values) -> str:
+        """A line's measurement and tags as written."""
+        tags = self._domain_tags(domain)
+        tags.update(zip(row.tags, indexes))
+        if self._full and indexes and row.group in schema.DEVICE_NAMES:
+            device = domain.stats.get(schema.DEVICE_NAMES[row.group][1].format(indexes[0]))
+            tags[schema.DEVICE_TAG] = device if isinstance(device, str) else ""
+        return row.measurement + _written_tags(tags)
+
+    def _domain_tags(self, domain: DomainSample) -> dict[str, str]:
+        if not self._full:
+            return {"domain_name": domain.name}
+        return {**domain.labels, "domain_name": domain.name, "uuid": domain.uuid}
+
+    # -- with only the numbers filled in
+
+    def _recall(
+        self, known: Optional[_Compiled], domain: DomainSample, values: _Values
+    ) -> Optional[_Compiled]:
+        """A domain's compiled form, worked out anew if it is not the same domain in all texts.
+
+        None if it has a text where the table wants a number, or the like.
+        """
+        if (
+            known is not None
+            and known.name == domain.name
+            and known.labels == domain.labels
+            and known.shape.keys == tuple(domain.stats)
+            and known.shape.texts(values) == known.texts
+        ):
+            return known
+        return self._compile(domain, values)
+
+    def _compile(self, domain: DomainSample, values: _Values) -> Optional[_Compiled]:
+        lines = self._lines(domain)
+        written: list[str] = []
+        for line in lines:
+            written.append(line.head)
+            for field in line.fields:
+                value = values[field.position]
+                text = RENDER[field.wire](value) if isinstance(value, str) else ""
+                if text is None:
+                    return None
+                if text:
+                    written.append(text)
+        self._has_new_shapes = True
+        shape = _shape(tuple(domain.stats), lines, values, len(written))
+        shared = self._shapes.setdefault(shape.keys, shape)
+        if (shared.template, shared.live) == (shape.template, shape.live):
+            shape = shared  # So thousands of domains alike have one template among them.
+        return _Compiled(
+            shape, domain.name, dict(domain.labels), shape.texts(values), tuple(written)
+        )
+
+    # -- what we tell of our own work
+
+    def _own_lines(self, sample: Sample, time: str) -> str:
+        values = {row.field: getattr(sample.round, row.field) for row in schema.ROUND_FIELDS}
+        tags = _written_tags({schema.ROUND_TAG: sample.uri, schema.VERSION_TAG: self._version})
+        lines = [_own_line(schema.ROUND_MEASUREMENT + tags, schema.ROUND_FIELDS, values, time)]
+        back = {change.uuid for change in sample.changes if change.responsive}
+        for domain in sample.domains:
+            if domain.status is not Status.FRESH or domain.uuid in back:
+                head = schema.DOMAIN_MEASUREMENT + _written_tags(self._domain_tags(domain))
+                values = _domain_values(domain, sample.time_ns)
+                lines.append(_own_line(head, schema.DOMAIN_FIELDS, values, time))
+        lines += self._event_lines(sample)
+        return "".join(lines)
+
+    def _event_lines(self, sample: Sample) -> Iterator[str]:
+        """Each event at its own time; no two of one series at the same, or one would be lost."""
+        if not sample.events:
+            return
+        tags_of = {domain.uuid: self._domain_tags(domain) for domain in sample.domains}
+        used: set[tuple[str, int]] = set()
+        for event in sample.events:
+            tags = dict(tags_of.get(event.uuid, ())) if event.uuid else {}
+            tags.update(zip(schema.EVENT_TAGS, (event.kind, event.event)))
+            if event.uuid:
+                tags.update(domain_name=event.name, uuid=event.uuid)
+            else:
+                tags[schema.ROUND_TAG] = sample.uri
+            head, time_ns = schema.EVENT_MEASUREMENT + _written_tags(tags), event.time_ns
+            while (head, time_ns) in used:
+                time_ns += 1
+            used.add((head, time_ns))
+            values = _event_values(event)
+            rows = [row for row in schema.EVENT_FIELDS if row.field in values]
+            yield _own_line(head, rows, values, str(time_ns))
+
+
+def _fill_in(compiled: _Compiled, values: _Values, time: str) -> Optional[str]:
+    """A domain's lines with the values of this sample; None if a value has an unusual form."""
+    shape = compiled.shape
+    try:
+        shape.check(*shape.numbers(values))
+    except struct.error:
+        return None
+    if bool in map(type, shape.untyped(values)):
+        return None
+    live = [RENDER[wire](values[at]) for at, wire in shape.live]
+    if None in live:
+        return None
+    return shape.template % shape.slots((time, *compiled.written, *live, *values))
+
+
+def _shape(keys: tuple[str, ...], lines: list[_Line], values: _Values, written: int) -> _Shape:
+    """The shape of stats with these keys and types of values.
+
+    :param written: how many written texts a domain of the shape has.
+    """
+    texts: list[int] = []
+    numbers: list[int] = []
+    checks: list[str] = []
+    untyped: list[int] = []
+    live: list[tuple[int, schema.Wire]] = []
+    parts: list[str] = []
+    # A slot is a pair: 0 the time, 1 a written text, 2 a live text, 3 a value; and which.
+    slots: list[tuple[int, int]] = []
+    heads_and_texts = 0
+    for line in lines:
+        slots.append((1, heads_and_texts))
+        heads_and_texts += 1
+        fields = []
+        for name, at, wire in line.fields:
+            if isinstance(values[at], str):
+                texts.append(at)
+                slots.append((1, heads_and_texts))
+                heads_and_texts += 1
+                fields.append(f"{name}=%s")
+            elif type(values[at]) is int and wire in _AS_DIGITS:
+                suffix, check = _AS_DIGITS[wire]
+                numbers.append(at)
+                checks.append(check)
+                untyped += [at] if wire is schema.Wire.ANY else []
+                slots.append((3, at))
+                fields.append(f"{name}=%d{suffix}")
+            else:
+                slots.append((2, len(live)))
+                live.append((at, wire))
+                fields.append(f"{name}=%s")
+        slots.append((0, 0))
+        parts.append(f"%s {','.join(fields)} %s\n")
+    begins = (0, 1, 1 + written, 1 + written + len(live))
+    return _Shape(
+        keys=keys,
+        texts=picker(texts),
+        numbers=picker(numbers),
+        check=struct.Struct("=" + "".join(checks)).pack,
+        untyped=picker(untyped),
+        live=tuple(live),
+        template="".join(parts),
+        slots=picker([begins[source] + at for source, at in slots]),
+    )
+
+
+def _written_tags(tags: Mapping[str, str]) -> str:
+    """Tags as written, each with its comma, by name; empty ones have no form and are left out."""
+    written = ((tag_value(tag), tag_value(tags[tag])) for tag in sorted(tags))
+    return "".join(f",{tag}={value}" for tag, value in written if tag and value)
+
+
+def _own_line(
+    head: str, rows: Iterable[schema.OwnField], values: Mapping[str, Any], time: str
+) -> str:
+    fields = []
+    for row in rows:
+        text = RENDER[row.wire](values[row.field])
+        if text is not None:
+            fields.append(f"{row.field}={text}")
+    return f"{head} {','.join(sorted(fields))} {time}\n"
+
+
+def _event_values(event: DomainEvent) -> dict[str, Any]:
+    values: dict[str, Any] = {
+        "severity": event.severity,
+        "detail": event.detail,
+        "inferred": event.inferred,
+        **event.numbers,
+    }
+    values.update((name, text) for name, text in (
+        ("device", event.device), ("path", event.path)
+    ) if text)  # fmt: skip
+    return values
+
+
+def _domain_values(domain: DomainSample, time_ns: int) -> dict[str, Any]:
+    hangs = domain.status is Status.UNRESPONSIVE
+    since = domain.since_ns if hangs and domain.since_ns is not None else time_ns
+    return {
+        "status": domain.status.value,
+        "responsive": not hangs,
+        "unresponsive_s": max(0, time_ns - since) / 1e9,
+        "missing": ",".join(sorted(domain.missing)),
+        "reason": domain.reason,
+    }

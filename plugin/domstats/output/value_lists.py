@@ -1,0 +1,600 @@
+"""A Sample as collectd's value lists, under the names of collectd's plugin virt.
+
+A function of samples but for small memories: each domain's last CPU time, since a percentage needs
+two, and what was worked out of its names, which is used again while its keys and texts are as in
+its last sample, so that then only numbers are read. All forget a domain with the sample that does
+not have it. This module must not know collectd's Python module, configuration files or libvirt.
+
+Every part of an identifier is valid: ``/`` is replaced as collectd itself does (a leading one is
+dropped, others become ``_``), and control characters become ``_``. Beyond 127 bytes of UTF-8,
+where collectd cuts silently, a part is cut at a character's boundary and ends in ``~`` and eight
+hexadecimal digits that depend on the whole text, so that two long names stay two. Two domains
+whose names only differ in what was replaced get the same ending, both that were changed.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Callable, NamedTuple, Optional
+
+import msgspec
+
+from ..errors import ConfigError
+from ..model import (
+    GROUPS,
+    NO_STATS,
+    STATE_RUNNING,
+    Devices,
+    DomainEvent,
+    DomainSample,
+    Sample,
+    Status,
+    Value,
+)
+from . import virt_schema
+from .identity import (
+    HOSTNAME_FIELDS,
+    PLUGIN_INSTANCE_FIELDS,
+    _before_none,
+    _Identity,
+    _joined,
+    _valid_host,
+    valid_part,
+)
+from .virt_plans import (
+    Head,
+    Values,
+    _Device,
+    _group,
+    _laid_out,
+    _Layout,
+    _named_parts,
+    _Part,
+    _part,
+    _plain_values,
+    _Plan,
+    _plan,
+    _text,
+    _values,
+    _vcpu,
+)
+from .virt_schema import Per, Rule
+
+PLUGIN = "virt"
+#: Bytes that collectd holds of a notification's message.
+MESSAGE_BYTES = 255
+
+#: The type of notifications about events, of the stock types.db: collectd wants one.
+EVENT_TYPE = "total_events"
+INTERFACE_FORMATS = ("name", "address", "number")
+BLOCK_DEVICE_FORMATS = ("target", "source")
+
+Wanted = Callable[[str, str], bool]
+
+
+def _everything(domain_name: str, device: str) -> bool:
+    return True
+
+
+class CollectdOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """What the options of ``<Plugin virt>`` say of names and selection.
+
+    :param hostname_format: HostnameFormat, of ``HOSTNAME_FIELDS``.
+    :param plugin_instance_format: PluginInstanceFormat, of ``PLUGIN_INSTANCE_FIELDS``; ``none``
+        ends it.
+    :param hostname: collectd's global Hostname; empty leaves the host of ``hostname`` and of
+        host-level value lists to collectd.
+    :param metadata_label: which of a domain's labels is its ``metadata``.
+    :param interface_format: InterfaceFormat, of ``INTERFACE_FORMATS``.
+    :param block_device_format: BlockDeviceFormat, of ``BLOCK_DEVICE_FORMATS``.
+    :param block_device_format_basename: BlockDeviceFormatBasename.
+    :param wants_block: called with a domain's name and the disk under ``block_device_format``.
+    :param wants_interface: called with a domain's name and the NIC under ``interface_format``
+        (a number is its digits alone, as in InterfaceDevice).
+    :param extra_stats: selectors of ExtraStats, of ``EXTRA_STATS``; others send nothing.
+    :param groups: the stats groups of whose keys there are value lists; of the others none.
+    :param every: by group that not every sample has: the seconds between two that do.
+    :param report_round: also tell of the rounds and of domains that hang, as plugin domstats.
+    :param round_instance: the plugin instance of the rounds, to tell hypervisors apart.
+    """
+
+    hostname_format: tuple[str, ...] = ("name",)
+    plugin_instance_format: tuple[str, ...] = ("none",)
+    hostname: str = ""
+    metadata_label: str = "metadata"
+    interface_format: str = "name"
+    block_device_format: str = "target"
+    block_device_format_basename: bool = False
+    wants_block: Wanted = _everything
+    wants_interface: Wanted = _everything
+    report_block_devices: bool = True
+    report_network_interfaces: bool = True
+    extra_stats: frozenset[str] = frozenset()
+    groups: frozenset[str] = frozenset(GROUPS)
+    every: Mapping[str, float] = {}
+    report_round: bool = True
+    round_instance: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse what the writer could not obey.
+
+        :raises ConfigError: for a format that does not exist.
+        """
+        for option, seen, allowed in (
+            ("HostnameFormat", self.hostname_format, HOSTNAME_FIELDS),
+            ("PluginInstanceFormat", self.plugin_instance_format, PLUGIN_INSTANCE_FIELDS),
+            ("InterfaceFormat", (self.interface_format,), INTERFACE_FORMATS),
+            ("BlockDeviceFormat", (self.block_device_format,), BLOCK_DEVICE_FORMATS),
+        ):
+            for word in seen:
+                if word not in allowed:
+                    raise ConfigError(f"{option} is {word!r}; allowed are {', '.join(allowed)}")
+
+
+class Batch(NamedTuple):
+    """Value lists of one host and plugin instance, to be dispatched one by one.
+
+    :param host: empty for collectd's own.
+    :param time_s: seconds since the epoch.
+    :param heads: what each is called.
+    :param values: those of each; None for one that there is not this time.
+    """
+
+    host: str
+    plugin: str
+    plugin_instance: str
+    time_s: float
+    heads: Sequence[Head]
+    values: Sequence[Optional[Values]]
+
+
+class Notification(NamedTuple):
+    """What collectd notifies of.
+
+    :param severity: ``failure``, ``warning`` or ``okay``, as in collectd's NOTIF_FAILURE.
+    :param time_s: seconds since the epoch.
+    """
+
+    severity: str
+    message: str
+    host: str
+    plugin: str
+    plugin_instance: str
+    type: str
+    type_instance: str
+    time_s: float
+
+
+class _Order(NamedTuple):
+    """The keys of a domain in their order: what is told again of idle groups stands at the end.
+
+    :param plan: the same one in whatever order they are.
+    """
+
+    keys: tuple[str, ...]
+    plan: _Plan
+
+
+class _Known(NamedTuple):
+    """What was worked out for a domain, and from what.
+
+    :param running: what is sent while it runs, and how values are read for it.
+    :param stopped: what is sent while it does not.
+    """
+
+    order: _Order
+    name: str
+    devices: Devices
+    texts: tuple[Optional[Value], ...]
+    node_cpus: int
+    running: tuple[tuple[Head, ...], _Layout]
+    stopped: tuple[tuple[Head, ...], _Layout]
+
+_NO_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+
+
+class ValueLists:
+    """Translates the samples of one hypervisor.
+
+    :param options: names, selection and ExtraStats.
+    """
+
+    def __init__(self, options: CollectdOptions) -> None:
+        self._options = options
+        self._wants_metadata = "metadata" in (
+            *options.hostname_format,
+            *_before_none(options.plugin_instance_format),
+        )
+        self._rows = [
+            row
+            for row in virt_schema.VALUE_LISTS
+            if _group(row) in options.groups
+            and (not row.selector or row.selector in options.extra_stats)
+            and (options.report_block_devices or row.per is not Per.DISK)
+            and (options.report_network_interfaces or row.per is not Per.NIC)
+        ]
+        self._wants_percent = any(row.rule is Rule.PERCENT for row in self._rows)
+        # All hold what the last sample had, no more. What was worked out of keys is kept by the
+        # groups that were asked for, since a domain's keys differ with them; ``_used`` is what
+        # this sample needed so far.
+        self._known: dict[frozenset[str], dict[str, _Known]] = {}
+        self._used: dict[str, _Known] = {}
+        self._orders: dict[tuple[str, ...], _Order] = {}
+        self._plans: dict[frozenset[str], _Plan] = {}
+        self._has_new_orders = False
+        self._cpu: dict[str, tuple[int, int]] = {}
+        self._names: dict[str, tuple[str, str]] = {}
+        self._identities: dict[str, _Identity] = {}
+
+    def take(self, part: Sample, interval_s: float) -> Iterator[Batch]:
+        """The value lists of domains that are complete while their round goes on.
+
+        Empties their stats, but for those that were not in the sample before under the same name:
+        who they are for collectd can be told only beside all others, when the round is over. The
+        round's sample must be translated after its parts.
+        """
+        known = self._known.get(part.groups, {})
+        for domain in part.domains:
+            if self._is_identified(domain):
+                identity = self._identities[domain.uuid]
+                yield self._domain(domain, known.get(domain.uuid), identity, part, interval_s)
+                domain.stats = NO_STATS
+
+    def translate(self, sample: Sample, interval_s: float) -> Iterator[Batch]:
+        """All value lists of a sample, but for what was taken of it before.
+
+        Exhaust it: a percentage needs the sample before.
+
+        :param interval_s: the agent's interval, the time between two samples where their
+            timestamps do not tell it.
+        """
+        identities = self._identify(sample.domains)
+        known = self._known.get(sample.groups, {})
+        for domain in sample.domains:
+            if domain.stats and domain.uuid in identities:
+                identity = identities[domain.uuid]
+                yield self._domain(domain, known.get(domain.uuid), identity, sample, interval_s)
+        if self._wants_percent:
+            self._cpu = {each.uuid: self._cpu[each.uuid] for each in sample.domains
+                         if each.uuid in self._cpu}  # fmt: skip
+        self._known[sample.groups], self._used = self._used, {}
+        if self._has_new_orders or len(known) != len(self._known[sample.groups]):
+            self._has_new_orders = False
+            self._orders = {
+                each.order.keys: each.order
+                for kept in self._known.values()
+                for each in kept.values()
+            }
+            self._plans = {frozenset(keys): order.plan for keys, order in self._orders.items()}
+        if self._options.report_round:
+            yield from self._own(sample, identities, sample.time_ns / 1e9)
+
+    def _domain(
+        self,
+        domain: DomainSample,
+        known: Optional[_Known],
+        identity: _Identity,
+        sample: Sample,
+        interval_s: float,
+    ) -> Batch:
+        """A domain's value lists."""
+        stats = domain.stats
+        known = self._used[domain.uuid] = self._recall(known, domain, sample.node_cpus)
+        runs = domain.active and stats.get("state.state", STATE_RUNNING) == STATE_RUNNING
+        heads, layout = known.running if runs else known.stopped
+        values = _plain_values(layout, stats)
+        if layout.others:
+            values += tuple(
+                [
+                    self._percent(domain, sample, interval_s)
+                    if entry.row.rule is Rule.PERCENT
+                    else fixed or _values(entry, stats)
+                    for entry, fixed in layout.others
+                ]
+            )
+        if self._wants_percent and isinstance(spent := stats.get("cpu.time"), int):
+            self._cpu[domain.uuid] = (spent, sample.time_ns)
+        host, plugin_instance = identity
+        return Batch(host, PLUGIN, plugin_instance, sample.time_ns / 1e9, heads, values)
+
+    def notifications(self, sample: Sample) -> list[Notification]:
+        """A failure for each domain that began to hang, an okay for each that is back; events."""
+        is_needed = sample.changes or sample.events
+        identities = self._identify(sample.domains) if is_needed else {}
+        found = []
+        for change in sample.changes:
+            host, plugin_instance = identities.get(change.uuid) or self._identity(
+                change.name, change.uuid, ""
+            )
+            seconds = max(0, sample.time_ns - change.since_ns) / 1e9
+            if change.responsive:
+                severity, message = "okay", f"domain {change.name} answers again"
+                message += f", after {seconds:.0f} s"
+            else:
+                severity, message = "failure", f"domain {change.name} does not answer"
+            if change.reason:
+                message += f" ({change.reason})"
+            found.append(
+                Notification(
+                    severity, _message(message), host, virt_schema.OWN_PLUGIN, plugin_instance,
+                    "bool", "responsive", sample.time_ns / 1e9,
+                )
+            )  # fmt: skip
+        for event in sample.events:
+            if event.uuid:
+                host, plugin_instance = identities.get(event.uuid) or self._identity(
+                    event.name, event.uuid, ""
+                )
+            else:
+                host, plugin_instance = self._hypervisor()
+            found.append(
+                Notification(
+                    event.severity, _message(_event_text(event)), host, virt_schema.OWN_PLUGIN,
+                    plugin_instance, EVENT_TYPE, event.kind, event.time_ns / 1e9,
+                )
+            )  # fmt: skip
+        return found
+
+    # -- who it is
+
+    def _identify(self, domains: Sequence[DomainSample]) -> dict[str, _Identity]:
+        """Each domain's host and plugin instance, by uuid, no two the same by accident.
+
+        One whose metadata is wanted and not known yet is left out: under another name it would be
+        another host.
+        """
+        if len(domains) != len(self._names) or not all(
+            (not each.stats and each.uuid in self._used) or self._is_identified(each)
+            for each in domains
+        ):
+            self._names = {each.uuid: named for each in domains if (named := self._named(each))}
+            self._identities = self._told_apart(self._names)
+        return self._identities
+
+    def _is_identified(self, domain: DomainSample) -> bool:
+        """Whether it is known who it is: it was in the sample before under the same name."""
+        named = self._names.get(domain.uuid)
+        return (
+            named is not None
+            and named[0] == domain.name
+            and (not self._wants_metadata or named == self._named(domain))
+        )
+
+    def _named(self, domain: DomainSample) -> Optional[tuple[str, str]]:
+        """A domain's name and metadata; None if these are wanted and not known yet."""
+        label = self._options.metadata_label
+        if self._wants_metadata and label not in domain.labels:
+            return None
+        return domain.name, domain.labels.get(label, "")
+
+    def _told_apart(self, names: Mapping[str, tuple[str, str]]) -> dict[str, _Identity]:
+        """The identities of domains, from name and metadata of each by uuid."""
+        texts: dict[str, tuple[str, str]] = {}
+        found: dict[str, _Identity] = {}
+        first: dict[_Identity, tuple[str, str]] = {}
+        clashes: set[_Identity] = set()
+        for uuid, (name, metadata) in names.items():
+            text = self._texts(name, uuid, metadata)
+            identity = _Identity(_valid_host(text[0]), valid_part(text[1]))
+            texts[uuid], found[uuid] = text, identity
+            if first.setdefault(identity, text) != text:
+                clashes.add(identity)
+        if clashes:
+            for uuid, identity in found.items():
+                if identity in clashes:
+                    host, instance = texts[uuid]
+                    found[uuid] = _Identity(
+                        _valid_host(host, ending=host != identity.host),
+                        valid_part(instance, ending=instance != identity.plugin_instance),
+                    )
+        return found
+
+    def _identity(self, name: str, uuid: str, metadata: str) -> _Identity:
+        host, instance = self._texts(name, uuid, metadata)
+        return _Identity(_valid_host(host), valid_part(instance))
+
+    def _hypervisor(self) -> _Identity:
+        """Who the hypervisor itself is."""
+        return _Identity(
+            _valid_host(self._options.hostname), valid_part(self._options.round_instance)
+        )
+
+    def _texts(self, name: str, uuid: str, metadata: str) -> tuple[str, str]:
+        """Host and plugin instance as the options say, before they are made valid."""
+        said = {
+            "name": name,
+            "uuid": uuid,
+            "hostname": self._options.hostname,
+            "metadata": metadata,
+        }
+        return (
+            _joined(self._options.hostname_format, said),
+            _joined(self._options.plugin_instance_format, said),
+        )
+
+    # -- what it has
+
+    def _recall(
+        self, known: Optional[_Known], domain: DomainSample, node_cpus: int
+    ) -> _Known:
+        """What is known of a domain, worked out anew if anything that it rests on is another."""
+        keys = tuple(domain.stats)
+        order = known.order if known and known.order.keys == keys else self._order(keys)
+        plan = order.plan
+        texts = tuple(map(domain.stats.get, plan.texts))
+        if (
+            known is None
+            or known.order.plan is not plan
+            or known.texts != texts
+            or known.name != domain.name
+            or known.node_cpus != node_cpus
+            or (known.devices is not domain.devices and known.devices != domain.devices)
+        ):
+            parts = list(self._parts(domain, plan, node_cpus))
+            known = _Known(
+                order,
+                domain.name,
+                domain.devices,
+                texts,
+                node_cpus,
+                running=_laid_out(parts),
+                stopped=_laid_out([part for part in parts if part.entry.row.always]),
+            )
+        return known if known.order is order else known._replace(order=order)
+
+    def _order(self, keys: tuple[str, ...]) -> _Order:
+        """These keys with their plan, the same for all domains that have them."""
+        order = self._orders.get(keys)
+        if order is None:
+            self._has_new_orders = True
+            plan = self._plans.get(frozenset(keys))
+            if plan is None:
+                plan = self._plans[frozenset(keys)] = _plan(keys, self._rows, self._options.every)
+            order = self._orders[keys] = _Order(keys, plan)
+        return order
+
+    def _parts(self, domain: DomainSample, plan: _Plan, node_cpus: int) -> Iterator[_Part]:
+        """All value lists that a domain can send."""
+        devices = plan.devices
+        for whole in devices[Per.DOMAIN]:
+            for entry in whole.entries:
+                yield _part(entry, entry.row.instance)
+        for vcpu in devices[Per.VCPU]:
+            yield from _vcpu(vcpu, domain.stats, node_cpus)
+        for event in devices[Per.EVENT]:
+            yield from _named_parts(event, "event", event.id)
+        for disk, name in _once_each(domain, "block", devices[Per.DISK], self._disk_name):
+            has_source = bool(_source(domain, disk))
+            is_image = _text(domain.stats, f"block.{disk.id}.name") in domain.devices.images
+            for part in _named_parts(disk, "device", name):
+                row = part.entry.row
+                if (has_source or not row.needs_source) and row.of_images in (None, is_image):
+                    yield part
+        for nic, name in _once_each(domain, "net", devices[Per.NIC], self._nic_name):
+            yield from _named_parts(nic, "device", name)
+
+    def _percent(
+        self, domain: DomainSample, sample: Sample, interval_s: float
+    ) -> Optional[Values]:
+        """The share of the host's CPUs since the domain's last sample, in percent."""
+        before, since = self._cpu.get(domain.uuid, (0, 0))
+        spent = domain.stats["cpu.time"]
+        if not before or not isinstance(spent, int) or spent < before or not sample.node_cpus:
+            return None
+        elapsed_ns = sample.time_ns - since if sample.time_ns > since else interval_s * 1e9
+        if elapsed_ns <= 0:
+            return None
+        return (100.0 * (spent - before) / (elapsed_ns * sample.node_cpus),)
+
+    def _disk_name(self, domain: DomainSample, disk: _Device) -> Optional[str]:
+        """The disk's name by BlockDeviceFormat; None if it has none, or is not wanted."""
+        if self._options.block_device_format == "target":
+            name = _text(domain.stats, f"block.{disk.id}.name")
+        else:
+            name = _source(domain, disk)
+        if not name or not self._options.wants_block(domain.name, name):
+            return None
+        if self._options.block_device_format == "source" and (
+            self._options.block_device_format_basename
+        ):
+            return posixpath.basename(name.rstrip("/")) or name
+        return name
+
+    def _nic_name(self, domain: DomainSample, nic: _Device) -> Optional[str]:
+        """The NIC's name by InterfaceFormat; None if it is not known yet, or not wanted."""
+        wanted = name = _text(domain.stats, f"net.{nic.id}.name")
+        if self._options.interface_format == "address":
+            wanted = name = domain.devices.addresses.get(name, "")
+        elif self._options.interface_format == "number":
+            wanted, name = str(nic.number), f"interface-{nic.number}"
+        if not name or not self._options.wants_interface(domain.name, wanted):
+            return None
+        return name
+
+    # -- what we tell of our own work
+
+    def _own(
+        self, sample: Sample, identities: dict[str, _Identity], time_s: float
+    ) -> Iterator[Batch]:
+        numbers = {row.source: getattr(sample.round, row.source) for row in _ROUND_ROWS}
+        yield _own_batch(self._hypervisor(), _ROUND_ROWS, numbers, time_s)
+        back = {change.uuid for change in sample.changes if change.responsive}
+        for domain in sample.domains:
+            hangs = domain.status is Status.UNRESPONSIVE
+            if (hangs or domain.uuid in back) and domain.uuid in identities:
+                since = domain.since_ns if hangs and domain.since_ns else sample.time_ns
+                numbers = {
+                    "responsive": not hangs,
+                    "unresponsive_s": max(0, sample.time_ns - since) / 1e9,
+                }
+                yield _own_batch(identities[domain.uuid], _DOMAIN_ROWS, numbers, time_s)
+
+
+_ROUND_ROWS = tuple(row for row in virt_schema.OWN_VALUE_LISTS if not row.of_domain)
+_DOMAIN_ROWS = tuple(row for row in virt_schema.OWN_VALUE_LISTS if row.of_domain)
+
+
+def _once_each(
+    domain: DomainSample,
+    word: str,
+    devices: Iterable[_Device],
+    named: Callable[[DomainSample, _Device], Optional[str]],
+) -> Iterator[tuple[_Device, str]]:
+    """Devices with their names, no device and no name twice.
+
+    While a disk is copied, libvirt lists the copy after it, under the same target.
+
+    :param word: ``block`` or ``net``, the devices' first word in the keys.
+    """
+    targets: set[str] = set()
+    names: set[str] = set()
+    for device in devices:
+        target = _text(domain.stats, f"{word}.{device.id}.name")
+        name = named(domain, device) if target not in targets else None
+        if name is not None and name not in names:
+            targets.add(target)
+            names.add(name)
+            yield device, name
+
+
+def _own_batch(
+    who: _Identity,
+    rows: Iterable[virt_schema.OwnValueList],
+    numbers: Mapping[str, float],
+    time_s: float,
+) -> Batch:
+    return Batch(
+        who.host,
+        virt_schema.OWN_PLUGIN,
+        who.plugin_instance,
+        time_s,
+        heads=[(row.type, row.instance, 0.0) for row in rows],
+        values=[
+            (int(numbers[row.source]) if row.counter else float(numbers[row.source]),)
+            for row in rows
+        ],
+    )
+
+
+def _message(text: str) -> str:
+    """A notification's message: one line, within what collectd holds."""
+    encoded = _NO_CONTROL.sub(" ", text).encode("utf-8", "backslashreplace")
+    return encoded[:MESSAGE_BYTES].decode("utf-8", "ignore")
+
+
+def _event_text(event: DomainEvent) -> str:
+    """An event for people, as: domain web-1: lifecycle stopped (crashed)."""
+    about = [event.detail, event.device, event.path]
+    about += [f"{name} {number}" for name, number in event.numbers.items()]
+    about += ["inferred after a gap"] if event.inferred else []
+    said = ", ".join(text for text in about if text)
+    who = f"domain {event.name}: {event.kind}" if event.uuid else "events"
+    return f"{who} {event.event}" + (f" ({said})" if said else "")
+
+
+def _source(domain: DomainSample, disk: _Device) -> str:
+    """The file or device of a disk; empty for an empty drive, or one on a network."""
+    target = _text(domain.stats, f"block.{disk.id}.name")
+    return domain.devices.sources.get(target) or _text(domain.stats, f"block.{disk.id}.path")

@@ -1,0 +1,258 @@
+"""The threads that make calls, each with a connection of its own, which a stuck call keeps.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Callable, Optional
+
+from ..config.settings import Settings, is_remote
+from ..domain_xml.describe import describe
+from ..domain_xml.labels import Labels
+from ..engine.actions import Controls, Description
+from ..engine.engine import Engine
+from ..engine.rounds import Call, Kind
+from ..errors import (
+    ConnectionLostError,
+    DomainGoneError,
+    DomstatsError,
+    HypervisorError,
+    TooLargeError,
+    UnsupportedError,
+)
+from ..events import SOURCES, News, wanted_sources
+from ..events import read as read_event
+from ..hypervisor.connection import CONTROL_OCCUPIED, Connection, Listed, Watch
+
+#: Attempts to list the domains, while connections that were made get lost.
+_LISTS = 3
+
+#: An event: a method of the engine with its arguments, but for the time.
+_Event = Callable[[Engine, float], None]
+
+
+class _Thread:
+    """A daemon thread that does jobs one after another, started by its first one."""
+
+    def __init__(self, name: str) -> None:
+        self._jobs: queue.SimpleQueue[Optional[Callable[[], None]]] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._started = False
+
+    def do(self, job: Callable[[], None]) -> None:
+        if not self._started:
+            self._thread.start()
+            self._started = True
+        self._jobs.put(job)
+
+    def stop(self) -> None:
+        """End after the jobs so far."""
+        self._jobs.put(None)
+
+    def wait(self, seconds: float) -> None:
+        """Until it has ended, or not longer than that."""
+        if self._started:
+            self._thread.join(seconds)
+
+    def _run(self) -> None:
+        while True:
+            job = self._jobs.get()
+            if job is None:
+                self.end()
+                return
+            job()
+
+    def end(self) -> None:
+        """The thread ends; called in it."""
+
+
+class _Worker(_Thread):
+    """Makes calls, one at a time, on a connection of its own."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        post: Callable[[_Event], None],
+        rest: Callable[[_Worker], None],
+        number: int,
+    ) -> None:
+        super().__init__(f"domstats-lane-{number}")
+        self._settings = settings
+        self._post = post
+        self._rest = rest
+        self._connection = Connection(settings.uri, keepalive=is_remote(settings.uri))
+        self._labels = Labels(settings.labels)
+
+    def ask(self, call: Call) -> None:
+        self.do(lambda: self._ask(call))
+
+    def ask_version(self) -> None:
+        self.do(self._ask_version)
+
+    def end(self) -> None:
+        self._connection.close()
+
+    def _ask_version(self) -> None:
+        version = ""
+        with suppress(Exception):  # no sample needs it, and a lost connection is told elsewhere
+            version = self._connection.version()
+
+        def come_back(engine: Engine, now: float) -> None:
+            self._rest(self)
+            engine.introduced(version)
+
+        self._post(come_back)
+
+    def _ask(self, call: Call) -> None:
+        event: _Event
+        try:
+            event = _ASKED_BY[call.kind](self, call)
+        except Exception as error:
+            failure, text = _failure(error), str(error)
+            if not isinstance(error, DomstatsError):
+                text = f"{self._settings.uri}: unexpected: {error!r}"
+
+            def event(engine: Engine, now: float) -> None:
+                engine.call_failed(call.id, failure, text, now)
+
+        def come_back(engine: Engine, now: float) -> None:
+            self._rest(self)
+            event(engine, now)
+
+        self._post(come_back)
+
+    def _ask_statistics(self, call: Call) -> _Event:
+        records = self._connection.stats(call.uuids, call.bulk)
+        if call.facts:
+            records = self._connection.add_facts(records, call.facts)
+        if call.counted:
+            records = self._connection.add_disk_counters(records, call.counted)
+        if call.sized:
+            records = self._connection.add_disk_sizes(records, call.sized)
+        return lambda engine, now: engine.answered(call.id, records, now)
+
+    def _describe(self, call: Call) -> _Event:
+        descriptions: list[Description] = []
+        for uuid in call.uuids:
+            try:
+                described = describe(self._connection.xml(uuid), self._labels)
+                descriptions.append(Description(uuid, *described))
+            except (ValueError, TooLargeError):  # and it would be no other if asked for again
+                descriptions.append(Description(uuid, labels=self._labels.none))
+            except HypervisorError:
+                break
+            except DomstatsError:
+                continue
+        return lambda engine, now: engine.described(call.id, descriptions, now)
+
+
+_ASKED_BY: dict[Kind, Callable[[_Worker, Call], _Event]] = {
+    Kind.MONITOR: _Worker._ask_statistics,
+    Kind.FREE: _Worker._ask_statistics,
+    Kind.DESCRIBE: _Worker._describe,
+}
+
+
+def _failure(error: Exception) -> str:
+    """What kind of failure an error is to the engine."""
+    if isinstance(error, HypervisorError):
+        return "lost"
+    if isinstance(error, TooLargeError):
+        return "too large"
+    if isinstance(error, DomainGoneError):
+        return "gone"
+    return "failed"
+
+
+class _ControlWorker(_Thread):
+    """Makes the priority calls, which answer even when the server's workers are all stuck."""
+
+    def __init__(self, settings: Settings, post: Callable[[_Event], None]) -> None:
+        super().__init__("domstats-control")
+        self._settings = settings
+        self._post = post
+        watch = _event_watch(settings, post)
+        self._connection = Connection(settings.uri, watch, keepalive=is_remote(settings.uri))
+        self._node_cpus = 0
+        self._node_of = 0
+
+    def list_domains(self) -> None:
+        self.do(self._list_domains)
+
+    def ask_control(self, uuids: Sequence[str]) -> None:
+        self.do(lambda: self._ask_control(uuids))
+
+    def end(self) -> None:
+        self._connection.close()
+
+    def _list_domains(self) -> None:
+        connection = self._connection
+        try:
+            domains = self._listed()
+            ids = connection.ids() if self._settings.events else None
+        except Exception as error:
+            text = str(error)
+            if not isinstance(error, DomstatsError):
+                text = f"{self._settings.uri}: unexpected: {error!r}"
+            self._post(lambda engine, now: engine.list_failed(text, now))
+            return
+        node_cpus, reconnects = self._node_cpus, connection.opened - 1
+        has_monitors = connection.has_monitors
+        self._post(
+            lambda engine, now: engine.listed(
+                domains,
+                now,
+                node_cpus=node_cpus,
+                reconnects=reconnects,
+                has_monitors=has_monitors,
+                ids=ids,
+            )
+        )
+
+    def _listed(self) -> list[Listed]:
+        """The list of domains; on a new connection if the old one is lost, and once more."""
+        for _ in range(_LISTS - 1):
+            with suppress(ConnectionLostError):
+                return self._list()
+        return self._list()
+
+    def _list(self) -> list[Listed]:
+        connection = self._connection
+        listed = connection.list_domains(self._settings.inactive)
+        if self._node_of != connection.opened:
+            self._node_cpus = connection.node_cpus()
+            self._node_of = connection.opened
+        return listed
+
+    def _ask_control(self, uuids: Sequence[str]) -> None:
+        controls: Controls = {}
+        try:
+            for uuid, control in self._connection.control(uuids).items():
+                controls[uuid] = (control.state == CONTROL_OCCUPIED, control.busy_s)
+        except UnsupportedError:
+            self._post(Engine.control_unsupported)
+            return
+        except Exception:  # nothing was learnt; the next list tells if the hypervisor is away
+            controls = {}
+        self._post(lambda engine, now: engine.controls(controls, now))
+
+
+def _event_watch(settings: Settings, post: Callable[[_Event], None]) -> Watch:
+    """The events that the engine wants, on their way to it."""
+
+    def tell(news: News) -> None:
+        try:
+            event = read_event(news)
+        except (TypeError, LookupError):  # a libvirt that calls back with something else
+            return
+        post(lambda engine, now: engine.domain_event(event, now))
+
+    def unsupported(source: int) -> None:
+        kind = SOURCES[source].kind
+        post(lambda engine, now: engine.events_unsupported(kind, now))
+
+    sources = wanted_sources(settings.events, bool(settings.labels))
+    return Watch(sources, lambda: post(Engine.subscribed), tell, unsupported)
