@@ -1,5 +1,6 @@
 """What holds for every test: what a machine lacks is said once, and in CI it may lack nothing."""
 
+import gc
 import os
 from collections import Counter
 from typing import Any, Callable, NoReturn
@@ -21,6 +22,12 @@ def missing() -> Callable[[str, str], NoReturn]:
 
 def _forbids_skips() -> bool:
     return os.environ.get("CI", "").lower() in ("1", "true", "yes")
+
+
+def pytest_collection_finish() -> None:
+    """What pytest has made of thousands of tests lives to the end: no collection looks at it."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(hookwrapper=True)

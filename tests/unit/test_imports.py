@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ast
 import functools
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -49,21 +48,24 @@ BORDER = frozenset({"hypervisor.connection", "hypervisor.classic"})
 COMMAND_LINE_ONLY = frozenset({"click", "rich", "textual"})
 
 
-def imported(module: str) -> Iterator[str]:
+@functools.cache
+def imported(module: str) -> frozenset[str]:
     """Every module that a module's file imports, anywhere in it, by full name.
 
     Each name of a ``from`` import counts as a module too: only the reader of the tree can tell.
     """
     path = MODULES[module]
     folder = ["domstats", *path.relative_to(PACKAGE).parts[:-1]]
+    found: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            found.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             above = folder[: len(folder) + 1 - node.level] if node.level else []
             base = ".".join([*above, *([node.module] if node.module else [])])
-            yield base
-            yield from (f"{base}.{alias.name}" for alias in node.names)
+            found.add(base)
+            found.update(f"{base}.{alias.name}" for alias in node.names)
+    return frozenset(found)
 
 
 @functools.cache

@@ -9,11 +9,10 @@ import pytest
 from domstats.errors import ConfigError
 from domstats.selection import ALL, MATCHED_TEXT, Selection, Unmatched, chosen, entries, unmatched
 from domstats.shown import one_line
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 
-@settings(deadline=None)
 @given(st.text(), st.text(), st.booleans())
 def test_without_entries_everything_is_wanted(name: str, device: str, ignored: bool) -> None:
     selection = Selection(domains=entries([], ignored), block_devices=entries([], ignored))
@@ -92,7 +91,6 @@ def test_an_expression_sees_a_bounded_part_of_a_name() -> None:
     assert chosen.wants("a" * (MATCHED_TEXT - 1) + "x")
 
 
-@settings(deadline=None)
 @given(st.text(min_size=1), st.booleans())
 def test_any_name_is_listed_by_itself(name: str, ignored: bool) -> None:
     if len(name) > 2 and name.startswith("/") and name.endswith("/"):
@@ -100,7 +98,6 @@ def test_any_name_is_listed_by_itself(name: str, ignored: bool) -> None:
     assert entries([name], ignored).wants(name) is not ignored
 
 
-@settings(deadline=None)
 @given(st.text())
 def test_any_expression_is_compiled_or_refused(expression: str) -> None:
     try:

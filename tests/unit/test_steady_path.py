@@ -24,7 +24,7 @@ from tests.unit.world import World
 
 ANSWER = Path(__file__).parents[1] / "cases" / "qemu-9.0" / "answer.json"
 PACKAGE = str(Path(domstats.__file__).parent)
-DOMAINS = 320
+DOMAINS = 160
 CHUNK = 16
 
 

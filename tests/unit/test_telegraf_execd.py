@@ -33,6 +33,10 @@ def a_sample(uri: str = "qemu:///system", number: int = 0) -> Sample:
     return Sample(uri, 10**18 + number, (domain,), Round(domains=1, fresh=1))
 
 
+#: Domains whose lines are several times what a pipe holds.
+BIG = 3000
+
+
 def lines_of(sample: Sample) -> bytes:
     return LineProtocol().encode(sample)
 
@@ -308,7 +312,7 @@ def test_much_that_is_complete_is_out_before_the_round_is_over() -> None:
         it.sampler.samples = lambda number: big_sample("qemu:///system")
         it.sampler.go.clear()
         whole = lines_of(big_sample("qemu:///system"))
-        end = whole.index(b"\n", whole.index(b"qemu:///system-4998")) + 1
+        end = whole.index(b"\n", whole.index(b"qemu:///system-%d" % (BIG - 2))) + 1
         it.tick()
         assert it.read(end) == whole[:end]
         it.sampler.go.set()
@@ -332,7 +336,7 @@ def test_lines_of_several_hypervisors_are_never_mixed() -> None:
 def big_sample(uri: str) -> Sample:
     """Many times what a pipe holds."""
     domains = tuple(
-        DomainSample(UUID, f"{uri}-{n}", Status.FRESH, {"cpu.time": n}) for n in range(5000)
+        DomainSample(UUID, f"{uri}-{n}", Status.FRESH, {"cpu.time": n}) for n in range(BIG)
     )
     return Sample(uri, 1, domains, Round())
 
