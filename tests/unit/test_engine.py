@@ -1399,6 +1399,16 @@ def test_a_first_round_that_is_cut_short_has_everything_of_all_who_do_not_hang()
     assert sample.round.duration_s < 1.9
 
 
+def test_a_first_round_of_a_slow_host_that_has_listed_its_domains_is_not_cut_short():
+    world = World(5)
+    for guest in world.guests.values():
+        guest.slow = 3.0
+    asked = world.query()
+    world.after(1.0, lambda: world.engine.shorten(0.9, world.now))
+    world.run(world.now + 8.9)
+    assert complete(world.samples[asked]) == 5
+
+
 def test_a_first_round_that_needs_long_and_is_not_cut_short_is_complete():
     world = World(5)
     world.list_takes = 5.0

@@ -45,7 +45,7 @@ class SamplerLike(Protocol):
         """Make a round of the fast lane."""
 
     def shorten(self, left_s: float) -> None:
-        """Have a round under way end within so many seconds from now."""
+        """Have a round under way end within so many seconds from now if the hypervisor hangs."""
 
     def close(self) -> None:
         """End, without waiting for stuck calls."""

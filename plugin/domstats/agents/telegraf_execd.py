@@ -308,8 +308,8 @@ class _Station(threading.Thread):
             return
         self._deadline.tick(time.monotonic())
         if self._guessing:
-            # The first round is under way. A whole interval was not enough for it, as where a
-            # hang has still to be found; it must be over before the next tick.
+            # The first round is under way, and this tick tells how long it may take. It is much
+            # work, so only a hypervisor that gives no sign of life is not waited for.
             self._sampler.get().shorten(self._deadline.seconds)
         self._ticked = True
         self._wake.put(None)

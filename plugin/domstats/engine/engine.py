@@ -197,12 +197,11 @@ class Engine:
             self._watch_the_stuck(now)
 
     def shorten(self, left_s: float, now: float) -> None:
-        """Rounds of all domains that are under way have so many seconds left, not more.
-
-        What their calls are stuck in is looked for now, so that the others' answers are in time.
+        """Rounds of all domains to which the hypervisor has not even given its list have so many
+        seconds left, not more. Of the others, what calls are stuck in is looked for now.
         """
         for round_ in self._rounds.values():
-            if round_.query.paced:
+            if round_.query.paced and not round_.listed:
                 round_.shorten(now + left_s)
         if self._can_control:
             for call in self._calls.monitor(late=False):

@@ -84,9 +84,9 @@ class Sampler:
         return self._wait_for(query._replace(groups=groups, paced=False, fast=True), take)
 
     def shorten(self, left_s: float) -> None:
-        """Have a round of ``sample`` for all domains that is under way end earlier.
+        """Have a round of ``sample`` for all domains end earlier if the hypervisor hangs.
 
-        :param left_s: seconds that it has from now on, if it has not less anyway.
+        :param left_s: seconds that it has from now on to give its list, if it has not less anyway.
         """
         with self._lock:
             if self._thread is not None:
