@@ -1,11 +1,16 @@
 """The command line against real guests, and what it says when something is wrong."""
 
+import contextlib
+import fcntl
 import json
 import os
 import re
 import signal
+import struct
 import subprocess
 import sys
+import termios
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +22,7 @@ from domstats.model import Sample
 from domstats.output.line_protocol import LineProtocol
 
 from tests.system.agents.lines import parse
-from tests.system.configurations import DOMSTATS, ROOT, libvirt_table
+from tests.system.configurations import DOMSTATS, ROOT, libvirt_table, python_plugin
 from tests.system.waiting import wait_for
 
 TEST = "test:///default"
@@ -135,18 +140,199 @@ def test_several_hypervisors_are_sampled_together(bed: Any) -> None:
     assert {point.tags["hypervisor"] for point in rounds} == {bed.uri, TEST}
 
 
-def test_without_a_local_hypervisor_the_test_driver_is_shown_and_said(root: None) -> None:
-    """No script may believe it, so it ends with 1 where the output is no terminal."""
-    hidden = ("unshare", "--mount", "sh", "-c", 'mount -t tmpfs none /run && exec "$@"', "sh")
-    ended = domstats("sample", prefix=hidden)
+#: As ``make run`` with libvirtd down.
+HIDDEN = ("unshare", "--mount", "sh", "-c", 'mount -t tmpfs none /run && exec "$@"', "sh")
+
+
+def test_without_a_local_hypervisor_a_script_does_not_take_the_test_driver_for_real(
+    root: None,
+) -> None:
+    ended = domstats("sample", prefix=HIDDEN)
 
     assert ended.returncode == 1
     assert "running" in ended.stdout
-    assert "these are not real guests" in ended.stdout
     [line] = ended.stderr.splitlines()
-    assert "these are not real guests" in line
+    assert line.startswith("domstats: these are not real guests")
     assert "libvirtd" in line
     assert "--connect" in line
+
+
+def test_without_a_local_hypervisor_a_person_sees_the_test_driver_and_reads_it_last(
+    root: None,
+) -> None:
+    with Terminal("sample", prefix=HIDDEN) as terminal:
+        assert terminal.wait() == 0
+    table, _, last = terminal.text.partition("domstats: these are not real guests")
+    assert "1 domain: 1 running" in table
+    assert last.endswith("name another one with --connect URI\n")
+
+
+# --- On a terminal --------------------------------------------------------------------------------
+
+
+class Terminal:
+    """The command on a terminal of 80 columns and 24 lines."""
+
+    def __init__(self, *arguments: str, prefix: tuple[str, ...] = ()) -> None:
+        self._ours, theirs = os.openpty()
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+        environment = {key: value for key, value in os.environ.items() if key != "COLUMNS"}
+        self._process = subprocess.Popen(
+            ["setsid", "--ctty", "--wait", *prefix, *DOMSTATS, *arguments],
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            cwd="/",
+            env={**environment, "PYTHONPATH": str(ROOT / "plugin"), "TERM": "xterm"},
+        )
+        os.close(theirs)
+        self._read = ""
+        self._reader = threading.Thread(target=self._collect)
+        self._reader.start()
+
+    def __enter__(self) -> "Terminal":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.wait()
+        self._reader.join()
+        os.close(self._ours)
+
+    def _collect(self) -> None:
+        with contextlib.suppress(OSError):  # the other side is closed
+            while True:
+                self._read += os.read(self._ours, 65536).decode("utf-8", "replace")
+
+    def type(self, keys: str) -> None:
+        os.write(self._ours, keys.encode())
+
+    def wait(self) -> int:
+        status = self._process.wait(60)
+        self._reader.join()
+        return status
+
+    @property
+    def text(self) -> str:
+        """All that has been written, without colours and movements."""
+        return re.sub("\x1b\\[[0-9;?]*[a-zA-Z]", "", self._read).replace("\r\n", "\n")
+
+    @property
+    def screens(self) -> list[str]:
+        """What stood on the screen while it was redrawn, complete screens only."""
+        frames = self._read.split("\x1b[H")[1:-1]
+        found = [re.sub("\x1b\\[[0-9;?]*[a-zA-Z]", "", frame) for frame in frames]
+        return [frame.replace("\r\n", "\n") for frame in found]
+
+    @property
+    def behind(self) -> str:
+        """What is left after the screen was redrawn for the last time."""
+        return self._read.partition("\x1b[?1049l")[2]
+
+
+def test_the_table_is_redrawn_in_place_and_tells_who_hangs(bed: Any) -> None:
+    with Terminal("sample", "--connect", bed.uri, "--rounds", "0", "--interval", "0.5") as terminal:
+        wait_for("rates", lambda: any("0B/s" in screen for screen in terminal.screens))
+        bed.guests[5].hang()
+        wait_for("trouble", lambda: any("unresponsive for" in each for each in terminal.screens))
+        terminal.type("\x03")
+        assert terminal.wait() == 130
+    screens = [screen.rstrip("\n").split("\n") for screen in terminal.screens]
+    assert all(len(screen) <= 24 and max(map(len, screen)) <= 80 for screen in screens)
+    (hung,) = {
+        index for index, line in enumerate(screens[-1]) if line.startswith(bed.guests[5].name)
+    }
+    assert screens[-1][hung + 1].startswith("    unresponsive for ")
+    assert "Traceback" not in terminal.text
+    assert "8 domains: " in terminal.behind
+
+
+# --- What is chosen -------------------------------------------------------------------------------
+
+
+def sampled(*arguments: str) -> set[str]:
+    """The names of the domains in one round."""
+    ended = domstats("sample", "--format", "json", *arguments)
+    assert ended.returncode == 0, ended.stderr
+    samples = [json.loads(line) for line in ended.stdout.splitlines()]
+    return {domain["name"] for sample in samples for domain in sample["domains"]}
+
+
+def test_domains_are_chosen_by_name_uuid_and_expression(bed: Any) -> None:
+    with bed.connection() as connection:
+        uuid = connection.lookupByName("web-1").UUIDString()
+    wanted = ("--domain", "db-1", "--domain", uuid, "--domain", "/^no-/")
+    assert sampled("--connect", bed.uri, *wanted) == {"db-1", "web-1", "no-disk", "no-net"}
+
+
+def test_a_domain_that_does_not_exist_is_told(bed: Any) -> None:
+    ended = domstats("sample", "--connect", bed.uri, "--domain", "web-9", "--format", "json")
+    assert ended.returncode == 1
+    [line] = ended.stderr.splitlines()
+    assert "no domain matches web-9" in line
+
+
+def test_only_the_groups_that_were_named_are_asked_for(bed: Any) -> None:
+    arguments = ("--group", "block", "--group", "state", "--format", "influx")
+    points = parse(domstats("sample", "--connect", bed.uri, *arguments).stdout)
+    expected = {"domstats_round", "libvirt_state", "libvirt_block", "libvirt_block_total"}
+    assert {point.measurement for point in points} == expected
+
+
+def test_config_shows_the_lines_that_telegrafs_child_sends(bed: Any, tmp_path: Path) -> None:
+    """But for the numbers, which go on."""
+    settings = tmp_path / "domstats.toml"
+    narrowed = ('domains = ["web-1", "no-net"]', 'statistics_groups = ["state", "block"]')
+    settings.write_text(libvirt_table(bed.uri, *narrowed) + libvirt_table(TEST))
+    child = subprocess.run(
+        [*DOMSTATS, "telegraf", "--config", str(settings)],
+        input="\n",
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    shown = domstats("sample", "--config", str(settings), "--format", "influx")
+
+    def shape(text: str) -> list[Any]:
+        return sorted(
+            (point.measurement, sorted(point.tags.items()), sorted(point.fields))
+            for point in parse(text)
+        )
+
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert {point.tags.get("domain_name") for point in parse(shown.stdout)} == {
+        "web-1", "no-net", "test", None,
+    }  # fmt: skip
+    assert shape(shown.stdout) == shape(child.stdout)
+
+
+def test_config_shows_the_domains_that_collectd_sees(bed: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "collectd.conf.d"
+    folder.mkdir()
+    block = f'Connection "{bed.uri}"\nDomain "/^web/"\nDomain "no-net"'
+    (folder / "domstats.conf").write_text(python_plugin(block, f'Connection "{TEST}"'))
+    whole = tmp_path / "collectd.conf"
+    whole.write_text(f'Interval 5\nInclude "{folder}/*.conf"\n')
+    assert sampled("--config", str(whole)) == {"web-1", "no-net", "test"}
+
+
+def test_verbose_tells_the_hypervisors_version_and_how_long_rounds_took(bed: Any) -> None:
+    said = domstats("sample", "--connect", bed.uri, "-v", "--rounds", "2", "--interval", "0.2")
+    assert said.returncode == 0
+    assert " samples QEMU " in said.stderr
+    assert "; watches: process, storage, occupancy" in said.stderr
+    assert re.search(r": round 2 took \d+\.\d+ s; domains: \d+ fresh", said.stderr)
+
+
+def test_all_mistakes_of_a_configuration_are_told_at_once(tmp_path: Path) -> None:
+    settings = tmp_path / "domstats.toml"
+    settings.write_text(libvirt_table(TEST, "lanes = 40", "statistic_groups = []"))
+    ended = domstats("sample", "--config", str(settings))
+    assert (ended.returncode, ended.stdout) == (2, "")
+    first, second = ended.stderr.splitlines()
+    assert "lanes" in first
+    assert "statistics_groups" in second
 
 
 def test_one_of_two_hypervisors_that_is_away_is_told_of_and_costs_nothing_else(
@@ -172,6 +358,8 @@ def test_one_of_two_hypervisors_that_is_away_is_told_of_and_costs_nothing_else(
         (["sample", "--format", "inflx"], "influx"),
         (["sample", "--interval", "soon"], "--interval"),
         (["sample", "--connect", "nonsense"], "qemu:///system"),
+        (["sample", "--connect", TEST, "--config", "x"], "leave one of them out"),
+        (["sample", "--config", "/nonexistent"], "is the path right"),
         (["telegraf"], "--config"),
     ],
 )

@@ -310,13 +310,8 @@ def _table(picture: Picture, width: int) -> tuple[Text, list[list[Text]]]:
 
 def _columns(picture: Picture, layout: _Layout) -> _Columns:
     dropped = _DROPPED[layout.dropped]
-    keys = [
-        key
-        for key in _TITLES
-        if key == "cpu"
-        or (key not in dropped
-        and any(getattr(each, key) is not None for each in picture.domains))
-    ]
+    known = {key for key in _TITLES for each in picture.domains if getattr(each, key) is not None}
+    keys = [key for key in _TITLES if key == "cpu" or key in known - dropped]
     titles = ["Domain", "State", *(_TITLES[key] for key in keys)]
     rows = [
         [

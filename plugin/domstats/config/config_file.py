@@ -68,7 +68,7 @@ def _of_collectd(conf: collectd_conf.CollectdConf, path: str) -> Parsed:
     blocks = conf.blocks(MODULE)
     for block in blocks:
         with mistakes.at():
-            parsed = parse_collectd(block, f"{block.place}, <Module {MODULE!r}>")
+            parsed = parse_collectd(block, f"{block.place}, Module {MODULE}")
             hypervisors += parsed.settings
             told += parsed.warnings
     mistakes.end()
