@@ -33,7 +33,7 @@ _TELL = "import json, sys; print(json.dumps(sys.path))"
 _TRY = """\
 import sys
 sys.path[:0] = sys.argv[1:]
-import domstats.collectd_plugin, domstats.sampler
+import domstats.collectd_plugin, domstats.sampling.sampler
 """
 
 
