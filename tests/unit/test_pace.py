@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from domstats.engine.pace import LEAST_S, MOST_DELAY_S, Backoff, Cadence, Pace
+from domstats.engine.pace import LEAST_S, MOST_DELAY_S, Backoff, Cadence, Pace, Rota
 
 
 def settled(per_domain_s):
@@ -118,3 +118,20 @@ def test_a_hypervisor_of_this_host_is_tried_in_each_round() -> None:
     backoff = Backoff(0.0)
     backoff.failed(10.0)
     assert backoff.until == 10.0
+
+
+def test_turns_are_spread_over_the_rounds_so_that_each_has_its_own_once() -> None:
+    rota = Rota(60.0, begun_at=0.0)
+    assert [rota.turns(15, now) for now in range(10, 130, 10)] == [2, 3] * 6
+
+
+def test_after_a_long_pause_all_have_their_turn_and_none_has_it_twice() -> None:
+    rota = Rota(60.0, begun_at=0.0)
+    assert rota.turns(15, 1000.0) == 15
+
+
+def test_nobody_has_a_turn_where_there_is_nobody_or_the_time_begins_with_the_first_round() -> None:
+    assert Rota(0.0).turns(0, 100.0) == 0
+    rota = Rota(60.0, begun_at=float("inf"))
+    assert rota.turns(15, 100.0) == 0
+    assert rota.turns(15, 160.0) == 15

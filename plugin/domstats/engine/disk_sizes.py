@@ -20,6 +20,7 @@ from typing import NamedTuple, Optional
 
 from ..domain_xml.untold_sizes import untold_disks
 from ..model import Devices, Stats, Value
+from .pace import Rota
 
 #: Seconds for which a length serves.
 REFRESH_S = 300.0
@@ -56,8 +57,7 @@ class DiskSizes:
         self._known: dict[str, _Known] = {}
         #: Domains of which it may be wrong, or is old.
         self._doubtful: set[str] = set()
-        self._begun_at = 0.0
-        self._turns = 0.0
+        self._rota = Rota(REFRESH_S)
 
     @property
     def are_wanted(self) -> bool:
@@ -66,10 +66,8 @@ class DiskSizes:
     def begin(self, now: float) -> None:
         """A round begins: those who were asked longest ago are asked again, spread over as many
         rounds as a length serves. Who has not answered since is forgotten."""
-        elapsed, self._begun_at = max(0.0, now - self._begun_at), now
         self._left = self._most
-        self._turns += len(self._known) * min(1.0, elapsed / REFRESH_S)
-        turns, self._turns = int(self._turns), self._turns % 1.0
+        turns = self._rota.turns(len(self._known), now)
         for at, (uuid, known) in enumerate(list(self._known.items())):
             if now - known.since >= 2 * REFRESH_S:
                 self.forget(uuid)

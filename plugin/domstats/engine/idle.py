@@ -14,6 +14,7 @@ from typing import Callable, Optional
 import msgspec
 
 from ..model import GROUP_OF_WORD, Stats, Value
+from .pace import Rota
 
 #: The key for which the process is looked at where balloon is not asked for.
 RSS = "balloon.rss"
@@ -86,8 +87,7 @@ class IdleGroups:
         self._lasts_s = lasts_s
         #: By uuid, and when they were found idle, the longest ago first.
         self._found: dict[str, tuple[Idle, float]] = {}
-        self._begun_at = 0.0
-        self._due = 0.0
+        self._rota = Rota(lasts_s)
 
     def begin(self, now: float) -> None:
         """A round begins: those who have been idle longest are asked for everything again.
@@ -95,11 +95,7 @@ class IdleGroups:
         Some are before their time, spread over as many rounds as idleness lasts, so that all
         rounds cost the same.
         """
-        elapsed, self._begun_at = max(0.0, now - self._begun_at), now
-        if not self._found:
-            return
-        self._due += len(self._found) * min(1.0, elapsed / self._lasts_s)
-        due, self._due = int(self._due), self._due % 1.0
+        due = self._rota.turns(len(self._found), now)
         for at, (uuid, (_, since)) in enumerate(list(self._found.items())):
             if at >= due and now - since < self._lasts_s:
                 break

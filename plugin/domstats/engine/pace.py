@@ -114,3 +114,26 @@ def chunk_size(domains: int, lanes: int, per_domain_s: float) -> int:
     large = min(domains // (8 * lanes), int(QUICK_S / max(per_domain_s, 1e-6)))
     calls_of_lane = max(1, ceil(domains / (USUAL_CHUNK * lanes)))
     return max(1, ceil(domains / (calls_of_lane * lanes)), large)
+
+
+class Rota:
+    """How many of some domains have their turn in a round, so that all have it once in a time.
+
+    Their turns are spread over as many rounds as that time has, so that all rounds cost the same.
+
+    :param lasts_s: seconds in which each has its turn once.
+    :param begun_at: when the time begins to run; infinity for the first round.
+    """
+
+    def __init__(self, lasts_s: float, begun_at: float = 0.0) -> None:
+        self._lasts_s = lasts_s
+        self._begun_at = begun_at
+        self._due = 0.0
+
+    def turns(self, domains: int, now: float) -> int:
+        """Of so many domains, how many have their turn in a round that begins now."""
+        elapsed, self._begun_at = max(0.0, now - self._begun_at), now
+        if domains:
+            self._due += domains * min(1.0, elapsed / self._lasts_s)
+        due, self._due = int(self._due), self._due % 1.0
+        return due

@@ -13,6 +13,7 @@ from itertools import islice
 from typing import Optional
 
 from ..model import Devices, FrozenDict, Stats
+from .pace import Rota
 from .rounds import SeenDevices
 
 
@@ -41,9 +42,7 @@ class XmlBook:
         self._read_at: dict[str, float] = {}
         #: Since when events tell of every change; None if they do not.
         self._changes_heard_from: Optional[float] = None
-        #: When old XML was looked for last, and for how many domains there is time.
-        self._renewed_at = float("inf")
-        self._renewals = 0.0
+        self._rota = Rota(lasts_s or 0.0, begun_at=float("inf"))
         self._seen: defaultdict[str, SeenDevices] = defaultdict(SeenDevices)
 
     def take_over(self, failed: XmlBook) -> None:
@@ -138,18 +137,15 @@ class XmlBook:
         """Have XML read again that may have changed unheard, spread over as long as XML lasts."""
         if self._lasts_s is None:
             return
-        elapsed = max(0.0, now - self._renewed_at)
-        self._renewed_at = now
-        self._renewals += len(self._read_at) * min(1.0, elapsed / self._lasts_s)
+        turns = self._rota.turns(len(self._read_at), now)
         heard = self._changes_heard_from
         old = now - self._lasts_s if heard is None else heard
         chosen = [
             uuid
-            for uuid, since in islice(self._read_at.items(), int(self._renewals))
+            for uuid, since in islice(self._read_at.items(), turns)
             if since < old
         ]
         for uuid in chosen:
             # Should it fail, others come first the next time; and it is as old as it was.
             self._read_at[uuid] = self._read_at.pop(uuid)
             self.want(uuid)
-        self._renewals %= 1.0
