@@ -37,15 +37,13 @@ from .agents.adapter import (
     sampler,
 )
 from .agents.collectd_daemon import Configuration, Daemon, has_loaded, this_daemon
-from .config.collectd import from_nothing, parse_collectd
+from .config.collectd import MODULE, from_nothing, parse_collectd
 from .config.settings import Parsed, Settings, share_budget
 from .errors import ConfigError
 from .model import FAST_GROUPS, Sample
 from .output.value_lists import Batch, CollectdOptions, Notification, ValueLists
 from .shown import cut_bytes, one_line
 
-#: What ``Import`` and ``<Module>`` call us.
-MODULE = "domstats.collectd_plugin"
 #: Bytes of a log line; collectd cuts at 1,023 with its own words before ours.
 LINE_BYTES = 980
 #: Of a collectd of which nothing is known.

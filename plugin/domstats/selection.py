@@ -21,7 +21,7 @@ from uuid import UUID
 import msgspec
 
 from .errors import ConfigError
-from .shown import one_line, shown
+from .shown import first_of, one_line, shown
 
 #: A regular expression sees at most this many characters of ``domain:device``. The expression is
 #: the operator's and the names are the tenants', who must not choose how long a match takes.
@@ -207,8 +207,7 @@ class Unmatched:
 
 def _named(written: Sequence[str]) -> str:
     """The first of some entries, and how many there are beside."""
-    named = ", ".join(shown(entry) for entry in written[:_NAMED])
-    return named if len(written) <= _NAMED else f"{named} and {len(written) - _NAMED} more"
+    return first_of([shown(entry) for entry in written], _NAMED)
 
 
 class Selection(msgspec.Struct, frozen=True, kw_only=True):

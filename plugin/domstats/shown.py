@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Sequence
 
 #: Control characters, the bidirectional and line separators, and lone surrogates.
 _UNSAFE = re.compile(
@@ -21,6 +22,12 @@ def _escaped(match: re.Match[str]) -> str:
     if known is not None:
         return known
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+
+
+def first_of(texts: Sequence[str], most: int) -> str:
+    """The first of some texts, and how many there are beside: ``a, b and 7 more``."""
+    named = ", ".join(texts[:most])
+    return named if len(texts) <= most else f"{named} and {len(texts) - most} more"
 
 
 def one_line(text: str, limit: int = 0) -> str:

@@ -16,6 +16,9 @@ from .options import COLLECTD_OPTIONS, EXTRA_STATS_LATER, OPTIONS, SAFE_BUDGET, 
 from .settings import Given, Parsed, Settings, _advice, _fields, _times_agree, is_local
 from .values import _CONVERT, _NUMBER, _did_you_mean, _texts, _wrong
 
+#: What ``Import`` and ``<Module>`` call us.
+MODULE = "domstats.collectd_plugin"
+
 _BY_LOWER_NAME = {name.lower(): option for name, option in COLLECTD_OPTIONS.items()}
 #: Options whose lines add up; of the others the last line counts, as in virt.
 _ADDS_UP = frozenset({Kind.ENTRIES})

@@ -11,12 +11,9 @@ import re
 from ..errors import ConfigError, Mistakes
 from ..shown import one_line, shown
 from . import collectd_conf
-from .collectd import from_nothing, parse_collectd
+from .collectd import MODULE, from_nothing, parse_collectd
 from .settings import Parsed, Settings, share_budget
-from .telegraf import parse_telegraf
-
-#: What ``Import`` and ``<Module>`` call us.
-MODULE = "domstats.collectd_plugin"
+from .telegraf import content_of, parse_telegraf
 
 #: The first line with something in it, of a TOML file: a table, or a key with its value.
 _TOML = re.compile(r"""\s*(?:\[|[\w."'-]+\s*=)""")
@@ -29,16 +26,7 @@ def read(path: str, reserved: frozenset[str] = frozenset()) -> Parsed:
     :param reserved: names that labels cannot have.
     :raises ConfigError: it cannot be read, or with all mistakes that are in it.
     """
-    try:
-        with open(path, "rb") as file:
-            content = file.read()
-    except OSError as error:
-        raise ConfigError(
-            f"{one_line(path)}: cannot be read: {error.strerror}; is the path right, and may this"
-            " user read it?"
-        ) from None
-    except ValueError:  # a NUL in the path
-        raise ConfigError(f"{one_line(path)}: cannot be read: no such path") from None
+    content = content_of(path)
     if is_toml(content):
         return parse_telegraf(content, path, reserved)
     return _of_collectd(collectd_conf.read(path), path)

@@ -593,6 +593,6 @@ TELEGRAF_GENERIC: Mapping[str, str] = {
 TELEGRAF_OPTIONS: Mapping[str, Option] = {o.telegraf: o for o in OPTIONS if o.telegraf}
 
 
-# --- collectd's vocabulary ----------------------------------------------------------------------
+# --- By the names of each vocabulary ------------------------------------------------------------
 
 COLLECTD_OPTIONS: Mapping[str, Option] = {o.collectd: o for o in OPTIONS if o.collectd}

@@ -107,6 +107,7 @@ class Parsed(NamedTuple):
     settings: list[Settings]
     warnings: list[str]
 
+
 #: Checked values by ``Option.key``, those that were given only.
 Given = dict[str, Any]
 

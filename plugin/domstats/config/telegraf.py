@@ -22,8 +22,6 @@ from .options import OPTIONS, TELEGRAF_GENERIC, TELEGRAF_GROUPS, TELEGRAF_OPTION
 from .settings import Given, Parsed, Settings, _advice, _fields, _times_agree, share_budget
 from .values import _CONVERT, _NUMBER, _did_you_mean, _seconds, _uri
 
-# --- Telegraf's vocabulary ----------------------------------------------------------------------
-
 #: A variable that is a value, and not in quotes.
 _BARE = re.compile(rb"=\s*\$")
 _TABLE = "[[inputs.libvirt]]"
@@ -44,9 +42,17 @@ def read_telegraf(
     :param environment: what variables in its texts stand for.
     :raises ConfigError: it cannot be read, or something in it is wrong.
     """
+    return parse_telegraf(content_of(path), path, reserved, environment)
+
+
+def content_of(path: str) -> bytes:
+    """A configuration file's content.
+
+    :raises ConfigError: it cannot be read.
+    """
     try:
         with open(path, "rb") as file:
-            content = file.read()
+            return file.read()
     except OSError as exc:
         raise ConfigError(
             f"{one_line(path)}: cannot be read: {exc.strerror}; is the path right, and may this"
@@ -54,7 +60,6 @@ def read_telegraf(
         ) from None
     except ValueError:  # a NUL in the path
         raise ConfigError(f"{one_line(path)}: cannot be read: no such path") from None
-    return parse_telegraf(content, path, reserved, environment)
 
 
 def parse_telegraf(

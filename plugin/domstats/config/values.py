@@ -13,8 +13,6 @@ from ..errors import ConfigError, Mistakes
 from ..shown import shown
 from .options import Kind, Option
 
-# --- From raw values to checked ones ------------------------------------------------------------
-
 _URI = re.compile(
     r"[a-z][a-z0-9.\-]*"  # driver
     r"(?:\+([a-z0-9]+))?"  # transport

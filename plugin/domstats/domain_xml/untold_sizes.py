@@ -1,5 +1,4 @@
-"""Of which disks an answer does not tell the sizes that ``virt`` tells.
-"""
+"""Of which disks an answer does not tell the sizes that ``virt`` tells."""
 
 from __future__ import annotations
 

@@ -34,6 +34,7 @@ from ..model import (
     Status,
 )
 from ..selection import Unmatched
+from ..shown import first_of
 from .actions import (
     Action,
     Answer,
@@ -57,7 +58,7 @@ from .introduction import Introduction
 from .migrations import Migrations
 from .notices import StorageNotices
 from .pace import LEAST_S, Backoff, Cadence, Pace, chunk_size
-from .roster import Cause, Event, Roster, Standing, Turn
+from .roster import Cause, Event, Roster, Standing
 from .rounds import BLOCK, Call, Entry, Kind, Query, RoundBook, Turns, shows_monitor
 from .xml_book import XmlBook
 
@@ -1226,7 +1227,8 @@ class Engine:
         for event, level, verb in _TOLD:
             told = [turn for turn in turns if turn.event is event]
             if len(told) > NAMED:
-                self._log(level, f"{len(told)} domains {verb[1]}: {_names(told)}")
+                names = first_of([turn.name for turn in told], NAMED)
+                self._log(level, f"{len(told)} domains {verb[1]}: {names}")
                 continue
             for turn in told:
                 about = turn.reason if event is Event.HUNG else f"after {now - turn.since:.0f} s"
@@ -1280,8 +1282,3 @@ def _facts(by_group: Mapping[str, frozenset[str]], groups: frozenset[str]) -> fr
 def _folders(paths: Iterable[str]) -> list[str]:
     """The folders of files, once each: they stand for storage that cannot be looked at."""
     return sorted({path.rpartition("/")[0] for path in paths if path.startswith("/")})
-
-
-def _names(turns: Sequence[Turn]) -> str:
-    named = ", ".join(turn.name for turn in turns[:NAMED])
-    return f"{named} and {len(turns) - NAMED} more"

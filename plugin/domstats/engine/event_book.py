@@ -23,9 +23,6 @@ MOST_WAITING = 10_000
 SETTLE_S = 1.0
 
 
-# --- How much is told ---------------------------------------------------------------------------
-
-
 class RateLimiter:
     """A bucket of tokens for each key: full at first, and filled again as time goes by."""
 

@@ -6,11 +6,10 @@ Pure: facts in, words out. It must not know libvirt, rounds or how anything is w
 from __future__ import annotations
 
 from collections.abc import Iterable
-from itertools import islice
 from typing import NamedTuple, Optional
 
 from .. import __version__
-from ..shown import one_line
+from ..shown import first_of, one_line
 
 #: Storages that are named.
 _NAMED = 3
@@ -99,12 +98,7 @@ def _watches(view: Optional[View], running: int, remote: Iterable[str]) -> Itera
     if not view.storage:
         yield "storage watch off"
     elif unseen:
-        yield f"storage watch on, but cannot see {_listed(unseen)}"
+        named = first_of([one_line(name, 100) for name in unseen], _NAMED)
+        yield f"storage watch on, but cannot see {named}"
     else:
         yield "storage watch on"
-
-
-def _listed(names: list[str]) -> str:
-    """The first of them, and how many there are beside."""
-    listed = ", ".join(one_line(name, 100) for name in islice(names, _NAMED))
-    return listed if len(names) <= _NAMED else f"{listed} and {len(names) - _NAMED} more"

@@ -54,9 +54,6 @@ _LINKS_MOST = 40  # as the kernel has it
 _PATH_MOST = 4096
 
 
-# --- where a path lies ------------------------------------------------------------------------
-
-
 class Mount(NamedTuple):
     """A line of the mount table: a mount that was replaced by another one is not equal to it."""
 
