@@ -137,6 +137,12 @@ def test_errors_and_samples_stand_at_the_bottom() -> None:
     assert reached("model") <= {"errors"}
 
 
+@every_module
+def test_no_module_takes_what_another_keeps_to_itself(module: str) -> None:
+    names = {name.rpartition(".")[2] for name in imported(module) if name.startswith("domstats")}
+    assert not {name for name in names if name.startswith("_") and not name.startswith("__")}
+
+
 def test_imports_make_no_circle() -> None:
     assert [module for module in MODULES if module in reached(module)] == []
 

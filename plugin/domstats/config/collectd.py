@@ -13,8 +13,8 @@ from ..errors import ConfigError, Mistakes
 from ..selection import Selection, entries
 from ..shown import shown
 from .options import COLLECTD_OPTIONS, EXTRA_STATS_LATER, OPTIONS, SAFE_BUDGET, Kind, Option
-from .settings import Given, Parsed, Settings, _advice, _fields, _times_agree, is_local
-from .values import _CONVERT, _NUMBER, _did_you_mean, _texts, _wrong
+from .settings import Given, Parsed, Settings, advice_on, as_fields, check_times, is_local
+from .values import CONVERT, NUMBER, did_you_mean, to_texts, wrong_value
 
 #: What ``Import`` and ``<Module>`` call us.
 MODULE = "domstats.collectd_plugin"
@@ -56,7 +56,7 @@ def parse_collectd(config: Any, source: str) -> Parsed:
     with mistakes.at(f"{source}, "):
         settings = _from_block(given)
     mistakes.end()
-    advice = list(_advice(settings, _collectd_name))
+    advice = list(advice_on(settings, _collectd_name))
     if given.get("persistent_notification"):
         advice.append(
             "option PersistentNotification: has no effect in this version, which sends"
@@ -71,7 +71,7 @@ def from_nothing() -> Parsed:
 
 
 def _unknown_in_collectd(key: str) -> ConfigError:
-    near = _did_you_mean(key, list(COLLECTD_OPTIONS))
+    near = did_you_mean(key, list(COLLECTD_OPTIONS))
     return ConfigError(
         f"option {shown(key)}: there is no such option"
         + (f", {near}" if near else f", allowed are {', '.join(COLLECTD_OPTIONS)}")
@@ -106,13 +106,13 @@ def _collectd_value(option: Option, values: tuple[ConfigValue, ...]) -> tuple[An
     elif option.kind is Kind.PERIODS:
         raw = _collectd_period(option, values)
     elif len(values) != 1:
-        raise _wrong(option, values, "exactly one value")
+        raise wrong_value(option, values, "exactly one value")
     elif option.kind is Kind.ENTRIES:
-        entries(_texts(option, values))  # the message about a wrong expression belongs here
+        entries(to_texts(option, values))  # the message about a wrong expression belongs here
         raw = values
     else:
         raw = _collectd_scalar(option, values[0])
-    return _CONVERT[option.kind](option, raw), told
+    return CONVERT[option.kind](option, raw), told
 
 
 def _collectd_scalar(option: Option, value: ConfigValue) -> object:
@@ -123,7 +123,7 @@ def _collectd_scalar(option: Option, value: ConfigValue) -> object:
         word = value.lower()
         return True if word in _TRUE else False if word in _FALSE else value
     if option.kind in (Kind.COUNT, Kind.SECONDS, Kind.PERIODS):
-        if isinstance(value, str) and _NUMBER.fullmatch(value):
+        if isinstance(value, str) and NUMBER.fullmatch(value):
             value = float(value)
         if isinstance(value, float) and option.kind is Kind.COUNT and value.is_integer():
             return int(value)
@@ -133,16 +133,16 @@ def _collectd_scalar(option: Option, value: ConfigValue) -> object:
 def _collectd_period(option: Option, values: tuple[ConfigValue, ...]) -> dict[str, object]:
     """A group and its seconds, in one line."""
     if len(values) != 2 or not isinstance(values[0], str):
-        raise _wrong(option, values[0] if len(values) == 1 else values, "a group and seconds")
+        raise wrong_value(option, values[0] if len(values) == 1 else values, "a group and seconds")
     return {values[0].lower(): _collectd_scalar(option, values[1])}
 
 
 def _collectd_words(
     option: Option, values: tuple[ConfigValue, ...]
 ) -> tuple[tuple[str, ...], list[str]]:
-    words = [word.lower() for value in _texts(option, values) for word in value.split()]
+    words = [word.lower() for value in to_texts(option, values) for word in value.split()]
     if not words:
-        raise _wrong(option, values[0] if len(values) == 1 else values, "at least one")
+        raise wrong_value(option, values[0] if len(values) == 1 else values, "at least one")
     told: list[str] = []
     if option.key == "extra_stats":
         for word in EXTRA_STATS_LATER:
@@ -169,7 +169,7 @@ def _from_block(given: Given) -> Settings:
     takes_metadata = "metadata" in (*instance, *given.get("hostname_format", ()))
     local = is_local(fields.get("uri", Settings().uri))
     settings = Settings(
-        **_fields(fields),
+        **as_fields(fields),
         labels=labels if takes_metadata else (),
         groups=_groups_of_output(given, extra),
         direct=_direct(extra) if local else {},
@@ -183,7 +183,7 @@ def _from_block(given: Given) -> Settings:
         ),
     )
     with mistakes.at():
-        _times_agree(settings, _collectd_name)
+        check_times(settings, _collectd_name)
     mistakes.end()
     return settings
 

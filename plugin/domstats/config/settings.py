@@ -112,7 +112,7 @@ class Parsed(NamedTuple):
 Given = dict[str, Any]
 
 
-def _fields(given: Given) -> dict[str, Any]:
+def as_fields(given: Given) -> dict[str, Any]:
     """The given values that are fields of ``Settings`` as they are."""
     fields = {key: value for key, value in given.items() if key in _FIELDS}
     for key in ("quarantine_groups", "extra_stats"):
@@ -127,7 +127,7 @@ def _fields(given: Given) -> dict[str, Any]:
 _FIELDS = frozenset(Settings.__struct_fields__)
 
 
-def _times_agree(settings: Settings, name: Callable[[str], str]) -> None:
+def check_times(settings: Settings, name: Callable[[str], str]) -> None:
     """:raises ConfigError: times that contradict each other."""
     found: list[str] = []
     deadline = settings.deadline
@@ -178,7 +178,7 @@ def _lost_parameters(uri: str) -> str:
     )
 
 
-def _advice(settings: Settings, name: Callable[[str], str]) -> Iterator[str]:
+def advice_on(settings: Settings, name: Callable[[str], str]) -> Iterator[str]:
     lost = _lost_parameters(settings.uri)
     if lost:
         yield f"option {name('uri')}: {lost}"

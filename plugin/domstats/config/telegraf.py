@@ -19,8 +19,8 @@ from ..selection import Entries, Selection
 from ..shown import one_line, shown
 from .environment import replaced
 from .options import OPTIONS, TELEGRAF_GENERIC, TELEGRAF_GROUPS, TELEGRAF_OPTIONS, Kind, Option
-from .settings import Given, Parsed, Settings, _advice, _fields, _times_agree, share_budget
-from .values import _CONVERT, _NUMBER, _did_you_mean, _seconds, _uri
+from .settings import Given, Parsed, Settings, advice_on, as_fields, check_times, share_budget
+from .values import CONVERT, NUMBER, did_you_mean, to_seconds, to_uri
 
 #: A variable that is a value, and not in quotes.
 _BARE = re.compile(rb"=\s*\$")
@@ -91,7 +91,7 @@ def parse_telegraf(
         if settings.events and settings.series == "telegraf":
             told.append(f"{where}, option events: no events are sent with series telegraf")
             settings = msgspec.structs.replace(settings, events=())
-        told.extend(f"{where}, {text}" for text in _advice(settings, _telegraf_name))
+        told.extend(f"{where}, {text}" for text in advice_on(settings, _telegraf_name))
         hypervisors.append(settings)
     mistakes.end()
     hypervisors, shared = share_budget(hypervisors)
@@ -103,7 +103,7 @@ def for_uri(uri: str) -> Settings:
 
     :raises ConfigError: this is no connection URI.
     """
-    return Settings(uri=_uri(TELEGRAF_OPTIONS["libvirt_uri"], uri))
+    return Settings(uri=to_uri(TELEGRAF_OPTIONS["libvirt_uri"], uri))
 
 
 def seconds(text: str) -> float:
@@ -111,7 +111,7 @@ def seconds(text: str) -> float:
 
     :raises ConfigError: it is none.
     """
-    return _seconds(TELEGRAF_OPTIONS["interval"], text)
+    return to_seconds(TELEGRAF_OPTIONS["interval"], text)
 
 
 def _toml(content: bytes, source: str) -> dict[str, Any]:
@@ -196,7 +196,7 @@ def from_table(
             if option.key == "label_names" and isinstance(value, dict):
                 raise ConfigError(_LABELS_TABLE)
             if option.key != "uri" or value != "":  # which is how Telegraf says: the default
-                given[option.key] = _CONVERT[option.kind](option, value)
+                given[option.key] = CONVERT[option.kind](option, value)
     if "label_namespaces" in table and "label_namespaces" not in given:
         given.pop("label_xpath", None)  # its prefixes are not known
     settings = Settings()
@@ -225,7 +225,7 @@ def _of_environment(option: Option, value: Any, environment: Mapping[str, str]) 
     found = _replaced(value, environment, mistakes)
     mistakes.end()
     if isinstance(value, str) and found != value:
-        if option.kind is Kind.COUNT and _NUMBER.fullmatch(found):
+        if option.kind is Kind.COUNT and NUMBER.fullmatch(found):
             return int(found) if "." not in found else found
         if option.kind is Kind.FLAG:
             return {"true": True, "false": False}.get(found, found)
@@ -261,14 +261,14 @@ def _of_given(given: Given, reserved: frozenset[str]) -> Settings:
     with mistakes.at():
         labels = _labels(given, reserved)
     settings = Settings(
-        **_fields(given),
+        **as_fields(given),
         groups=frozenset(groups),
         vcpu_mapping="vcpu_mapping" in additional,
         selection=Selection(domains=Entries(exact=frozenset(names))),
         labels=labels,
     )
     with mistakes.at():
-        _times_agree(settings, _telegraf_name)
+        check_times(settings, _telegraf_name)
     mistakes.end()
     return settings
 
@@ -304,7 +304,7 @@ def _label(
 def _unknown_in_telegraf(key: str) -> ConfigError:
     if key in TELEGRAF_GENERIC:
         return ConfigError(f"option {key}: found here, allowed is {TELEGRAF_GENERIC[key]}")
-    near = _did_you_mean(key, list(TELEGRAF_OPTIONS))
+    near = did_you_mean(key, list(TELEGRAF_OPTIONS))
     return ConfigError(
         f"option {shown(key)}: there is no such option"
         + (f", {near}" if near else f", allowed are {', '.join(TELEGRAF_OPTIONS)}")

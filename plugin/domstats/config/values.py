@@ -29,7 +29,7 @@ _UNITS = {
 }  # fmt: skip
 
 
-def _wrong(option: Option, value: object, why: str = "") -> ConfigError:
+def wrong_value(option: Option, value: object, why: str = "") -> ConfigError:
     return ConfigError(
         f"found {shown(value)}, allowed is {option.permitted()}" + (f" ({why})" if why else "")
     )
@@ -43,14 +43,14 @@ def _nearest(word: str, words: Sequence[str]) -> str:
     return lower[found[0]] if found else ""
 
 
-def _did_you_mean(word: str, words: Sequence[str]) -> str:
+def did_you_mean(word: str, words: Sequence[str]) -> str:
     nearest = _nearest(word, words)
     return f"did you mean {nearest}?" if nearest else ""
 
 
-def _uri(option: Option, value: object) -> str:
+def to_uri(option: Option, value: object) -> str:
     if not isinstance(value, str):
-        raise _wrong(option, value)
+        raise wrong_value(option, value)
     userinfo = re.match(r"[^/?#]*://([^/?#]*)@", value)
     if userinfo and ":" in userinfo.group(1):
         # The value is not shown: logs are read by more people than configurations.
@@ -60,124 +60,124 @@ def _uri(option: Option, value: object) -> str:
         )
     match = _URI.fullmatch(value)
     if match is None:
-        raise _wrong(option, value)
+        raise wrong_value(option, value)
     transport = match.group(1)
     if transport and transport.lower() not in _TRANSPORTS:
-        raise _wrong(option, value, f"transports are {', '.join(_TRANSPORTS)}")
+        raise wrong_value(option, value, f"transports are {', '.join(_TRANSPORTS)}")
     return value
 
 
 def _flag(option: Option, value: object) -> bool:
     if not isinstance(value, bool):
-        raise _wrong(option, value)
+        raise wrong_value(option, value)
     return value
 
 
 def _within(option: Option, value: float, given: object) -> None:
     if not option.least <= value <= option.most:
-        raise _wrong(option, given, option.reason)
+        raise wrong_value(option, given, option.reason)
 
 
 def _count(option: Option, value: object) -> int:
     if not isinstance(value, int) or isinstance(value, bool):
-        raise _wrong(option, value)
+        raise wrong_value(option, value)
     _within(option, value, value)
     return value
 
 
-def _seconds(option: Option, value: object) -> float:
-    if isinstance(value, str) and _NUMBER.fullmatch(value):
+def to_seconds(option: Option, value: object) -> float:
+    if isinstance(value, str) and NUMBER.fullmatch(value):
         seconds = float(value)
     elif isinstance(value, str) and _DURATION.fullmatch(value):
         try:
             seconds = sum(float(n) * _UNITS[u] for n, u in _DURATION_PART.findall(value))
         except ValueError:  # two points in a number
-            raise _wrong(option, value) from None
+            raise wrong_value(option, value) from None
     elif isinstance(value, (int, float)) and not isinstance(value, bool):
         try:
             seconds = float(value)
         except OverflowError:
-            raise _wrong(option, value) from None
+            raise wrong_value(option, value) from None
     else:
-        raise _wrong(option, value)
+        raise wrong_value(option, value)
     if math.isnan(seconds):
-        raise _wrong(option, value)
+        raise wrong_value(option, value)
     _within(option, seconds, value)
     return seconds
 
 
 def _word(option: Option, value: object) -> str:
     if not isinstance(value, str):
-        raise _wrong(option, value)
+        raise wrong_value(option, value)
     if value not in option.allowed:
-        raise _wrong(option, value, _did_you_mean(value, option.allowed))
+        raise wrong_value(option, value, did_you_mean(value, option.allowed))
     return value
 
 
 def _text(option: Option, value: object) -> str:
     if not isinstance(value, str) or not value:
-        raise _wrong(option, value)
+        raise wrong_value(option, value)
     return value
 
 
-def _texts(option: Option, value: object) -> tuple[str, ...]:
+def to_texts(option: Option, value: object) -> tuple[str, ...]:
     if not isinstance(value, (list, tuple)):
-        raise _wrong(option, value, "as a list")
+        raise wrong_value(option, value, "as a list")
     mistakes = Mistakes()
     for each in value:
         with mistakes.at():
             if not isinstance(each, str):
-                raise _wrong(option, each)
+                raise wrong_value(option, each)
     mistakes.end()
     return tuple(value)
 
 
 def _words(option: Option, value: object) -> tuple[str, ...]:
-    words = _texts(option, value)
+    words = to_texts(option, value)
     mistakes = Mistakes()
     for index, word in enumerate(words):
         with mistakes.at():
             _word(option, word)
             if word in words[:index]:
-                raise _wrong(option, word, "each at most once")
+                raise wrong_value(option, word, "each at most once")
     mistakes.end()
     return words
 
 
 def _table_of_texts(option: Option, value: object) -> dict[str, str]:
     if not isinstance(value, dict):
-        raise _wrong(option, value)
+        raise wrong_value(option, value)
     mistakes = Mistakes()
     for key, text in value.items():
         with mistakes.at():
             if not isinstance(text, str):
-                raise _wrong(option, {key: text})
+                raise wrong_value(option, {key: text})
     mistakes.end()
     return value
 
 
 def _periods(option: Option, value: object) -> dict[str, float]:
     if not isinstance(value, dict):
-        raise _wrong(option, value)
+        raise wrong_value(option, value)
     mistakes = Mistakes()
     periods: dict[str, float] = {}
     for group, seconds in value.items():
         with mistakes.at():
-            periods[_word(option, group)] = _seconds(option, seconds)
+            periods[_word(option, group)] = to_seconds(option, seconds)
     mistakes.end()
     return periods
 
 
-_CONVERT: Mapping[Kind, Callable[[Option, object], object]] = {
-    Kind.URI: _uri,
+CONVERT: Mapping[Kind, Callable[[Option, object], object]] = {
+    Kind.URI: to_uri,
     Kind.FLAG: _flag,
     Kind.COUNT: _count,
-    Kind.SECONDS: _seconds,
+    Kind.SECONDS: to_seconds,
     Kind.WORD: _word,
     Kind.WORDS: _words,
-    Kind.ENTRIES: _texts,
+    Kind.ENTRIES: to_texts,
     Kind.TEXT: _text,
     Kind.TABLE: _table_of_texts,
     Kind.PERIODS: _periods,
 }
-_NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?")
+NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?")

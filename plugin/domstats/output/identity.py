@@ -18,7 +18,7 @@ HOSTNAME_FIELDS = ("name", "uuid", "hostname", "metadata")
 PLUGIN_INSTANCE_FIELDS = ("name", "uuid", "hostname", "metadata", "none")
 
 
-class _Identity(NamedTuple):
+class Identity(NamedTuple):
     """Who a domain is for collectd: host and plugin instance."""
 
     host: str
@@ -43,23 +43,23 @@ def valid_part(text: str, ending: bool = False) -> str:
     return part.encode("utf-8")[:room].decode("utf-8", "ignore") + unique
 
 
-def _valid_host(text: str, ending: bool = False) -> str:
+def valid_host(text: str, ending: bool = False) -> str:
     """As valid_part; a write plugin makes a folder of it, which must not be ``.`` or ``..``."""
     part = valid_part(text, ending)
     return "_" * len(part) if part in (".", "..") else part
 
 
-def _before_none(fields: Iterable[str]) -> list[str]:
+def before_none(fields: Iterable[str]) -> list[str]:
     """The fields of a format, up to the one that ends it."""
     return list(takewhile(lambda field: field != "none", fields))
 
 
-def _joined(fields: Iterable[str], said: Mapping[str, str]) -> str:
+def joined(fields: Iterable[str], said: Mapping[str, str]) -> str:
     """The fields of a format with colons between; the name where there is no other text in it.
 
     Else all domains without metadata would be one for collectd.
     """
-    wanted = _before_none(fields)
+    wanted = before_none(fields)
     text = ":".join(said[field] for field in wanted)
     if "metadata" in wanted and not text.strip(":"):
         return said["name"]

@@ -37,28 +37,28 @@ from . import virt_schema
 from .identity import (
     HOSTNAME_FIELDS,
     PLUGIN_INSTANCE_FIELDS,
-    _before_none,
-    _Identity,
-    _joined,
-    _valid_host,
+    Identity,
+    before_none,
+    joined,
+    valid_host,
     valid_part,
 )
 from .virt_plans import (
+    Device,
     Head,
+    Layout,
+    Part,
+    Plan,
     Values,
-    _Device,
-    _group,
-    _laid_out,
-    _Layout,
-    _named_parts,
-    _Part,
-    _part,
-    _plain_values,
-    _Plan,
-    _plan,
-    _text,
-    _values,
-    _vcpu,
+    group_of,
+    laid_out,
+    named_parts,
+    part_of,
+    parts_of_vcpu,
+    plain_values,
+    plan_of,
+    text_in,
+    values_of,
 )
 from .virt_schema import Per, Rule
 
@@ -174,7 +174,7 @@ class _Order(NamedTuple):
     """
 
     keys: tuple[str, ...]
-    plan: _Plan
+    plan: Plan
 
 
 class _Known(NamedTuple):
@@ -189,8 +189,8 @@ class _Known(NamedTuple):
     devices: Devices
     texts: tuple[Optional[Value], ...]
     node_cpus: int
-    running: tuple[tuple[Head, ...], _Layout]
-    stopped: tuple[tuple[Head, ...], _Layout]
+    running: tuple[tuple[Head, ...], Layout]
+    stopped: tuple[tuple[Head, ...], Layout]
 
 _NO_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
@@ -205,12 +205,12 @@ class ValueLists:
         self._options = options
         self._wants_metadata = "metadata" in (
             *options.hostname_format,
-            *_before_none(options.plugin_instance_format),
+            *before_none(options.plugin_instance_format),
         )
         self._rows = [
             row
             for row in virt_schema.VALUE_LISTS
-            if _group(row) in options.groups
+            if group_of(row) in options.groups
             and (not row.selector or row.selector in options.extra_stats)
             and (options.report_block_devices or row.per is not Per.DISK)
             and (options.report_network_interfaces or row.per is not Per.NIC)
@@ -222,11 +222,11 @@ class ValueLists:
         self._known: dict[frozenset[str], dict[str, _Known]] = {}
         self._used: dict[str, _Known] = {}
         self._orders: dict[tuple[str, ...], _Order] = {}
-        self._plans: dict[frozenset[str], _Plan] = {}
+        self._plans: dict[frozenset[str], Plan] = {}
         self._has_new_orders = False
         self._cpu: dict[str, tuple[int, int]] = {}
         self._names: dict[str, tuple[str, str]] = {}
-        self._identities: dict[str, _Identity] = {}
+        self._identities: dict[str, Identity] = {}
 
     def take(self, part: Sample, interval_s: float) -> Iterator[Batch]:
         """The value lists of domains that are complete while their round goes on.
@@ -275,7 +275,7 @@ class ValueLists:
         self,
         domain: DomainSample,
         known: Optional[_Known],
-        identity: _Identity,
+        identity: Identity,
         sample: Sample,
         interval_s: float,
     ) -> Batch:
@@ -284,13 +284,13 @@ class ValueLists:
         known = self._used[domain.uuid] = self._recall(known, domain, sample.node_cpus)
         runs = domain.active and stats.get("state.state", STATE_RUNNING) == STATE_RUNNING
         heads, layout = known.running if runs else known.stopped
-        values = _plain_values(layout, stats)
+        values = plain_values(layout, stats)
         if layout.others:
             values += tuple(
                 [
                     self._percent(domain, sample, interval_s)
                     if entry.row.rule is Rule.PERCENT
-                    else fixed or _values(entry, stats)
+                    else fixed or values_of(entry, stats)
                     for entry, fixed in layout.others
                 ]
             )
@@ -339,7 +339,7 @@ class ValueLists:
 
     # -- who it is
 
-    def _identify(self, domains: Sequence[DomainSample]) -> dict[str, _Identity]:
+    def _identify(self, domains: Sequence[DomainSample]) -> dict[str, Identity]:
         """Each domain's host and plugin instance, by uuid, no two the same by accident.
 
         One whose metadata is wanted and not known yet is left out: under another name it would be
@@ -369,15 +369,15 @@ class ValueLists:
             return None
         return domain.name, domain.labels.get(label, "")
 
-    def _told_apart(self, names: Mapping[str, tuple[str, str]]) -> dict[str, _Identity]:
+    def _told_apart(self, names: Mapping[str, tuple[str, str]]) -> dict[str, Identity]:
         """The identities of domains, from name and metadata of each by uuid."""
         texts: dict[str, tuple[str, str]] = {}
-        found: dict[str, _Identity] = {}
-        first: dict[_Identity, tuple[str, str]] = {}
-        clashes: set[_Identity] = set()
+        found: dict[str, Identity] = {}
+        first: dict[Identity, tuple[str, str]] = {}
+        clashes: set[Identity] = set()
         for uuid, (name, metadata) in names.items():
             text = self._texts(name, uuid, metadata)
-            identity = _Identity(_valid_host(text[0]), valid_part(text[1]))
+            identity = Identity(valid_host(text[0]), valid_part(text[1]))
             texts[uuid], found[uuid] = text, identity
             if first.setdefault(identity, text) != text:
                 clashes.add(identity)
@@ -385,20 +385,20 @@ class ValueLists:
             for uuid, identity in found.items():
                 if identity in clashes:
                     host, instance = texts[uuid]
-                    found[uuid] = _Identity(
-                        _valid_host(host, ending=host != identity.host),
+                    found[uuid] = Identity(
+                        valid_host(host, ending=host != identity.host),
                         valid_part(instance, ending=instance != identity.plugin_instance),
                     )
         return found
 
-    def _identity(self, name: str, uuid: str, metadata: str) -> _Identity:
+    def _identity(self, name: str, uuid: str, metadata: str) -> Identity:
         host, instance = self._texts(name, uuid, metadata)
-        return _Identity(_valid_host(host), valid_part(instance))
+        return Identity(valid_host(host), valid_part(instance))
 
-    def _hypervisor(self) -> _Identity:
+    def _hypervisor(self) -> Identity:
         """Who the hypervisor itself is."""
-        return _Identity(
-            _valid_host(self._options.hostname), valid_part(self._options.round_instance)
+        return Identity(
+            valid_host(self._options.hostname), valid_part(self._options.round_instance)
         )
 
     def _texts(self, name: str, uuid: str, metadata: str) -> tuple[str, str]:
@@ -410,8 +410,8 @@ class ValueLists:
             "metadata": metadata,
         }
         return (
-            _joined(self._options.hostname_format, said),
-            _joined(self._options.plugin_instance_format, said),
+            joined(self._options.hostname_format, said),
+            joined(self._options.plugin_instance_format, said),
         )
 
     # -- what it has
@@ -439,8 +439,8 @@ class ValueLists:
                 domain.devices,
                 texts,
                 node_cpus,
-                running=_laid_out(parts),
-                stopped=_laid_out([part for part in parts if part.entry.row.always]),
+                running=laid_out(parts),
+                stopped=laid_out([part for part in parts if part.entry.row.always]),
             )
         return known if known.order is order else known._replace(order=order)
 
@@ -451,29 +451,29 @@ class ValueLists:
             self._has_new_orders = True
             plan = self._plans.get(frozenset(keys))
             if plan is None:
-                plan = self._plans[frozenset(keys)] = _plan(keys, self._rows, self._options.every)
+                plan = self._plans[frozenset(keys)] = plan_of(keys, self._rows, self._options.every)
             order = self._orders[keys] = _Order(keys, plan)
         return order
 
-    def _parts(self, domain: DomainSample, plan: _Plan, node_cpus: int) -> Iterator[_Part]:
+    def _parts(self, domain: DomainSample, plan: Plan, node_cpus: int) -> Iterator[Part]:
         """All value lists that a domain can send."""
         devices = plan.devices
         for whole in devices[Per.DOMAIN]:
             for entry in whole.entries:
-                yield _part(entry, entry.row.instance)
+                yield part_of(entry, entry.row.instance)
         for vcpu in devices[Per.VCPU]:
-            yield from _vcpu(vcpu, domain.stats, node_cpus)
+            yield from parts_of_vcpu(vcpu, domain.stats, node_cpus)
         for event in devices[Per.EVENT]:
-            yield from _named_parts(event, "event", event.id)
+            yield from named_parts(event, "event", event.id)
         for disk, name in _once_each(domain, "block", devices[Per.DISK], self._disk_name):
             has_source = bool(_source(domain, disk))
-            is_image = _text(domain.stats, f"block.{disk.id}.name") in domain.devices.images
-            for part in _named_parts(disk, "device", name):
+            is_image = text_in(domain.stats, f"block.{disk.id}.name") in domain.devices.images
+            for part in named_parts(disk, "device", name):
                 row = part.entry.row
                 if (has_source or not row.needs_source) and row.of_images in (None, is_image):
                     yield part
         for nic, name in _once_each(domain, "net", devices[Per.NIC], self._nic_name):
-            yield from _named_parts(nic, "device", name)
+            yield from named_parts(nic, "device", name)
 
     def _percent(
         self, domain: DomainSample, sample: Sample, interval_s: float
@@ -488,10 +488,10 @@ class ValueLists:
             return None
         return (100.0 * (spent - before) / (elapsed_ns * sample.node_cpus),)
 
-    def _disk_name(self, domain: DomainSample, disk: _Device) -> Optional[str]:
+    def _disk_name(self, domain: DomainSample, disk: Device) -> Optional[str]:
         """The disk's name by BlockDeviceFormat; None if it has none, or is not wanted."""
         if self._options.block_device_format == "target":
-            name = _text(domain.stats, f"block.{disk.id}.name")
+            name = text_in(domain.stats, f"block.{disk.id}.name")
         else:
             name = _source(domain, disk)
         if not name or not self._options.wants_block(domain.name, name):
@@ -502,9 +502,9 @@ class ValueLists:
             return posixpath.basename(name.rstrip("/")) or name
         return name
 
-    def _nic_name(self, domain: DomainSample, nic: _Device) -> Optional[str]:
+    def _nic_name(self, domain: DomainSample, nic: Device) -> Optional[str]:
         """The NIC's name by InterfaceFormat; None if it is not known yet, or not wanted."""
-        wanted = name = _text(domain.stats, f"net.{nic.id}.name")
+        wanted = name = text_in(domain.stats, f"net.{nic.id}.name")
         if self._options.interface_format == "address":
             wanted = name = domain.devices.addresses.get(name, "")
         elif self._options.interface_format == "number":
@@ -516,7 +516,7 @@ class ValueLists:
     # -- what we tell of our own work
 
     def _own(
-        self, sample: Sample, identities: dict[str, _Identity], time_s: float
+        self, sample: Sample, identities: dict[str, Identity], time_s: float
     ) -> Iterator[Batch]:
         numbers = {row.source: getattr(sample.round, row.source) for row in _ROUND_ROWS}
         yield _own_batch(self._hypervisor(), _ROUND_ROWS, numbers, time_s)
@@ -539,9 +539,9 @@ _DOMAIN_ROWS = tuple(row for row in virt_schema.OWN_VALUE_LISTS if row.of_domain
 def _once_each(
     domain: DomainSample,
     word: str,
-    devices: Iterable[_Device],
-    named: Callable[[DomainSample, _Device], Optional[str]],
-) -> Iterator[tuple[_Device, str]]:
+    devices: Iterable[Device],
+    named: Callable[[DomainSample, Device], Optional[str]],
+) -> Iterator[tuple[Device, str]]:
     """Devices with their names, no device and no name twice.
 
     While a disk is copied, libvirt lists the copy after it, under the same target.
@@ -551,7 +551,7 @@ def _once_each(
     targets: set[str] = set()
     names: set[str] = set()
     for device in devices:
-        target = _text(domain.stats, f"{word}.{device.id}.name")
+        target = text_in(domain.stats, f"{word}.{device.id}.name")
         name = named(domain, device) if target not in targets else None
         if name is not None and name not in names:
             targets.add(target)
@@ -560,7 +560,7 @@ def _once_each(
 
 
 def _own_batch(
-    who: _Identity,
+    who: Identity,
     rows: Iterable[virt_schema.OwnValueList],
     numbers: Mapping[str, float],
     time_s: float,
@@ -594,7 +594,7 @@ def _event_text(event: DomainEvent) -> str:
     return f"{who} {event.event}" + (f" ({said})" if said else "")
 
 
-def _source(domain: DomainSample, disk: _Device) -> str:
+def _source(domain: DomainSample, disk: Device) -> str:
     """The file or device of a disk; empty for an empty drive, or one on a network."""
-    target = _text(domain.stats, f"block.{disk.id}.name")
-    return domain.devices.sources.get(target) or _text(domain.stats, f"block.{disk.id}.path")
+    target = text_in(domain.stats, f"block.{disk.id}.name")
+    return domain.devices.sources.get(target) or text_in(domain.stats, f"block.{disk.id}.path")

@@ -44,7 +44,7 @@ class _Entry(NamedTuple):
     interval_s: float
 
 
-class _Device(NamedTuple):
+class Device(NamedTuple):
     """A vCPU, disk, NIC or perf event among a domain's keys, and its value lists.
 
     :param id: its index in the keys; of a perf event its name.
@@ -56,17 +56,17 @@ class _Device(NamedTuple):
     entries: tuple[_Entry, ...]
 
 
-class _Plan(NamedTuple):
+class Plan(NamedTuple):
     """All that a domain with certain keys can send, worked out once for all domains with them.
 
     :param texts: the keys of the texts on which names depend.
     """
 
-    devices: dict[Per, tuple[_Device, ...]]
+    devices: dict[Per, tuple[Device, ...]]
     texts: tuple[str, ...]
 
 
-class _Part(NamedTuple):
+class Part(NamedTuple):
     """A value list of a domain but for its values.
 
     :param fixed: the values, where they do not change while the domain's texts do not.
@@ -77,7 +77,7 @@ class _Part(NamedTuple):
     fixed: Optional[Values] = None
 
 
-class _Layout(NamedTuple):
+class Layout(NamedTuple):
     """How values are read from the stats of all domains that send the same value lists.
 
     :param plain: the entries that come first.
@@ -100,7 +100,7 @@ _EVENT_KEY = "perf."
 _EVENT_PATTERN = "perf.<event>"
 
 
-def _text(stats: Stats, key: str) -> str:
+def text_in(stats: Stats, key: str) -> str:
     """A text among the stats; empty if it is not there."""
     value = stats.get(key)
     return value if isinstance(value, str) else ""
@@ -109,27 +109,27 @@ def _text(stats: Stats, key: str) -> str:
 # -- values
 
 
-def _part(entry: _Entry, instance: str, fixed: Optional[Values] = None) -> _Part:
-    return _Part((entry.row.type, valid_part(instance), entry.interval_s), entry, fixed)
+def part_of(entry: _Entry, instance: str, fixed: Optional[Values] = None) -> Part:
+    return Part((entry.row.type, valid_part(instance), entry.interval_s), entry, fixed)
 
 
-def _named_parts(device: _Device, word: str, name: str) -> Iterator[_Part]:
+def named_parts(device: Device, word: str, name: str) -> Iterator[Part]:
     """The value lists of a device, under its name."""
     for entry in device.entries:
-        yield _part(entry, entry.row.instance.format(**{word: name}))
+        yield part_of(entry, entry.row.instance.format(**{word: name}))
 
 
-def _vcpu(vcpu: _Device, stats: Stats, node_cpus: int) -> Iterator[_Part]:
+def parts_of_vcpu(vcpu: Device, stats: Stats, node_cpus: int) -> Iterator[Part]:
     for entry in vcpu.entries:
         row = entry.row
         if row.rule is Rule.AFFINITY:
             for cpu, allowed in _affinity(stats[entry.keys[0]], node_cpus):
-                yield _part(entry, row.instance.format(index=vcpu.id, cpu=cpu), (allowed,))
+                yield part_of(entry, row.instance.format(index=vcpu.id, cpu=cpu), (allowed,))
         else:
-            yield _part(entry, vcpu.id)
+            yield part_of(entry, vcpu.id)
 
 
-def _laid_out(parts: Iterable[_Part]) -> tuple[tuple[Head, ...], _Layout]:
+def laid_out(parts: Iterable[Part]) -> tuple[tuple[Head, ...], Layout]:
     """What value lists are called, and the layout of their values: the plain ones come first."""
     plain = [part for part in parts if part.entry.is_plain]
     others = [part for part in parts if not part.entry.is_plain]
@@ -143,7 +143,7 @@ def _laid_out(parts: Iterable[_Part]) -> tuple[tuple[Head, ...], _Layout]:
 @lru_cache(maxsize=1024)
 def _layout(
     plain: tuple[_Entry, ...], others: tuple[tuple[_Entry, Optional[Values]], ...]
-) -> _Layout:
+) -> Layout:
     """The same object for all domains with the same entries."""
     keys: list[str] = []
     places: list[slice] = []
@@ -151,10 +151,10 @@ def _layout(
         places.append(slice(len(keys), len(keys) + len(entry.keys)))
         keys += entry.keys
     check = struct.Struct(f"={len(keys)}q").pack
-    return _Layout(plain, picker(keys), check, picker(places), others)
+    return Layout(plain, picker(keys), check, picker(places), others)
 
 
-def _plain_values(layout: _Layout, stats: Stats) -> tuple[Optional[Values], ...]:
+def plain_values(layout: Layout, stats: Stats) -> tuple[Optional[Values], ...]:
     """The values of plain entries; None where one is none that collectd can hold."""
     counters = layout.counters(stats)
     try:
@@ -178,7 +178,7 @@ def _values_as_they_are(entry: _Entry, stats: Stats) -> Optional[Values]:
     return cast("tuple[int, ...]", values)
 
 
-def _values(entry: _Entry, stats: Stats) -> Optional[Values]:
+def values_of(entry: _Entry, stats: Stats) -> Optional[Values]:
     """The values of a value list; None if one is missing, or is none that collectd can hold."""
     row = entry.row
     if entry.family and not any(_positive(stats.get(key)) for key in entry.family):
@@ -220,14 +220,14 @@ def _affinity(listed: Value, node_cpus: int) -> Iterator[tuple[int, float]]:
 # -- plans
 
 
-def _group(row: ValueListRow) -> str:
+def group_of(row: ValueListRow) -> str:
     """The stats group of a row's keys."""
     return GROUP_OF_WORD[row.keys[0].split(".", 1)[0]]
 
 
-def _plan(
+def plan_of(
     keys: Sequence[str], rows: Sequence[ValueListRow], every: Mapping[str, float]
-) -> _Plan:
+) -> Plan:
     """What a domain with these keys can send of these rows."""
     # The keys by pattern and index: {"block.<n>.rd.reqs": {"0": "block.0.rd.reqs"}}.
     found: dict[str, dict[str, str]] = {}
@@ -237,24 +237,24 @@ def _plan(
             found.setdefault(known.pattern, {})["".join(indexes)] = key
         if key.startswith(_EVENT_KEY):
             found.setdefault(_EVENT_PATTERN, {})[key[len(_EVENT_KEY) :]] = key
-    devices: dict[Per, tuple[_Device, ...]] = {}
+    devices: dict[Per, tuple[Device, ...]] = {}
     texts: list[str] = []
     for per in Per:
         entries: dict[str, list[_Entry]] = {}
         for row in rows:
             if row.per is per:
-                for index, entry in _row_entries(row, rows, found, every.get(_group(row), 0.0)):
+                for index, entry in _row_entries(row, rows, found, every.get(group_of(row), 0.0)):
                     entries.setdefault(index, []).append(entry)
                     if row.rule is Rule.AFFINITY:
                         texts.append(entry.keys[0])
         indexes_by_number = sorted(entries, key=lambda index: (len(index), index))
         devices[per] = tuple(
-            _Device(index, number, tuple(entries[index]))
+            Device(index, number, tuple(entries[index]))
             for number, index in enumerate(indexes_by_number, start=1)
         )
         for pattern in _NAMED_BY.get(per, ()):
             texts += [pattern.format(index) for index in indexes_by_number]
-    return _Plan(devices, tuple(texts))
+    return Plan(devices, tuple(texts))
 
 
 #: The keys of the texts by which devices are named.

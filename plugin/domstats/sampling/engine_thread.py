@@ -31,8 +31,8 @@ from ..engine.desk import Begin, Desk, Reply
 from ..engine.engine import Engine, counts
 from ..engine.rounds import BLOCK, Call
 from ..model import DomainSample, Round, Sample
-from .watches import _Watches, _watches
-from .workers import _ControlWorker, _Event, _Worker
+from .watches import HostWatches, watches_of
+from .workers import ControlWorker, EngineEvent, Worker
 
 #: How much of it is for deregistering events: libvirt must not call an interpreter that has ended.
 _DEREGISTER_S = 0.2
@@ -47,7 +47,7 @@ LogFunction = Callable[[str, str], None]
 Take = Callable[[Sample], None]
 
 
-class _Open(NamedTuple):
+class OpenQuery(NamedTuple):
     """A query that has no answer yet."""
 
     callback: Callable[[Sample], None]
@@ -55,7 +55,7 @@ class _Open(NamedTuple):
     take: Optional[Take] = None
 
 
-class _EngineThread(threading.Thread):
+class EngineThread(threading.Thread):
     """Runs the engine and carries out its actions.
 
     :ivar open: the queries without an answer, by id; for this thread alone.
@@ -64,25 +64,25 @@ class _EngineThread(threading.Thread):
     def __init__(
         self,
         settings: Settings,
-        events: queue.SimpleQueue[Optional[_Event]],
+        events: queue.SimpleQueue[Optional[EngineEvent]],
         log: LogFunction,
         clock: Callable[[], float],
     ) -> None:
         super().__init__(name="domstats-engine", daemon=True)
-        self.open: dict[int, _Open] = {}
+        self.open: dict[int, OpenQuery] = {}
         self.desk = Desk()
         self._desk_rounds = 0
         self._settings = settings
         self._events = events
         self._log = log
         self._clock = clock
-        self._idle: list[_Worker] = []
-        self._workers: list[_Worker] = []
-        self._control = _ControlWorker(settings, self._post)
+        self._idle: list[Worker] = []
+        self._workers: list[Worker] = []
+        self._control = ControlWorker(settings, self._post)
         self._fault = ""
 
     def run(self) -> None:
-        hints = _watches(self._settings, self._post)
+        hints = watches_of(self._settings, self._post)
         settings = _engine_settings(self._settings)
         engine, goes_on = Engine(settings, hints), True
         try:
@@ -98,7 +98,7 @@ class _EngineThread(threading.Thread):
             for worker in (*self._workers, self._control):
                 worker.stop()
             self._control.wait(_DEREGISTER_S)
-            if isinstance(hints, _Watches):
+            if isinstance(hints, HostWatches):
                 hints.close()
 
     def _step(self, engine: Engine) -> bool:
@@ -187,20 +187,20 @@ class _EngineThread(threading.Thread):
             else:
                 self._post(lambda engine, now: engine.controls({}, now))
 
-    def _post(self, event: _Event) -> None:
+    def _post(self, event: EngineEvent) -> None:
         self._events.put(event)
 
-    def _worker(self) -> _Worker:
+    def _worker(self) -> Worker:
         if self._idle:
             return self._idle.pop()
-        worker = _Worker(self._settings, self._post, self._rest, len(self._workers) + 1)
+        worker = Worker(self._settings, self._post, self._rest, len(self._workers) + 1)
         self._workers.append(worker)
         return worker
 
-    def _rest(self, worker: _Worker) -> None:
+    def _rest(self, worker: Worker) -> None:
         self._idle.append(worker)
 
-    def _answer(self, query: _Open, sample: Sample) -> None:
+    def _answer(self, query: OpenQuery, sample: Sample) -> None:
         self._call(query.callback, sample)
 
     def _call(self, callback: Callable[[Sample], None], sample: Sample) -> None:

@@ -19,8 +19,8 @@ from ..engine.engine import Engine
 from ..engine.rounds import Query
 from ..errors import DomstatsError
 from ..model import FAST_GROUPS, Round, Sample
-from .engine_thread import LogFunction, Take, _EngineThread, _Open
-from .workers import _Event
+from .engine_thread import EngineThread, LogFunction, OpenQuery, Take
+from .workers import EngineEvent
 
 #: Seconds beyond a query's deadline for which its caller waits for the engine's thread.
 _MARGIN_S = 1.0
@@ -45,9 +45,9 @@ class Sampler:
         self._settings = settings
         self._log = log
         self._clock = clock
-        self._events: queue.SimpleQueue[Optional[_Event]] = queue.SimpleQueue()
+        self._events: queue.SimpleQueue[Optional[EngineEvent]] = queue.SimpleQueue()
         self._lock = threading.Lock()
-        self._thread: Optional[_EngineThread] = None
+        self._thread: Optional[EngineThread] = None
         self._query_ids = 0
         self._closed = False
 
@@ -136,7 +136,7 @@ class Sampler:
             numbered = query._replace(id=self._query_ids)
 
             def begin(engine: Engine, now: float) -> None:
-                thread.open[numbered.id] = _Open(callback, time_ns, take)
+                thread.open[numbered.id] = OpenQuery(callback, time_ns, take)
                 engine.query(numbered, now, time_ns)
 
             self._events.put(begin)
@@ -168,7 +168,7 @@ class Sampler:
             number = self._query_ids
 
             def begin(engine: Engine, now: float) -> None:
-                thread.open[number] = _Open(callback, time_ns)
+                thread.open[number] = OpenQuery(callback, time_ns)
                 thread.desk.ask(Wanted(number, wanted_groups, chosen, now + seconds))
 
             self._events.put(begin)
@@ -181,12 +181,12 @@ class Sampler:
                 thread = self._thread
                 self._events.put(lambda engine, now: thread.forget(number))
 
-    def _running(self) -> _EngineThread:
+    def _running(self) -> EngineThread:
         """The engine's thread, started if need be; the lock is held."""
         if self._closed:
             raise DomstatsError("the sampler is closed")
         if self._thread is None:
-            thread = _EngineThread(self._settings, self._events, self._log, self._clock)
+            thread = EngineThread(self._settings, self._events, self._log, self._clock)
             thread.start()
             self._thread = thread  # not if it could not be started
         return self._thread

@@ -13,10 +13,10 @@ from ..engine.introduction import View
 from ..engine.rounds import BLOCK
 from ..hypervisor.processes import ProcessWatch
 from ..hypervisor.storage import StorageWatch
-from .workers import _Event
+from .workers import EngineEvent
 
 
-class _Watches(Hints):
+class HostWatches(Hints):
     """The process watch and the storage watch of this host, as hints for the engine."""
 
     def __init__(
@@ -79,10 +79,10 @@ class _Watches(Hints):
             self._storage.close()
 
 
-def _watches(settings: Settings, post: Callable[[_Event], None]) -> Hints:
+def watches_of(settings: Settings, post: Callable[[EngineEvent], None]) -> Hints:
     if not is_local(settings.uri):
         return Hints()
     storage = None
     if settings.storage_watch and BLOCK in settings.groups:
         storage = StorageWatch(on_answer=lambda mount: post(Engine.storage_news))
-    return _Watches(ProcessWatch() if settings.process_watch else None, storage)
+    return HostWatches(ProcessWatch() if settings.process_watch else None, storage)

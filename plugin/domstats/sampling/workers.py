@@ -31,7 +31,7 @@ from ..hypervisor.connection import CONTROL_OCCUPIED, Connection, Listed, Watch
 _LISTS = 3
 
 #: An event: a method of the engine with its arguments, but for the time.
-_Event = Callable[[Engine, float], None]
+EngineEvent = Callable[[Engine, float], None]
 
 
 class _Thread:
@@ -69,14 +69,14 @@ class _Thread:
         """The thread ends; called in it."""
 
 
-class _Worker(_Thread):
+class Worker(_Thread):
     """Makes calls, one at a time, on a connection of its own."""
 
     def __init__(
         self,
         settings: Settings,
-        post: Callable[[_Event], None],
-        rest: Callable[[_Worker], None],
+        post: Callable[[EngineEvent], None],
+        rest: Callable[[Worker], None],
         number: int,
     ) -> None:
         super().__init__(f"domstats-lane-{number}")
@@ -107,7 +107,7 @@ class _Worker(_Thread):
         self._post(come_back)
 
     def _ask(self, call: Call) -> None:
-        event: _Event
+        event: EngineEvent
         try:
             event = _ASKED_BY[call.kind](self, call)
         except Exception as error:
@@ -124,7 +124,7 @@ class _Worker(_Thread):
 
         self._post(come_back)
 
-    def _ask_statistics(self, call: Call) -> _Event:
+    def _ask_statistics(self, call: Call) -> EngineEvent:
         records = self._connection.stats(call.uuids, call.bulk)
         if call.facts:
             records = self._connection.add_facts(records, call.facts)
@@ -134,7 +134,7 @@ class _Worker(_Thread):
             records = self._connection.add_disk_sizes(records, call.sized)
         return lambda engine, now: engine.answered(call.id, records, now)
 
-    def _describe(self, call: Call) -> _Event:
+    def _describe(self, call: Call) -> EngineEvent:
         descriptions: list[Description] = []
         for uuid in call.uuids:
             try:
@@ -149,10 +149,10 @@ class _Worker(_Thread):
         return lambda engine, now: engine.described(call.id, descriptions, now)
 
 
-_ASKED_BY: dict[Kind, Callable[[_Worker, Call], _Event]] = {
-    Kind.MONITOR: _Worker._ask_statistics,
-    Kind.FREE: _Worker._ask_statistics,
-    Kind.DESCRIBE: _Worker._describe,
+_ASKED_BY: dict[Kind, Callable[[Worker, Call], EngineEvent]] = {
+    Kind.MONITOR: Worker._ask_statistics,
+    Kind.FREE: Worker._ask_statistics,
+    Kind.DESCRIBE: Worker._describe,
 }
 
 
@@ -167,10 +167,10 @@ def _failure(error: Exception) -> str:
     return "failed"
 
 
-class _ControlWorker(_Thread):
+class ControlWorker(_Thread):
     """Makes the priority calls, which answer even when the server's workers are all stuck."""
 
-    def __init__(self, settings: Settings, post: Callable[[_Event], None]) -> None:
+    def __init__(self, settings: Settings, post: Callable[[EngineEvent], None]) -> None:
         super().__init__("domstats-control")
         self._settings = settings
         self._post = post
@@ -240,7 +240,7 @@ class _ControlWorker(_Thread):
         self._post(lambda engine, now: engine.controls(controls, now))
 
 
-def _event_watch(settings: Settings, post: Callable[[_Event], None]) -> Watch:
+def _event_watch(settings: Settings, post: Callable[[EngineEvent], None]) -> Watch:
     """The events that the engine wants, on their way to it."""
 
     def tell(news: News) -> None:
