@@ -22,27 +22,13 @@ from domstats.model import Sample
 from domstats.output.line_protocol import LineProtocol
 
 from tests.system.agents.lines import parse
+from tests.system.command_line import domstats
 from tests.system.configurations import DOMSTATS, ROOT, libvirt_table, python_plugin
 from tests.system.waiting import wait_for
 
 TEST = "test:///default"
 #: Seconds after the end of input at which Telegraf sends SIGTERM, and later SIGKILL.
 PATIENCE = 5
-
-
-def domstats(
-    *arguments: str, prefix: tuple[str, ...] = (), **environment: str
-) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*prefix, *DOMSTATS, *arguments],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-        cwd="/",
-        env={**os.environ, "PYTHONPATH": str(ROOT / "plugin"), "COLUMNS": "200", **environment},
-    )
 
 
 def complaint(ended: subprocess.CompletedProcess[str], status: int) -> str:

@@ -11,6 +11,7 @@ from typing import Any, Callable
 import domstats
 import pytest
 
+from tests.system import command_line
 from tests.system.agents import Collectd, Telegraf
 from tests.system.bed.shape import Shape
 from tests.system.configurations import DOMSTATS, ROOT, execd, libvirt_table, python_plugin
@@ -20,26 +21,12 @@ from tests.system.waiting import wait_for
 NOBODY = ("setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups", "--")
 
 
-def by_nobody(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """The command as that user runs it."""
-    return subprocess.run(
-        [*NOBODY, *DOMSTATS, *arguments],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-        cwd="/",
-        env={**os.environ, "PYTHONPATH": str(ROOT / "plugin")},
-    )
-
-
 def test_polkit_that_cannot_be_asked_is_told_with_what_to_do(new_bed: Callable[..., Any]) -> None:
     with new_bed(authentication="polkit") as bed:
         sockets = bed.folder / "sockets"
         bed.folder.chmod(0o711)
         uri = f"qemu+unix:///system?socket={sockets}/libvirt-sock-ro"
-        ended = by_nobody("sample", "--connect", uri)
+        ended = command_line.domstats("sample", "--connect", uri, prefix=NOBODY)
     assert ended.returncode == 1
     [line] = ended.stderr.splitlines()
     assert "Unable to get system bus connection" in line
@@ -51,7 +38,7 @@ def test_a_user_without_any_rights_may_sample(bed: Any) -> None:
     bed.folder.chmod(0o711)
     try:
         uri = f"qemu+unix:///system?socket={bed.folder}/sockets/libvirt-sock-ro"
-        ended = by_nobody("sample", "--connect", uri)
+        ended = command_line.domstats("sample", "--connect", uri, prefix=NOBODY)
     finally:
         bed.folder.chmod(0o700)
     assert (ended.returncode, ended.stderr) == (0, "")
