@@ -150,10 +150,18 @@ def test_sizes_of_disks_that_were_not_written_to_are_those_of_virt(
     options += 'ExtraStats "disk_physical disk_allocation disk_capacity"\n'
     ours = python_plugin(options + OURS + "\nReportRound false")
     collectd = start(Collectd, virt_plugin(options) + ours)
+    physical = f"media/virt-ours/disk_physical-{fresh}"
+
+    def lengths() -> set[float]:
+        """Of a round in which virt keeps the monitor busy there is none."""
+        return {row.values[0] for row in collectd.series("media").get(physical, ())}
+
     wait_for("five rounds of both", rounds(collectd, "media", 5))
+    wait_for("the size of a disk that was not written to", lengths)
     for disk, offset in ((fresh, "1M"), (old, "64k"), (raw, "512k"), (other, "2M")):
         guest.request(disk, f"write {offset} 64k")
     wait_for("twelve rounds of both", rounds(collectd, "media", 12))
+    wait_for("its size when it is written to", lambda: len(lengths()) > 1)
 
     theirs, found = series(collectd)
     sizes = {

@@ -68,7 +68,7 @@ class Libvirtd:
         """Kill it with -9; its guests run on."""
         pid = self.pid
         os.kill(pid, signal.SIGKILL)
-        wait_for("end of libvirtd", lambda: processes.state(pid) in (None, "Z"))
+        wait_for("end of libvirtd", lambda: processes.has_ended(pid))
 
     def start(self) -> None:
         """Start it again after ``kill``, and wait until it answers."""

@@ -36,3 +36,12 @@ def state(pid: int) -> Optional[str]:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except OSError:
         return None
+
+
+def has_ended(pid: int) -> bool:
+    """Whether no thread of it is left: until then what it has open stays so, its sockets too."""
+    try:
+        threads = os.listdir(f"/proc/{pid}/task")
+    except OSError:
+        return True
+    return state(pid) in (None, "Z") and threads == [str(pid)]
