@@ -1272,6 +1272,14 @@ def test_no_domain_is_asked_for_sizes_before_its_storage_has_answered():
     assert times_sized(world)[:6] == [1] * 6
 
 
+def test_no_domain_is_asked_for_sizes_on_storage_that_may_not_be_probed():
+    world = with_one_size(
+        World(12, storage=on_a_mount, watches=["storage"], blind_to=["/mnt"], disk_sizes=500)
+    )
+    world.rounds(3)
+    assert times_sized(world) == [0] * 6 + [1] * 6
+
+
 def test_no_domain_is_asked_for_sizes_before_it_is_known_where_its_disks_lie():
     world = with_one_size(World(3, watches=["storage"], disk_sizes=500))
     world.describe_takes = None

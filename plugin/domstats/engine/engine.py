@@ -673,7 +673,9 @@ class Engine:
                 if (devices := self._xml.devices.get(uuid)) is not None
             }
         if BLOCK in groups and self._sizes.are_wanted:
-            call.sized = self._sizes.due(uuids, self._xml.devices)
+            unseen = self._hints.on_blind()
+            seen = [uuid for uuid in uuids if uuid not in unseen]
+            call.sized = self._sizes.due(seen, self._xml.devices)
         call.facts = _facts(direct, groups) | self._mapping_facts(groups)
         if self._settings.disk_errors and BLOCK in groups:
             call.facts |= {"errors"}
