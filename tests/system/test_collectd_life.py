@@ -67,7 +67,6 @@ def test_collectd_as_a_daemon_has_samples(bed: Any, tmp_path: Path) -> None:
 def test_the_configuration_test_of_collectd_is_content(bed: Any, start: Callable[..., Any]) -> None:
     collectd = start(Collectd, python_plugin(f'Connection "{bed.uri}"'), 1.0, "-T")
     assert collectd.process.wait(60) == 0, collectd.log
-    assert " samples QEMU " in collectd.log
     assert "[err" not in collectd.log
 
 
