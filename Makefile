@@ -27,7 +27,7 @@ lint: $(VENV)/test ## ruff and mypy
 	$(BIN)/mypy
 
 unit: $(VENV)/test ## the tests that need no server and no guest, and those against the simulated libvirtd
-	$(BIN)/pytest --ignore tests/system
+	$(BIN)/pytest --numprocesses auto --dist loadfile --ignore tests/system
 
 system: machine $(VENV)/test ## the tests with real libvirtd, guests, collectd, Telegraf, InfluxDB and Graphite
 	$(BIN)/pytest tests/system

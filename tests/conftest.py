@@ -9,6 +9,8 @@ import pytest
 
 MISSING = "missing: "
 
+os.environ.pop("COLUMNS", None)  # how wide the screen is, each test says
+
 
 @pytest.fixture(scope="session")
 def missing() -> Callable[[str, str], NoReturn]:

@@ -31,7 +31,7 @@ def started(call: Callable, *arguments: Any) -> Future:
     return future
 
 
-def wait_until(true: Callable[[], Any], seconds: float = 5.0) -> None:
+def wait_until(true: Callable[[], Any], seconds: float = 60.0) -> None:
     """Wait for something another process does; it is looked at often."""
     deadline = time.monotonic() + seconds
     while not true():

@@ -16,6 +16,8 @@ libvirt = pytest.importorskip("libvirt")
 NOWAIT = libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT
 BLOCK = libvirt.VIR_DOMAIN_STATS_BLOCK
 CHEAP = keys.ALL_GROUPS & ~keys.MONITOR_GROUPS
+# Longer than anything takes that does not hang.
+LONG_S = 60
 # Keys that need a domain's monitor, and some that do not.
 OF_MONITOR = {"cpu.haltpoll.fail.time", "balloon.rss", "block.0.rd.bytes", "iothread.count"}
 OF_NONE = {"cpu.time", "balloon.current", "vcpu.0.time", "net.0.rx.bytes", "block.0.path"}
@@ -44,13 +46,21 @@ def _under_way(host, name, groups=0, flags=0):
     return call
 
 
+@pytest.fixture
+def patient_host():
+    """A host where a call that waits for a job does so for longer than a test may take."""
+    with SimHost(domains=5, job_wait=10_000) as host:
+        yield host
+        host.control.heal()
+
+
 def test_a_hung_guest_holds_a_bulk_call_until_it_heals(host):
     host.control.hang("guest-00003")
     call = _under_way(host, "guest-00003", flags=NOWAIT)
     with pytest.raises(concurrent.futures.TimeoutError):
         call.result(0.1)
     host.control.heal("guest-00003")
-    assert set(call.result(5)) >= OF_MONITOR | OF_NONE
+    assert set(call.result(LONG_S)) >= OF_MONITOR | OF_NONE
 
 
 def test_one_hung_guest_holds_everybody_behind_it_in_the_same_call(host, connection):
@@ -61,7 +71,7 @@ def test_one_hung_guest_holds_everybody_behind_it_in_the_same_call(host, connect
     assert {name for name, times in asked.items() if times} == {f"guest-{n:05d}" for n in range(7)}
     assert not call.done()
     host.control.heal()
-    assert len(call.result(5)) == 12
+    assert len(call.result(LONG_S)) == 12
 
 
 @pytest.mark.parametrize("group", keys.GROUPS)
@@ -72,15 +82,13 @@ def test_monitor_groups_block_on_a_hung_guest_and_the_others_never_do(host, grou
         assert host.control.statistics()["workers"]["busy"] == 1
         assert not call.done()
         host.control.heal()
-    call.result(5)
+    call.result(LONG_S)
 
 
-def test_with_nowait_a_second_caller_gets_what_needs_no_monitor_at_once(host):
-    host.control.hang("guest-00003")
-    _under_way(host, "guest-00003")
-    begun = time.monotonic()
-    partial = _stats(host, "guest-00003", flags=NOWAIT)
-    assert time.monotonic() - begun < JOB_WAIT
+def test_with_nowait_a_second_caller_gets_what_needs_no_monitor_at_once(patient_host):
+    patient_host.control.hang("guest-00003")
+    _under_way(patient_host, "guest-00003")
+    partial = _stats(patient_host, "guest-00003", flags=NOWAIT)
     assert set(partial) >= OF_NONE
     assert not set(partial) & OF_MONITOR
 
@@ -90,7 +98,7 @@ def test_without_nowait_a_second_caller_gets_the_same_after_the_wait_for_the_job
     _under_way(host, "guest-00003")
     begun = time.monotonic()
     partial = _stats(host, "guest-00003")
-    assert JOB_WAIT <= time.monotonic() - begun < JOB_WAIT + 2
+    assert time.monotonic() - begun >= JOB_WAIT
     assert set(partial) >= OF_NONE
     assert not set(partial) & OF_MONITOR
 
@@ -99,7 +107,7 @@ def test_a_second_caller_who_waits_is_served_once_the_guest_heals(host):
     host.control.hang("guest-00003")
     first, second = _under_way(host, "guest-00003"), _under_way(host, "guest-00003")
     host.control.heal()
-    assert set(first.result(5)) == set(second.result(5)) >= OF_MONITOR
+    assert set(first.result(LONG_S)) == set(second.result(LONG_S)) >= OF_MONITOR
 
 
 def test_a_classic_call_behind_a_stuck_one_ends_with_a_timeout(host, connection):
@@ -130,22 +138,20 @@ def test_classic_calls_to_the_monitor_block_until_the_guest_heals(host, connecti
     wait_until(lambda: observer.controlInfo()[0] == libvirt.VIR_DOMAIN_CONTROL_OCCUPIED)
     assert not call.done()
     host.control.heal()
-    call.result(5)
+    call.result(LONG_S)
 
 
-def test_the_other_classic_calls_never_block(host, connection):
-    host.control.hang("guest-00002")
-    _under_way(host, "guest-00002")
-    domain = connection.lookupByName("guest-00002")
-    interface = _stats(host, "guest-00002", CHEAP)["net.0.name"]
-    begun = time.monotonic()
+def test_the_other_classic_calls_never_block(patient_host):
+    patient_host.control.hang("guest-00002")
+    _under_way(patient_host, "guest-00002")
+    domain = libvirt.openReadOnly(patient_host.uri).lookupByName("guest-00002")
+    interface = _stats(patient_host, "guest-00002", CHEAP)["net.0.name"]
     for call in (domain.info, domain.state, domain.isActive, domain.vcpus, domain.vcpuPinInfo):
         call()
     domain.getCPUStats(True)
     domain.interfaceStats(interface)
     domain.XMLDesc()
     domain.metadata(libvirt.VIR_DOMAIN_METADATA_TITLE, None)
-    assert time.monotonic() - begun < JOB_WAIT
 
 
 def test_control_info_shows_that_a_call_is_stuck_and_for_how_long(host, connection):
@@ -167,7 +173,7 @@ def test_what_was_read_before_the_hang_is_old_in_a_late_answer(host, connection)
     wait_until(lambda: host.elapsed() > stuck_at + 0.25)
     host.control.heal()
     healed_at = host.elapsed()
-    late = call.result(5)
+    late = call.result(LONG_S)
     assert late["cpu.time"] <= host.expected(uuid, "cpu.time", stuck_at)
     assert late["net.0.rx.bytes"] >= host.expected(uuid, "net.0.rx.bytes", stuck_at + 0.2)
     assert late["block.0.rd.bytes"] <= host.expected(uuid, "block.0.rd.bytes", healed_at + 1)
@@ -178,7 +184,7 @@ def test_a_hung_guest_that_ends_lets_its_callers_go(host):
     host.control.hang(name)
     call = _under_way(host, name)
     host.control.remove(name)
-    assert "balloon.rss" not in call.result(5)
+    assert "balloon.rss" not in call.result(LONG_S)
 
 
 def test_somebody_elses_job_delays_like_a_stuck_call_but_is_not_occupied(host, connection):
@@ -212,7 +218,7 @@ def test_asking_for_disks_on_hung_storage_freezes_the_guest_until_it_is_back(hos
     assert not set(partial) & OF_MONITOR
     assert set(_stats(host, "guest-00009", without_block)) >= {"balloon.rss"}
     host.control.heal_storage(STORAGE)
-    assert "block.0.rd.bytes" in call.result(5)
+    assert "block.0.rd.bytes" in call.result(LONG_S)
     assert set(_stats(host, "guest-00008")) >= OF_MONITOR
     assert host.control.statistics()["frozen"] == ["guest-00008"]
 
@@ -231,7 +237,7 @@ def test_from_libvirt_11_10_on_counters_of_disks_freeze_as_well():
         call = started(domain.blockStatsFlags, "vda")
         wait_until(lambda: host.control.statistics()["frozen"] == ["guest-00000"])
         host.control.heal_storage(STORAGE)
-        call.result(5)
+        call.result(LONG_S)
 
 
 def test_a_classic_question_about_the_size_of_a_disk_freezes_as_well(host, connection):
@@ -242,7 +248,7 @@ def test_a_classic_question_about_the_size_of_a_disk_freezes_as_well(host, conne
     wait_until(lambda: host.control.statistics()["frozen"] == ["guest-00008"])
     assert not call.done()
     host.control.heal_storage(STORAGE)
-    call.result(5)
+    call.result(LONG_S)
 
 
 def test_guests_beside_hung_storage_are_not_touched(host, connection):
@@ -262,7 +268,7 @@ def test_a_frozen_guest_that_also_hangs_needs_both_to_heal(host):
     host.control.heal_storage(STORAGE)
     assert not call.done()
     host.control.heal("guest-00008")
-    call.result(5)
+    call.result(LONG_S)
 
 
 # --- workers
@@ -278,12 +284,10 @@ def test_stuck_calls_use_up_the_workers_and_only_priority_calls_are_served():
         healthy = next(f"guest-{n:05d}" for n in range(30) if f"guest-{n:05d}" not in hung)
         ordinary = started(_asking(host, healthy))
         wait_until(lambda: host.control.statistics()["workers"]["queued"] == 3)
-        begun = time.monotonic()
         other = libvirt.openReadOnly(host.uri)
         assert len(other.listAllDomains(1)) == 30
         states = [domain.controlInfo()[0] for domain in other.listAllDomains(1)]
         assert states.count(libvirt.VIR_DOMAIN_CONTROL_OCCUPIED) == 20
-        assert time.monotonic() - begun < 2
         assert not ordinary.done()
         workers = host.control.statistics()["workers"]
         assert (workers["busy"], workers["most"], workers["priority_busy"]) == (20, 20, 0)
@@ -291,7 +295,7 @@ def test_stuck_calls_use_up_the_workers_and_only_priority_calls_are_served():
         assert set(workers["held"].values()) == {1}
         host.control.heal()
         for call in [ordinary, *calls]:
-            call.result(5)
+            call.result(LONG_S)
         wait_until(lambda: host.control.statistics()["workers"]["busy"] == 0)
 
 
@@ -303,7 +307,7 @@ def test_closing_a_connection_does_not_free_the_worker_of_its_stuck_call(host):
     wait_until(lambda: _bulk_calls(host))
     host.control.drop_connections()
     with pytest.raises(libvirt.libvirtError):
-        call.result(5)
+        call.result(LONG_S)
     statistics = host.control.statistics()
     assert statistics["connections"]["open"] == 0
     assert statistics["workers"]["busy"] == 1
@@ -316,8 +320,9 @@ def test_a_client_has_at_most_five_calls_under_way(host, connection):
     domains = connection.listAllDomains(1)
     calls = [started(connection.domainListGetStats, [domain], 0, 0) for domain in domains[:8]]
     wait_until(lambda: _bulk_calls(host) == 5)
+    # A call that is counted may not hold its worker yet.
+    wait_until(lambda: list(host.control.statistics()["workers"]["held"].values()) == [5])
     statistics = host.control.statistics()
-    assert list(statistics["workers"]["held"].values()) == [5]
     client = next(iter(statistics["workers"]["held"]))
     assert statistics["connections"]["pids"][client] == os.getpid()
     assert host.control.statistics()["workers"]["queued"] == 0
@@ -326,20 +331,24 @@ def test_a_client_has_at_most_five_calls_under_way(host, connection):
     with pytest.raises(concurrent.futures.TimeoutError):
         listing.result(0.1)
     assert len(libvirt.openReadOnly(host.uri).listAllDomains(1)) == 12
-    host.control.heal()
-    assert len(listing.result(5)) == 12
-    for call in calls:
-        call.result(5)
     assert host.control.statistics()["workers"]["most"] <= 6  # with the call of the other client
+    host.control.heal()
+    assert len(listing.result(LONG_S)) == 12
+    for call in calls:
+        call.result(LONG_S)
 
 
 def test_groups_take_their_time_when_it_is_asked_for():
-    with SimHost(domains=10, cost=1.0) as host:
+    with SimHost(domains=10, cost=3.0) as host:
         connection = libvirt.openReadOnly(host.uri)
-        begun = time.monotonic()
-        assert len(connection.getAllDomainStats(CHEAP, 0)) == 10
-        cheap = time.monotonic() - begun
-        begun = time.monotonic()
-        connection.getAllDomainStats(BLOCK, 0)
-        block = time.monotonic() - begun
-    assert cheap < 0.03 < block < 0.3
+
+        def seconds(groups):
+            begun = time.monotonic()
+            assert len(connection.getAllDomainStats(groups, 0)) == 10
+            return time.monotonic() - begun
+
+        # The best of some, as others may keep the machine busy.
+        cheap = min(seconds(CHEAP) for _ in range(3))
+        block = min(seconds(BLOCK) for _ in range(3))
+    assert cheap < block
+    assert block > 0.09

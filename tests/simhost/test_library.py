@@ -10,6 +10,7 @@ import gc
 import os
 import threading
 import time
+import weakref
 from contextlib import suppress
 
 import pytest
@@ -230,8 +231,10 @@ def test_closed_hypervisors_leave_no_thread_no_descriptor_and_no_object():
             hypervisor.sample()  # starts what the process has one of
         wait_until(lambda: not threads())
         descriptors = len(os.listdir("/proc/self/fd"))
+        made = []
         for number in range(10):
             hypervisor = Hypervisor(host.uri, **FAR)
+            made.append(weakref.ref(hypervisor))
             answers = Answers()
             for domain in range(20):
                 hypervisor.query(answers, domain, domains=guests(domain, 1))
@@ -243,7 +246,7 @@ def test_closed_hypervisors_leave_no_thread_no_descriptor_and_no_object():
         wait_until(lambda: not threads(), 10)
         wait_until(lambda: len(os.listdir("/proc/self/fd")) <= descriptors, 10)
         gc.collect()
-        assert not [each for each in gc.get_objects() if isinstance(each, Hypervisor)]
+        assert [reference() for reference in made] == [None] * 10
 
 
 def test_closing_with_stuck_calls_waits_for_nobody_and_their_threads_end_with_them():

@@ -36,7 +36,6 @@ COLD = 2
 #: Rounds of a hang after which it is known what hangs: two, and those.
 SETTLED = COLD + 2
 
-
 #: Seconds after which the kernel asks a FUSE mount again for what it knew of a file (attr_timeout
 #: is one): in a hang that is younger, a question about a disk may be answered all the same.
 FORGOTTEN_S = 1.5
@@ -87,7 +86,7 @@ def hung(request: Any, place: Place, missing: Any) -> Story:
             watched.wait_for_rounds(4)
         with frozen(place.bed, story):
             if at == "start":
-                time.sleep(FORGOTTEN_S)  # else it would begin in the middle of a hang, for the kernel
+                time.sleep(FORGOTTEN_S)
                 watched = stack.enter_context(agent(name, place, missing))
             watched.wait_for_rounds(9)
         watched.wait_for_rounds(6)

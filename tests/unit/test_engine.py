@@ -851,6 +851,29 @@ def test_two_culprits_on_one_storage_spare_the_others_there_the_question_about_d
     assert sum(guest.frozen for guest in world.guests.values()) <= 6
 
 
+@pytest.mark.parametrize("describe_takes", [0.0005, 0.05, 1.0])
+def test_a_start_amid_a_hang_costs_nobody_his_sample_however_late_the_xml_comes(describe_takes):
+    world = World(60, storage=on_two_pools)
+    world.describe_takes = describe_takes
+    world.silence("rbd:slow@mon")
+    last = by_name(world.rounds(8)[-1])
+    assert sum(is_complete(domain) for domain in last.values()) == 40
+    spared = [d for d in last.values() if d.reason == "other domains hang on its storage"]
+    assert len(spared) == 15
+    assert all(domain.missing == {BLOCK} for domain in spared)
+
+
+def test_while_nobody_knows_where_disks_lie_a_hang_costs_the_others_the_question_about_disks():
+    world = World(60, storage=on_two_pools)
+    world.describe_takes = None
+    world.silence("rbd:slow@mon")
+    last = world.rounds(8)[-1]
+    (lacking,) = {domain.missing for domain in last.domains if domain.status is Status.PARTIAL}
+    assert lacking == {BLOCK}
+    reasons = {domain.reason for domain in last.domains if domain.status is Status.PARTIAL}
+    assert reasons == {"domains hang, and it is not known yet if it shares their storage"}
+
+
 def test_a_canary_that_hangs_confirms_and_no_more_are_sent_until_a_culprit_is_back():
     world = World(60, storage=on_two_pools)
     world.rounds(2)

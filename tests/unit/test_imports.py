@@ -10,8 +10,6 @@ import ast
 import functools
 from pathlib import Path
 
-import pytest
-
 PACKAGE = Path(__file__).resolve().parents[2] / "plugin" / "domstats"
 
 
@@ -22,8 +20,6 @@ def _named(path: Path) -> str:
 
 
 MODULES = {_named(path): path for path in sorted(PACKAGE.rglob("*.py"))}
-
-every_module = pytest.mark.parametrize("module", MODULES)
 
 #: The folders, and the modules beside them, from the ground up: each may import what stands in the
 #: same row or below, of the other folders of its own row none.
@@ -105,31 +101,29 @@ def test_every_folder_is_there_with_something_to_check() -> None:
     assert {"model", "errors", "hypervisor.connection"} <= reached("sampling.sampler")
 
 
-@every_module
-def test_nobody_imports_from_above(module: str) -> None:
-    assert not {other for other in ours(module) - {"__init__"} if row(other) > row(module)}
+def test_nobody_imports_from_above() -> None:
+    for module in MODULES:
+        above = {name for name in ours(module) - {"__init__"} if row(name) > row(module)}
+        assert not above, module
 
 
-@every_module
-def test_folders_of_one_row_do_not_know_each_other(module: str) -> None:
-    folder = module.split(".")[0]
-    neighbours = ROWS[row(module)] & FOLDERS - {folder}
-    assert not {other for other in ours(module) if other.split(".")[0] in neighbours}
+def test_folders_of_one_row_do_not_know_each_other() -> None:
+    for module in MODULES:
+        neighbours = ROWS[row(module)] & FOLDERS - {module.split(".")[0]}
+        assert not {name for name in ours(module) if name.split(".")[0] in neighbours}, module
 
 
-@every_module
-def test_output_knows_samples_and_nothing_else(module: str) -> None:
-    if module.startswith("output"):
-        allowed = GROUND | {name for name in MODULES if name.startswith("output")}
-        assert reached(module) <= allowed
+def test_output_knows_samples_and_nothing_else() -> None:
+    for module in MODULES:
+        if module.startswith("output"):
+            allowed = GROUND | {name for name in MODULES if name.startswith("output")}
+            assert reached(module) <= allowed, module
 
 
-@every_module
-def test_sampling_does_not_know_what_becomes_of_samples(module: str) -> None:
-    if row(module) <= row("sampling"):
-        assert module.startswith("output") or not {
-            name for name in reached(module) if name.startswith("output")
-        }
+def test_sampling_does_not_know_what_becomes_of_samples() -> None:
+    for module in MODULES:
+        if row(module) <= row("sampling") and not module.startswith("output"):
+            assert not {name for name in reached(module) if name.startswith("output")}, module
 
 
 def test_errors_and_samples_stand_at_the_bottom() -> None:
@@ -137,38 +131,35 @@ def test_errors_and_samples_stand_at_the_bottom() -> None:
     assert reached("model") <= {"errors"}
 
 
-@every_module
-def test_no_module_takes_what_another_keeps_to_itself(module: str) -> None:
-    names = {name.rpartition(".")[2] for name in imported(module) if name.startswith("domstats")}
-    assert not {name for name in names if name.startswith("_") and not name.startswith("__")}
+def test_no_module_takes_what_another_keeps_to_itself() -> None:
+    for module in MODULES:
+        mine = {name for name in imported(module) if name.startswith("domstats")}
+        names = {name.rpartition(".")[2] for name in mine}
+        kept = {name for name in names if name.startswith("_") and not name.startswith("__")}
+        assert not kept, module
 
 
 def test_imports_make_no_circle() -> None:
     assert [module for module in MODULES if module in reached(module)] == []
 
 
-@every_module
-def test_only_the_border_imports_libvirt(module: str) -> None:
-    assert module in BORDER or not others(module) & {"libvirt", "libvirtmod"}
+def test_only_the_border_imports_libvirt() -> None:
+    assert {name for name in MODULES if others(name) & {"libvirt", "libvirtmod"}} == BORDER
 
 
-@every_module
-def test_only_the_xpaths_of_labels_import_lxml(module: str) -> None:
-    assert module == "domain_xml.xpaths" or "lxml" not in others(module)
+def test_only_the_xpaths_of_labels_import_lxml() -> None:
+    assert [name for name in MODULES if "lxml" in others(name)] == ["domain_xml.xpaths"]
 
 
-@every_module
-def test_only_its_adapter_imports_collectd(module: str) -> None:
-    assert module == "collectd_plugin" or "collectd" not in others(module)
+def test_only_its_adapter_imports_collectd() -> None:
+    assert [name for name in MODULES if "collectd" in others(name)] == ["collectd_plugin"]
 
 
-@every_module
-def test_collectd_needs_nothing_of_the_command_line(module: str) -> None:
-    if "collectd_plugin" in MODULES and module in {"collectd_plugin", *reached("collectd_plugin")}:
-        assert not others(module) & COMMAND_LINE_ONLY
+def test_collectd_needs_nothing_of_the_command_line() -> None:
+    for module in ("collectd_plugin", *reached("collectd_plugin")):
+        assert not others(module) & COMMAND_LINE_ONLY, module
 
 
-@every_module
-def test_no_module_hides_one_that_it_would_import(module: str) -> None:
-    assert module not in {"collectd", "libvirt", "telegraf"}
-    assert module.split(".")[-1] not in {"libvirt"}
+def test_no_module_hides_one_that_it_would_import() -> None:
+    assert not {"collectd", "libvirt", "telegraf"} & set(MODULES)
+    assert "libvirt" not in {module.split(".")[-1] for module in MODULES}

@@ -170,6 +170,24 @@ def test_one_that_answered_about_its_disks_since_the_alert_is_not_suspected():
     assert made.is_suspected("d")
 
 
+def test_while_calls_hang_nobody_is_asked_about_disks_of_which_it_is_not_known_where_they_lie():
+    made = roster("a", "b")
+    made.listed([(uuid, uuid, True) for uuid in "abx"])
+    assert not made.is_suspected("x")
+    hang(made, "a", 1, 10.0)
+    assert made.is_suspected("x")
+    assert not made.is_suspected("b")
+    made.describe("x", ())
+    assert not made.is_suspected("x")
+
+
+def test_a_canary_that_hangs_is_nothing_against_those_who_answered_since_their_storage_is_suspect():
+    made = suspicious()
+    made.answered(made.members["d"], 11.0, 11.1, False)
+    hang(made, "c", 3, 60.0)  # a new outbreak, long after the first one
+    assert [made.is_trusted(uuid) for uuid in "de"] == [True, False]
+
+
 def test_one_canary_is_sent_for_a_suspected_storage():
     made = suspicious()
     made.send_canaries("abcde")

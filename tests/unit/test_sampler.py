@@ -197,9 +197,9 @@ def statuses(sample):
 def test_no_thread_exists_before_the_first_query(new_sampler):
     before = threads()
     sampler = new_sampler()
-    assert threads() == before
+    assert threads() <= before
     sampler.sample()
-    assert threads() > before
+    assert threads() - before
 
 
 def test_a_round_gives_every_domain_and_a_host_with_nothing_wrong_few_threads(new_sampler):
@@ -652,6 +652,7 @@ def test_nobody_is_asked_anything_after_the_close(new_sampler, hypervisor):
     sampler = new_sampler()
     hypervisor.hang("u1")
     sampler.sample(deadline=0.5)
+    sampler.begun.get(timeout=LONG_S)  # the version, which is asked for after the round, has come
     before = threads()
     sampler.close()
     calls = dict(hypervisor.calls)

@@ -1178,6 +1178,8 @@ class Engine:
                 return f"storage does not answer: {', '.join(sorted(round_.silent))}"
             if self._hints.unplaced([entry.uuid]):
                 return "it is not known yet where its disks lie"
+            if self.roster.awaits_places(entry.uuid):
+                return "domains hang, and it is not known yet if it shares their storage"
             if round_.scouts.are_out and not self.roster.is_suspected(entry.uuid):
                 return "the domain that tries its storage first has not answered"
             return "other domains hang on its storage"

@@ -46,7 +46,8 @@ class Member:
     :ivar answered: when its monitor answered last, in the engine's seconds.
     :ivar answered_block: when it answered a question about its disks last.
     :ivar since: when it was found to hang.
-    :ivar described: names of storages that the storage watch cannot see, by the XML.
+    :ivar described: names of storages that the storage watch cannot see, by the XML; None until
+        that has been read.
     :ivar storages: these, and those that it turned out not to be allowed to probe; for suspicion.
     """
 
@@ -74,8 +75,13 @@ class Member:
         self.since = _NEVER
         self.cause: Optional[Cause] = None
         self.reason = ""
-        self.described: tuple[str, ...] = ()
+        self.described: Optional[tuple[str, ...]] = None
         self.storages: tuple[str, ...] = ()
+
+    @property
+    def is_placed(self) -> bool:
+        """Whether it is known on which storages its disks lie."""
+        return self.described is not None
 
     def started_anew(self, active: bool) -> Member:
         """The same domain with a clean slate; its disks lie where they lay."""
@@ -188,7 +194,7 @@ class Roster:
 
     def _place(self, member: Member) -> None:
         """Its storages are others than before: so is what it is evidence against."""
-        storages = (*member.described, *sorted(self._unprobed.get(member.uuid, ())))
+        storages = (*(member.described or ()), *sorted(self._unprobed.get(member.uuid, ())))
         if storages == member.storages:
             return
         left = [storage for storage in member.storages if storage not in storages]
@@ -292,12 +298,13 @@ class Roster:
         alert = self.alert_since
         if alert is None or not member.active or member.answered > alert:
             return True
-        # Storage that explains every hang acquits those that do not lie on it.
-        return (
-            bool(member.storages)
-            and self.is_explained
-            and not self._suspicion.is_suspect(member.storages)
-        )
+        # Storage that explains every hang acquits those that do not lie on it, and those that have
+        # answered since it is suspect, when they were not asked about it: a canary proves nothing
+        # against them.
+        if not member.storages or not self.is_explained:
+            return False
+        since = self._suspicion.suspect_since(member.storages)
+        return since is None or member.answered > since
 
     @property
     def is_explained(self) -> bool:
@@ -327,16 +334,30 @@ class Roster:
     # --- suspicion by storage
 
     def is_suspected(self, uuid: str) -> bool:
-        """Whether a domain must not be asked about its disks, since others hang on its storage.
+        """Whether a domain must not be asked about its disks: others hang on its storage, or calls
+        hang and it is not known yet where its disks lie, or those of the domains that hang.
 
-        One that answered about them since the alert began is not, nor is a canary.
+        One that answered about them since the alert began may be asked, and so may a canary.
         """
-        member = self.members.get(uuid) if self._suspicion.culprits else None
-        if member is None or not member.storages:
+        if not (self._stuck or self._suspicion.culprits):
             return False
-        return self._suspicion.spares(
-            uuid, member.storages, member.answered_block, self.alert_since
-        )
+        member = self.members.get(uuid)
+        if member is None:
+            return False
+        alert = self.alert_since
+        if self.awaits_places(uuid):
+            return alert is None or member.answered_block <= alert
+        if not member.storages:
+            return False
+        return self._suspicion.spares(uuid, member.storages, member.answered_block, alert)
+
+    def awaits_places(self, uuid: str) -> bool:
+        """Whether calls hang, and it is not known yet if this domain lies on the storage of those
+        they hang in.
+        """
+        culprits = {culprit for _, culprit in self._stuck.values() if culprit is not None}
+        found = [self.members[other] for other in {uuid, *culprits} if other in self.members]
+        return bool(self._stuck) and not all(member.is_placed for member in found)
 
     @property
     def confirmed(self) -> frozenset[str]:

@@ -31,6 +31,8 @@ class Suspicion:
         self.unprobed: frozenset[str] = frozenset()
         #: When the last culprit was found.
         self._found: dict[str, float] = {}
+        #: When it became suspect.
+        self._suspect_since: dict[str, float] = {}
         #: By suspected storage: the domain whose disks are asked for all the same.
         self._canaries: dict[str, str] = {}
         #: Suspected storages whose canary hangs too.
@@ -43,6 +45,8 @@ class Suspicion:
         for storage in storages:
             self.culprits.setdefault(storage, set()).add(uuid)
             self._found[storage] = max(now, self._found.get(storage, _NEVER))
+            if self._is_suspect(storage):
+                self._suspect_since.setdefault(storage, now)
             if self._canaries.get(storage) == uuid:
                 self._confirmed.add(storage)
 
@@ -54,6 +58,8 @@ class Suspicion:
                 culprits.discard(uuid)
                 if not culprits:
                     self._clear(storage)
+                elif not self._is_suspect(storage):
+                    self._suspect_since.pop(storage, None)
 
     def answered(self, storages: Iterable[str], made: float) -> None:
         """A domain has answered about its disks, by a call that was made at ``made``: a storage
@@ -69,6 +75,7 @@ class Suspicion:
     def _clear(self, storage: str) -> None:
         self.culprits.pop(storage, None)
         self._found.pop(storage, None)
+        self._suspect_since.pop(storage, None)
         self._confirmed.discard(storage)
 
     # --- verdicts
@@ -90,6 +97,15 @@ class Suspicion:
     def is_suspect(self, storages: Iterable[str]) -> bool:
         """Whether one of these storages is suspect."""
         return any(map(self._is_suspect, storages))
+
+    def suspect_since(self, storages: Iterable[str]) -> Optional[float]:
+        """When the last of those of the storages that are suspect became so; None if none is."""
+        times = [
+            self._suspect_since.get(storage, self._found[storage])
+            for storage in storages
+            if self._is_suspect(storage)
+        ]
+        return max(times, default=None)
 
     def spares(
         self,
