@@ -31,14 +31,14 @@ class Heard(Watched):
         self.events += sample.events
         return sample
 
-    def hears(self, count: int, seconds: float = 5.0) -> list[tuple[str, str]]:
+    def hears(self, count: int) -> list[tuple[str, str]]:
         """What was told: as many events, and none more in the two rounds after."""
 
         def enough() -> bool:
             self.round()
             return len(self.events) >= count
 
-        wait_until(enough, seconds)
+        wait_until(enough)
         self.round()
         told = [(event.name, event.event) for event in self.events]
         assert len(told) == count, told

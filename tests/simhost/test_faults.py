@@ -67,7 +67,7 @@ def test_a_reply_that_never_comes_keeps_the_client_waiting(host, connection):
         call.result(0.1)
     host.control.drop_connections()
     with pytest.raises(libvirt.libvirtError):
-        call.result(5)
+        call.result(60)
 
 
 def _records(host, connection, mode):
@@ -196,10 +196,9 @@ def test_answers_can_be_late(host, connection):
     host.control.delay(0.2, "ConnectListAllDomains")
     begun = time.monotonic()
     connection.listAllDomains()
-    assert 0.2 <= time.monotonic() - begun < 2
-    begun = time.monotonic()
-    connection.getHostname()
-    assert time.monotonic() - begun < 0.2
+    assert time.monotonic() - begun >= 0.2
+    host.control.delay(1000.0, "ConnectListAllDomains")
+    connection.getHostname()  # others are not
 
 
 def test_too_large_an_answer_is_refused_and_half_of_it_is_not(host, connection):
@@ -236,7 +235,7 @@ def test_the_whole_host_can_stand_still(host, connection):
     host.control.freeze(0.3)
     begun = time.monotonic()
     connection.listAllDomains()
-    assert 0.2 < time.monotonic() - begun < 2
+    assert time.monotonic() - begun > 0.2
 
 
 def test_the_process_can_be_stopped_killed_and_started_again():
@@ -247,7 +246,7 @@ def test_the_process_can_be_stopped_killed_and_started_again():
         with pytest.raises(concurrent.futures.TimeoutError):
             call.result(0.1)
         host.proceed()
-        assert len(call.result(5)) == 3
+        assert len(call.result(60)) == 3
         host.restart()
         with pytest.raises(libvirt.libvirtError):
             connection.listAllDomains()

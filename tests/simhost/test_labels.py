@@ -47,7 +47,7 @@ def until_labelled(sampler: Watched) -> Sample:
         samples.append(sampler.round())
         return all_labelled(samples[-1])
 
-    wait_until(is_labelled, seconds=60)
+    wait_until(is_labelled)
     return samples[-1]
 
 
@@ -93,16 +93,14 @@ def test_a_label_that_changes_is_noticed_in_the_end_though_no_event_tells():
             def is_new() -> bool:
                 return by_name(sampler.round())["guest-00007"].labels["mark"] == "new"
 
-            wait_until(is_new, seconds=10)
+            wait_until(is_new)
 
 
 def test_xml_that_takes_long_delays_no_sample():
     with SimHost(domains=20) as host:
-        host.control.delay(3.0, "DomainGetXMLDesc")
+        host.control.delay(1000.0, "DomainGetXMLDesc")
         with watched(host, PROJECT) as sampler:
-            began = time.monotonic()
             sample = sampler.round()
-            assert time.monotonic() - began < 1.0
             assert len(complete(sample)) == 20
             assert not any(domain.labels for domain in sample.domains)
 
@@ -157,7 +155,7 @@ def test_what_changed_while_the_connection_was_lost_is_noticed_though_no_event_t
             found = by_name(sampler.round()).get("guest-00007")
             return found is not None and found.labels["mark"] == "new"
 
-        wait_until(is_new, seconds=10)
+        wait_until(is_new)
 
         def is_quiet() -> bool:
             host.control.reset_statistics()
@@ -166,4 +164,4 @@ def test_what_changed_while_the_connection_was_lost_is_noticed_though_no_event_t
             sampler.round()
             return xml_calls(host) == 0
 
-        wait_until(is_quiet, seconds=10)
+        wait_until(is_quiet)

@@ -177,4 +177,4 @@ def test_entities_that_unfold_without_end_cost_nothing() -> None:
     begun = time.process_time()
     with pytest.raises(ValueError, match=r"cannot be read|document type"):
         parse_domain(xml)
-    assert time.process_time() - begun < 1
+    assert time.process_time() - begun < 5

@@ -268,14 +268,18 @@ def test_looking_at_metadata_leaves_the_document_to_other_labels_as_it_was() -> 
 # --- what a tenant may write
 
 
+#: What must not cost time would cost minutes, or have no end.
+MOST_S = 5.0
+
+
 def timed(xml: str) -> tuple[Any, float]:
-    """What is found, or the error; and the seconds that it took."""
-    began = time.monotonic()
+    """What is found, or the error; and the seconds of this thread's CPU that it took."""
+    began = time.thread_time()
     try:
         result: Any = describe(xml, Labels([known(name) for name in LABELS]))
     except ValueError as error:
         result = error
-    return result, time.monotonic() - began
+    return result, time.thread_time() - began
 
 
 def test_ten_mebibytes_of_metadata_cost_neither_time_nor_the_disks() -> None:
@@ -286,7 +290,7 @@ def test_ten_mebibytes_of_metadata_cost_neither_time_nor_the_disks() -> None:
         assert described.devices.sources == {"vda": "/images/a"}
         assert described.labels["title"] == "T"
         assert described.labels["nova_name"] == ""
-        assert seconds < 0.5
+        assert seconds < MOST_S
 
 
 def test_text_that_looks_like_metadata_does_not_hide_a_disk() -> None:
@@ -304,7 +308,7 @@ def test_an_xml_that_is_too_large_without_its_metadata_is_refused_at_once() -> N
     ):
         error, seconds = timed(xml)
         assert isinstance(error, ValueError)
-        assert seconds < 0.5
+        assert seconds < MOST_S
 
 
 def test_a_billion_laughs_are_refused_before_anything_is_unfolded() -> None:
@@ -317,7 +321,7 @@ def test_a_billion_laughs_are_refused_before_anything_is_unfolded() -> None:
     ):
         error, seconds = timed(f"{head}<domain><name>&a9;</name><title>&a9;</title></domain>")
         assert isinstance(error, ValueError)
-        assert seconds < 0.1
+        assert seconds < MOST_S
 
 
 def test_text_that_looks_like_a_document_type_is_a_tenants_text() -> None:
@@ -330,4 +334,4 @@ def test_text_that_looks_like_a_document_type_is_a_tenants_text() -> None:
 def test_elements_within_elements_without_end_are_refused_at_bounded_cost() -> None:
     error, seconds = timed(domain("<a>" * 50_000 + "</a>" * 50_000))
     assert isinstance(error, ValueError)
-    assert seconds < 0.5
+    assert seconds < MOST_S

