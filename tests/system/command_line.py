@@ -19,7 +19,7 @@ def domstats(
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=200,
         cwd="/",
         env={**os.environ, "PYTHONPATH": str(ROOT / "plugin"), "COLUMNS": "200", **environment},
     )

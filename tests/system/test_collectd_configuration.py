@@ -223,6 +223,6 @@ def test_collectd_with_a_fast_lane_ends_cleanly(start: Callable[..., Any]) -> No
     collectd = start(Collectd, python_plugin(f"{TEST}\nFastInterval 0.2"))
     wait_for("both lanes", lambda: len(collectd.series("test")) > 2)
     collectd.process.terminate()
-    assert collectd.process.wait(20) == 0
+    assert collectd.process.wait(60) == 0
     assert errors(collectd) == []
     assert "Traceback" not in collectd.log

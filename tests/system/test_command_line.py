@@ -87,7 +87,7 @@ def test_influx_lines_are_byte_for_byte_what_telegraf_gets(tmp_path: Path) -> No
         input=b"\n",
         capture_output=True,
         check=False,
-        timeout=60,
+        timeout=200,
     )
     sampled = domstats("sample", "--connect", TEST, "--format", "influx").stdout.encode()
 
@@ -276,7 +276,7 @@ def test_config_shows_the_lines_that_telegrafs_child_sends(bed: Any, tmp_path: P
         capture_output=True,
         text=True,
         check=True,
-        timeout=60,
+        timeout=200,
     )
     shown = domstats("sample", "--config", str(settings), "--format", "influx")
 

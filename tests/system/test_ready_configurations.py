@@ -60,7 +60,7 @@ class Installation(NamedTuple):
             stdout=subprocess.PIPE,
             text=True,
             check=True,
-            timeout=60,
+            timeout=200,
             cwd="/",
         )
         return done.stdout
@@ -81,7 +81,7 @@ def command_in_a_venv(folder: Path) -> Installation:
     subprocess.run(
         ["/usr/bin/python3", "-m", "venv", "--system-site-packages", "--without-pip", str(venv)],
         check=True,
-        timeout=60,
+        timeout=200,
     )
     (site,) = venv.glob("lib/python3*/site-packages")
     libraries = Path(sysconfig.get_paths()["purelib"])

@@ -87,7 +87,7 @@ def check(tmp_path: Path, missing: Any) -> Callable[[str], str]:
         path = tmp_path / "telegraf.conf"
         path.write_text(f"{text}\n[[outputs.file]]\n")
         words = [str(BUILT), "config", "check", "--strict-env-handling", "--config", str(path)]
-        found = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+        found = subprocess.run(words, capture_output=True, text=True, timeout=200, check=False)
         return found.stderr if found.returncode else ""
 
     return check
@@ -202,7 +202,7 @@ def test_libvirt_passes_no_known_hosts_on_to_ssh(tmp_path: Path, missing: Any) -
         [*DOMSTATS, "sample", "--connect", uri, "--format", "json"],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=200,
         check=False,
     )
     words = seen.read_text().splitlines()

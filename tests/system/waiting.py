@@ -10,7 +10,7 @@ class TooLate(AssertionError):
     """What was waited for did not come in time."""
 
 
-def wait_for(what: str, look: Callable[[], Optional[T]], seconds: float = 30.0) -> T:
+def wait_for(what: str, look: Callable[[], Optional[T]], seconds: float = 120.0) -> T:
     """Call ``look`` until it gives something true, and return that.
 
     Raises TooLate, saying ``what`` was waited for, after ``seconds``.
