@@ -12,29 +12,19 @@ again in the same round. docs/design.md tells why each step is as it is.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Callable, Optional
 
-import msgspec
-
-from ..domain_xml.disk_counters import COUNTERS, counted_disks
+from ..domain_xml.disk_counters import COUNTERS
 from ..events import CHANGES_OF_XML, Meaning, meanings
 from ..model import (
-    FACTS_OF_GROUP,
     MONITOR_FREE_GROUPS,
     NO_DEVICES,
     NO_STATS,
-    Change,
     DomainEvent,
-    DomainSample,
-    FrozenDict,
-    Round,
     Sample,
     Stats,
-    Status,
 )
-from ..selection import Unmatched
-from ..shown import first_of
 from .actions import (
     Action,
     Answer,
@@ -54,12 +44,15 @@ from .calls import Calls
 from .disk_sizes import DiskSizes
 from .event_book import EventBook
 from .idle import RSS, IdleGroups
-from .introduction import Introduction
+from .lessons import Lessons
 from .migrations import Migrations
-from .notices import StorageNotices
+from .notices import Moment, Notices
 from .pace import LEAST_S, Backoff, Cadence, Pace, chunk_size
-from .roster import Cause, Event, Roster, Standing
-from .rounds import BLOCK, Call, Entry, Kind, Query, RoundBook, Turns, shows_monitor
+from .questions import Questions
+from .roster import Cause, Roster, Standing
+from .rounds import BLOCK, Call, Entry, Kind, Query, RoundBook
+from .samples import Samples, Tallies
+from .stopped import StoppedProcesses
 from .xml_book import XmlBook
 
 #: Seconds without news for which a round waits to learn where disks lie, and for their storage to
@@ -67,8 +60,6 @@ from .xml_book import XmlBook
 GRACE_S = 0.15
 #: A monitor that somebody else's command keeps busy for so many seconds counts as hanging.
 OCCUPIED_S = 2.0
-#: A look at all processes serves for so many seconds.
-LOOK_FOR_S = 0.1
 #: Domains in one call without the monitor, and in one look at XML.
 FREE_CHUNK = 32
 DESCRIBE_CHUNK = 32
@@ -77,21 +68,15 @@ DESCRIBE_PATIENCE_S = 1.0
 #: How many calls of these kinds there are at most, stuck ones included.
 MOST_FREE_CALLS = 2
 MOST_DESCRIBE_CALLS = 2
-#: Room in the budget that domains in question must leave to those that are known to answer.
-RESERVE = 1
 #: The share of its soft deadline after which a call is judged together with one that is overdue.
 NEARLY = 0.7
 #: Seconds for which a round waits for a hypervisor that gave the last one no answer.
 HUNG_S = 0.5
-#: Changes that wait at most for a sample of all domains.
-MOST_CHANGES = 1000
 #: Domains that are handed out together, as far as they are complete: to wake somebody for each
 #: call's costs more than what they say.
 PART = 64
 #: In so many parts at least, or all of a small host would be written when its round is over.
 FEWEST_PARTS = 4
-#: Domains named in one log line.
-NAMED = 3
 
 
 class Engine:
@@ -101,7 +86,7 @@ class Engine:
         self.roster = Roster()
         self.pace = Pace(settings.soft_deadline)
         self._settings = settings
-        self._hints = hints or Hints()
+        self._hints = hints = hints or Hints()
         self._actions: list[Action] = []
         self._rounds: dict[int, RoundBook] = {}
         self._calls = Calls(settings.stuck_budget)
@@ -115,29 +100,32 @@ class Engine:
         has_info = "info" in settings.direct.get("cpu_total", ())
         self._idle = IdleGroups(settings.idle_s, has_info=has_info)
         self._sizes = DiskSizes(settings.disk_sizes)
-        #: Whether the driver has monitors that can be busy (QEMU's has).
-        self._has_monitors = True
         self._chunk_limit = settings.chunk_size
-        self._looked_at = float("-inf")
         self._events = EventBook(settings.events)
         self._migrations = Migrations()
-        #: The last query's time, by both clocks.
-        self._clock = (0.0, 0)
-        self._xml = XmlBook(is_wanted=settings.wants_xml, lasts_s=settings.xml_lasts_s)
-        self._node_cpus = 0
-        self._introduction = Introduction()
-        self._unmatched = Unmatched(settings.selected)
-        self._trouble = ""
-        self._of_storage = StorageNotices()
+        #: The last query's time.
+        self._clock = Moment(0.0, 0)
+        self._xml = xml = XmlBook(is_wanted=settings.wants_xml, lasts_s=settings.xml_lasts_s)
+        self._notices = Notices(settings.uri, self._tell, settings.selected)
+        self._tallies = Tallies()
+        self._questions = Questions(settings, hints, xml, self._sizes)
+        self._stopped = StoppedProcesses(hints, self.roster, self._migrations)
+        self._lessons = Lessons(
+            self._free_groups, self.pace, self.roster, xml, self._idle, self._sizes
+        )
+        self._samples = Samples(
+            settings,
+            hints,
+            self.roster,
+            self._calls,
+            xml,
+            self._migrations,
+            self._notices,
+            self._tallies,
+        )
         #: As of ``scouts.Scouts``.
         self._late_scouts: dict[int, frozenset[str]] = {}
         self._backoff = Backoff(settings.reconnect_delay_s)
-        #: By uuid: since when a domain hangs, by the engine's clock and in nanoseconds.
-        self._hangs: dict[str, tuple[float, int]] = {}
-        self._changes: list[Change] = []
-        self._late_results = 0
-        self._errors = 0
-        self._reconnects = 0
 
     def take_actions(self) -> list[Action]:
         """What is to be done now, in order."""
@@ -153,12 +141,11 @@ class Engine:
         unbegun = {action.id for action in failed._actions if isinstance(action, Call)}
         self._calls.take_over(failed._calls, unbegun)
         self._events.take_over(failed._events)
-        self._errors = failed._errors + 1
-        self._late_results, self._reconnects = failed._late_results, failed._reconnects
+        self._notices.take_over(failed._notices)
+        self._tallies.take_over(failed._tallies)
+        self._tallies.errors += 1
         self._backoff = failed._backoff
-        self._trouble, self._of_storage = failed._trouble, failed._of_storage
         self._late_scouts = failed._late_scouts
-        self._introduction, self._unmatched = failed._introduction, failed._unmatched
         self._can_control, self._chunk_limit = failed._can_control, failed._chunk_limit
         self._xml.take_over(failed._xml)
 
@@ -179,15 +166,15 @@ class Engine:
 
     def query(self, query: Query, now: float, time_ns: int) -> None:
         """A query comes in; ``time_ns`` becomes its sample's timestamp."""
-        self._clock = now, time_ns
+        self._clock = Moment(now, time_ns)
         if query.paced:
             query = query._replace(groups=self._cadence.due(query.groups, now, query.deadline_s))
         round_ = RoundBook(query, now, time_ns, self._late_scouts)
         self._rounds[query.id] = round_
         if now < self._backoff.until:
-            self._finish(round_, now, self._trouble)
+            self._finish(round_, now, self._notices.trouble)
             return
-        if self._trouble and self._listing:
+        if self._notices.trouble and self._listing:
             # It has been hanging for a round at least: no need to make the agent wait as long.
             round_.deadline = min(round_.deadline, now + HUNG_S)
         self._listing.append(query.id)
@@ -225,20 +212,18 @@ class Engine:
         :param ids: libvirt's numbers of those that are; a new one tells of a new start.
         """
         round_ = self._next_listing()
-        self._node_cpus, self._reconnects = node_cpus, reconnects
-        self._has_monitors = has_monitors
+        self._samples.node_cpus, self._tallies.reconnects = node_cpus, reconnects
+        self._lessons.has_monitors = has_monitors
         self._backoff.succeeded()
-        if self._trouble and round_ is not None:  # else it has answered, and too late again
-            self._log("info", "the hypervisor answers again")
-            self._trouble = ""
-        for level, text in self._unmatched.listed(name for _, name, _ in domains):
-            self._log(level, text)
+        if round_ is not None:  # else it has answered, and too late again
+            self._notices.answers()
+        self._notices.listed(name for _, name, _ in domains)
         wants = self._settings.wants_domain
         wanted = [domain for domain in domains if wants(domain[1], domain[0])]
         if self._settings.events:
             numbers = ids or {}
             places = [(uuid, name, numbers.get(uuid, active - 1)) for uuid, name, active in wanted]
-            self._events.listed(places, now, self._time_ns(now))
+            self._events.listed(places, now, self._clock.time_of(now))
         listing = self.roster.listed(wanted)
         self._calls.retain(self.roster.members)
         for uuid in listing.switched:  # a domain that is started may be another than it was
@@ -256,20 +241,20 @@ class Engine:
 
     def introduced(self, version: str) -> None:
         """The hypervisor has said what it is; an empty text if it could not."""
-        if self._introduction.is_news(version):
-            members = self.roster.members.values()
-            running = [member.uuid for member in members if member.active]
-            remote = {storage for member in members for storage in member.storages}
-            view = self._hints.view(running)
-            occupancy = self._settings.occupancy_watch and self._can_control
-            line = self._introduction.line(len(members), len(running), view, remote, occupancy)
-            self._log("info", line)
+        members = self.roster.members.values()
+        running = [member.uuid for member in members if member.active]
+        remote = {storage for member in members for storage in member.storages}
+        view = self._hints.view(running)
+        occupancy = self._settings.occupancy_watch and self._can_control
+        self._notices.introduce(
+            version, lambda it: it.line(len(members), len(running), view, remote, occupancy)
+        )
 
     def list_failed(self, error: str, now: float) -> None:
         """The hypervisor cannot be asked at all."""
         round_ = self._next_listing()
         self._xml.unsubscribed()
-        self._errors += 1
+        self._tallies.errors += 1
         self._backoff.failed(now)
         if round_ is not None:
             self._finish(round_, now, error)
@@ -282,7 +267,7 @@ class Engine:
         call = self._calls.back(call_id)
         complete: Collection[str] = ()
         if call.kind is Kind.MONITOR:
-            complete = self._learn_from(call, records, now)
+            complete = self._lessons.learn_from(call, records, now)
             self._calls.recovered(complete)
         round_ = self._returned(call, now)
         if round_ is not None:
@@ -315,7 +300,7 @@ class Engine:
     def call_failed(self, call_id: int, failure: str, error: str, now: float) -> None:
         """A call has failed. ``failure`` is "lost", "too large", "gone" or "failed"."""
         call = self._calls.back(call_id)
-        self._errors += failure != "gone"
+        self._tallies.errors += failure != "gone"
         if failure == "too large":
             self._chunk_limit = max(1, min(self._chunk_limit, len(call.uuids) // 2))
         round_ = self._returned(call, now, is_lost=failure == "lost")
@@ -425,7 +410,7 @@ class Engine:
             if self._is_done(round_):
                 self._finish(round_, now)
             elif now >= round_.deadline:
-                error = "" if round_.listed else self._why_not_listed(round_)
+                error = "" if round_.listed else self._notices.no_list(round_.query)
                 self._finish(round_, now, error)
                 leaves_calls = leaves_calls or bool(round_.out)
         return leaves_calls
@@ -451,7 +436,7 @@ class Engine:
         round_.news_at = now
         per_domain_s = self.pace.per_domain_s
         round_.chunk_size = chunk_size(len(round_.entries), self._settings.lanes, per_domain_s)
-        self._heed_processes(now)
+        self._stopped.look(now)
         self.roster.lie_on(self._hints.on_blind())
         self.roster.send_canaries(round_.entries)
         if query.paced:
@@ -484,23 +469,6 @@ class Engine:
         round_.entries[uuid].idle = within
         return left
 
-    def _heed_processes(self, now: float) -> None:
-        """Quarantine the domains whose process is stopped; release those that run again."""
-        if now - self._looked_at < LOOK_FOR_S:
-            return
-        self._looked_at = now
-        active = [member.uuid for member in self.roster.members.values() if member.active]
-        reasons = self._hints.look(active, now)
-        for uuid in self.roster.quarantined(Cause.PROCESS):
-            if uuid not in reasons:
-                self.roster.release(uuid)
-        self._quarantine_processes(reasons, now)
-
-    def _quarantine_processes(self, reasons: dict[str, str], now: float) -> None:
-        for uuid, reason in reasons.items():
-            if self._may_be_asked(uuid):
-                self.roster.quarantine(uuid, now, Cause.PROCESS, f"its process is {reason}")
-
     def _must_wait(self, round_: RoundBook, uuids: Collection[str]) -> set[str]:
         """Those of the domains that must not be asked for their disks yet."""
         if not self._hints.guards_storage:
@@ -517,7 +485,7 @@ class Engine:
         return self._may_be_asked(uuid) and not self.roster.is_suspected(uuid)
 
     def _may_be_asked(self, uuid: str) -> bool:
-        member = self.roster.members.get(uuid)
+        member = self.roster.members.get(uuid)  # asked of every domain: without one more call
         if member is None or member.standing is Standing.QUARANTINED:
             return False
         return uuid not in self._migrations.standing_still
@@ -622,16 +590,13 @@ class Engine:
                 chunk = round_.pop_chunk(waiting, min(round_.chunk_size, self._chunk_limit))
                 if self._call(round_, self._askable(round_, chunk, now), groups, now):
                     return True
-        while round_.has_singles and room > self._reserve():
+        while round_.has_singles and room > self.roster.reserve:
             uuid, groups = round_.pop_single()
             if self.roster.is_suspected(uuid):
                 groups = self._without_files(uuid, groups)
             if groups and self._call(round_, self._askable(round_, [uuid], now), groups, now):
                 return True
         return False
-
-    def _reserve(self) -> int:
-        return 0 if self.roster.alert_since is None else RESERVE
 
     def _sort_for_alert(self, round_: RoundBook) -> None:
         """When an alert begins or changes, domains in question leave the chunks that wait."""
@@ -646,8 +611,7 @@ class Engine:
 
     def _askable(self, round_: RoundBook, uuids: Sequence[str], now: float) -> list[str]:
         """Those of the domains that may be asked this moment; the others go without monitor."""
-        if now - self._looked_at > LOOK_FOR_S:
-            self._quarantine_processes(self._hints.relook(uuids, now), now)
+        self._stopped.look_again(uuids, now)
         askable = []
         for uuid in uuids:
             if round_.entries[uuid].gone:
@@ -663,22 +627,8 @@ class Engine:
     ) -> bool:
         if not uuids:
             return False
-        direct = self._settings.direct
         call = self._make(Kind.MONITOR, uuids, groups, now, round_)
-        call.bulk = groups.difference(direct, (COUNTERS,))
-        if COUNTERS in groups:
-            call.counted = {
-                uuid: counted_disks(self._xml.disks_seen(uuid), devices)
-                for uuid in uuids
-                if (devices := self._xml.devices.get(uuid)) is not None
-            }
-        if BLOCK in groups and self._sizes.are_wanted:
-            unseen = self._hints.on_blind()
-            seen = [uuid for uuid in uuids if uuid not in unseen]
-            call.sized = self._sizes.due(seen, self._xml.devices)
-        call.facts = _facts(direct, groups) | self._mapping_facts(groups)
-        if self._settings.disk_errors and BLOCK in groups:
-            call.facts |= {"errors"}
+        self._questions.of_monitors(call)
         call.check_at = now + self.pace.soft_deadline(len(uuids), round_.query.deadline_s / 4)
         round_.calls += 1
         return True
@@ -707,26 +657,9 @@ class Engine:
         return False
 
     def _call_without_monitor(self, round_: RoundBook, uuids: Sequence[str], now: float) -> None:
-        groups, direct = round_.query.groups, self._settings.direct
-        if round_.query.fast:
-            answered = groups
-            bulk = groups & MONITOR_FREE_GROUPS
-            facts = _facts({**_FAST_FACTS, **direct}, groups)
-        else:
-            bulk = groups & self._settings.quarantine_groups
-            answered = bulk | groups.intersection(direct)
-            facts = _facts({**FACTS_OF_GROUP, **direct}, groups) | self._mapping_facts(groups)
-        call = self._make(Kind.FREE, uuids, answered, now, round_)
-        call.bulk, call.facts = bulk, facts
-
-    def _mapping_facts(self, groups: frozenset[str]) -> frozenset[str]:
-        """Where vCPUs are and may be, if that is wanted: with the group vcpu, else alone."""
-        if not self._settings.vcpu_mapping:
-            return frozenset()
-        if "vcpu" in groups:
-            return frozenset({"placement", "affinity"})
-        is_alone = "vcpu" not in self._settings.groups and groups != {BLOCK}
-        return frozenset({"affinity"}) if is_alone else frozenset()
+        groups = self._questions.answered_without_monitor(round_.query)
+        call = self._make(Kind.FREE, uuids, groups, now, round_)
+        self._questions.without_monitor(call, round_.query)
 
     def _hand_out_describe(self, now: float) -> None:
         if not self._xml.has_work:
@@ -780,44 +713,10 @@ class Engine:
                 self._migrations.answers(culprit)
         round_ = self._rounds.get(call.query)
         if call.over or round_ is None:
-            self._late_results += 1
+            self._tallies.late_results += 1
             return None
         round_.out.discard(call.id)
         return round_
-
-    def _learn_from(
-        self, call: Call, records: Sequence[tuple[str, Stats]], now: float
-    ) -> set[str]:
-        """What an answer tells, late or not, of who answers and how long that takes.
-
-        :returns: the domains whose monitors were asked, or have none.
-        """
-        if not call.stuck:
-            self.pace.learn(now - call.made, len(call.uuids))
-        answered = call.made if call.late else now  # a late one came after a wait for another
-        with_block = BLOCK in call.groups
-        groups = call.groups - self._free_groups
-        learns_sizes = with_block and self._sizes.are_wanted
-        learns_idle = not groups.isdisjoint(self._idle.groups)
-        members, complete = self.roster.members, set()
-        for uuid, stats in records:
-            member = members.get(uuid)
-            if member is None:
-                continue
-            self._xml.see(uuid, stats)  # devices may have been plugged in or out, or disks moved
-            has_monitor = member.active and self._has_monitors
-            if has_monitor and not shows_monitor(stats, groups):
-                continue
-            complete.add(uuid)
-            if learns_idle and has_monitor:
-                self._idle.learn(uuid, stats, call.groups, now)
-            if learns_sizes:
-                images = self._xml.devices.get(uuid, NO_DEVICES).images
-                self._sizes.complete(uuid, stats, images, asked=uuid in call.sized, now=now)
-            if call.late and member.standing is not Standing.RESPONSIVE:
-                continue  # it has to answer in time once
-            self.roster.answered(member, call.made, answered, with_block and member.active)
-        return complete
 
     def _ask_again(self, round_: RoundBook, call: Call, failure: str, error: str) -> None:
         """A call failed in time: ask its domains again, alone to find the one that is to blame."""
@@ -987,28 +886,14 @@ class Engine:
             if round_.query.tells:
                 self._tell_complete(round_, (uuid,))
 
-    def _moving(self, uuid: str, now: float) -> None:
-        self._migrations.goes_on(uuid, now)
-
-    def _handed_over(self, uuid: str, now: float) -> None:
-        self._migrations.handed_over(uuid, now)
-
-    def _settled(self, uuid: str, now: float) -> None:
-        self._migrations.settled(uuid)
-
     def _hand_out_events(self, round_: RoundBook, now: float) -> tuple[DomainEvent, ...]:
         """The events that wait, for a sample of all domains."""
         self._migrations.expire(now)
         if not round_.query.is_of_all:
             return ()
         events = self._events.hand_out(now)
-        for text in self._events.take_log():
-            self._log("warning", text)
+        self._notices.say_all(("warning", text) for text in self._events.take_log())
         return events
-
-    def _time_ns(self, now: float) -> int:
-        """The time of day, by the last query's."""
-        return self._clock[1] + int((now - self._clock[0]) * 1e9)
 
     # --- a round ends
 
@@ -1028,21 +913,16 @@ class Engine:
         round_ = self._rounds.get(query_id)
         if round_ is None:
             return None
-        chosen = round_.entries if uuids is None else uuids
         round_.turns = None
-        domains = tuple(self._domain_sample(round_, round_.entries[uuid]) for uuid in chosen)
-        for domain in domains:
-            domain.stats = dict(domain.stats)  # the round goes on, and the caller owns its sample
-        error = "" if round_.listed else self._why_not_listed(round_)
-        report = self._report(round_, domains, now, error)
-        return Sample(self._settings.uri, round_.time_ns, domains, report, self._node_cpus)
+        error = "" if round_.listed else self._notices.no_list(round_.query)
+        return self._samples.so_far(round_, uuids, now, error)
 
     def _is_quiet(self, round_: RoundBook) -> bool:
         """Whether nothing of a round is under way or can be handed out, but for retries."""
         if not round_.listed or round_.out or round_.held or round_.awaits_control:
             return False
         room = self._calls.room
-        if (round_.has_ready and room > 0) or (round_.has_singles and room > self._reserve()):
+        if (round_.has_ready and room > 0) or (round_.has_singles and room > self.roster.reserve):
             return False
         late = sum(call.over for call in self._calls.of_kind(Kind.FREE))
         return not round_.free or late >= MOST_FREE_CALLS
@@ -1059,153 +939,34 @@ class Engine:
             call.over = True
             self._late_scouts[call.id] = round_.scouts.sent_to(call.uuids)
             self._suspect(call, now)
-        if error and not self._trouble:
-            self._actions.append(Log("error", error))
-        self._trouble = error or self._trouble
-        self._tell_turns(round_, now)
-        self._tell_storage(round_)
+        if error:
+            self._notices.not_answered(error)
+        self._notices.turned(self.roster.take_turns(), Moment(round_.made, round_.time_ns), now)
+        silent = self._samples.silent_in(round_)
+        still_silent = {*self._hints.silent(), *self.roster.confirmed}
+        self._notices.storage(silent, still_silent, self._hints.blind())
         if error and round_.query.paced:
             self._cadence.in_vain(round_.query.groups)
         events = self._hand_out_events(round_, now)
-        domains = tuple(
-            [
-                entry.handed_out or self._domain_sample(round_, entry)
-                for entry in round_.entries.values()
-            ]
-        )
-        changes = self._hand_out_changes(round_)
-        report = self._report(round_, domains, now, error)
-        uri = self._settings.uri
-        sample = Sample(
-            uri,
-            round_.time_ns,
-            domains,
-            report,
-            self._node_cpus,
-            changes,
-            events,
-            round_.query.groups,
-        )
+        changes = self._notices.take_changes() if round_.query.is_of_all else ()
+        sample = self._samples.whole(round_, now, error, changes, events)
         self._actions.append(Answer(round_.query.id, sample))
-        if not (error or round_.query.fast) and self._introduction.is_due(self._reconnects):
+        if not (error or round_.query.fast) and self._notices.introduction_is_due(
+            self._tallies.reconnects
+        ):
             self._actions.append(AskVersion())
 
     def _hand_out_part(self, round_: RoundBook) -> None:
         """Hand out the domains that are complete, and keep nothing of their answers."""
-        part = []
         answered, round_.answered = round_.answered, []
-        for uuid in answered:
-            entry = round_.entries[uuid]
-            if entry.handed_out is None and entry.is_complete and not entry.gone:
-                entry.handed_out = self._complete_sample(entry)
-                entry.stats = NO_STATS
-                part.append(entry.handed_out)
-        if part:
-            sample = Sample(
-                self._settings.uri,
-                round_.time_ns,
-                tuple(part),
-                Round(),
-                self._node_cpus,
-                groups=round_.query.groups,
-            )
+        sample = self._samples.part(round_, answered)
+        if sample is not None:
             self._actions.append(Part(round_.query.id, sample))
-
-    def _hand_out_changes(self, round_: RoundBook) -> tuple[Change, ...]:
-        """The changes that wait, the newest if there are many, for a sample of all domains."""
-        self._changes = self._changes[-MOST_CHANGES:]
-        if not round_.query.is_of_all:
-            return ()
-        changes, self._changes = tuple(self._changes), []
-        return changes
-
-    def _report(
-        self, round_: RoundBook, domains: Sequence[DomainSample], now: float, error: str
-    ) -> Round:
-        report = Round(
-            duration_s=now - round_.made,
-            lanes=self._settings.lanes,
-            calls=round_.calls,
-            stuck_calls=len(self._calls.monitor(late=True)),
-            silent_storage=len(self._silent_in(round_)),
-            unwatched_storage=len(self._hints.blind()),
-            late_results=self._late_results,
-            errors=self._errors,
-            reconnects=self._reconnects,
-            connected=not error,
-            error=error,
-        )
-        return msgspec.structs.replace(report, **counts(domains))
-
-    def _domain_sample(self, round_: RoundBook, entry: Entry) -> DomainSample:
-        if entry.handed_out is not None:
-            return entry.handed_out
-        uuid = entry.uuid
-        sample = self._complete_sample(entry)
-        member = self.roster.members.get(uuid)
-        if entry.gone:
-            sample.status, sample.stats = Status.GONE, {}
-        elif entry.missing:
-            sample.missing = entry.missing
-            if member is not None and member.standing is not Standing.RESPONSIVE:
-                sample.status, sample.reason = Status.UNRESPONSIVE, member.reason
-                sample.since_ns = self._since_ns(round_, member.uuid, member.since)
-            else:
-                sample.status = Status.PARTIAL
-                sample.reason = self._why_partial(round_, entry)
-        return sample
-
-    def _complete_sample(self, entry: Entry) -> DomainSample:
-        """The sample of a domain that lacks nothing."""
-        uuid = entry.uuid
-        return DomainSample(
-            uuid,
-            entry.name,
-            Status.FRESH,
-            entry.stats or {},  # not the one that all share
-            entry.active,
-            devices=self._xml.devices.get(uuid, NO_DEVICES),
-            labels=self._xml.labels.get(uuid, _NO_LABELS),
-        )
-
-    def _why_partial(self, round_: RoundBook, entry: Entry) -> str:
-        if entry.uuid in self._migrations.under_way:
-            return "it is being migrated"
-        if entry.failure:
-            return entry.failure
-        if entry.missing == {BLOCK} and entry.uuid in round_.owed:
-            if entry.uuid in self._hints.withheld():
-                return f"storage does not answer: {', '.join(sorted(round_.silent))}"
-            if self._hints.unplaced([entry.uuid]):
-                return "it is not known yet where its disks lie"
-            if self.roster.awaits_places(entry.uuid):
-                return "domains hang, and it is not known yet if it shares their storage"
-            if round_.scouts.are_out and not self.roster.is_suspected(entry.uuid):
-                return "the domain that tries its storage first has not answered"
-            return "other domains hang on its storage"
-        if round_.turns is None:
-            out = self._calls.under_way(round_.out)
-            round_.turns = Turns(round_, out, self._calls.room, self._reserve())
-        return round_.turns.why_lacking(entry)
-
-    def _since_ns(self, round_: RoundBook, uuid: str, since: float) -> int:
-        """When a hang began, by the clock of the first round that tells it: always the same."""
-        known = self._hangs.get(uuid)
-        if known is None or known[0] != since:
-            known = since, round_.time_ns + int((since - round_.made) * 1e9)
-            self._hangs[uuid] = known
-        return known[1]
 
     # --- what the user hears
 
-    def _log(self, level: str, text: str) -> None:
-        self._actions.append(Log(level, f"{self._settings.uri}: {text}"))
-
-    def _why_not_listed(self, round_: RoundBook) -> str:
-        return (
-            f"{self._settings.uri}: the hypervisor did not answer within "
-            f"{round(round_.query.deadline_s, 2):g} s: is libvirtd hung, or the host overloaded?"
-        )
+    def _tell(self, log: Log) -> None:
+        self._actions.append(log)
 
     def _next_listing(self) -> Optional[RoundBook]:
         """The round whose list has come; the next one's is asked for."""
@@ -1218,70 +979,14 @@ class Engine:
             self._actions.append(ListDomains(self._listing[0]))
         return round_
 
-    def _tell_turns(self, round_: RoundBook, now: float) -> None:
-        """Tell who began to hang and who is back: a line each, or one for many."""
-        turns = self.roster.take_turns()
-        for turn in turns:
-            responsive = turn.event is not Event.HUNG
-            reason = "it has ended" if turn.event is Event.ENDED else turn.reason
-            since_ns = self._since_ns(round_, turn.uuid, turn.since)
-            if responsive:
-                self._hangs.pop(turn.uuid, None)
-            self._changes.append(Change(turn.uuid, turn.name, responsive, since_ns, reason))
-        for event, level, verb in _TOLD:
-            told = [turn for turn in turns if turn.event is event]
-            if len(told) > NAMED:
-                names = first_of([turn.name for turn in told], NAMED)
-                self._log(level, f"{len(told)} domains {verb[1]}: {names}")
-                continue
-            for turn in told:
-                about = turn.reason if event is Event.HUNG else f"after {now - turn.since:.0f} s"
-                self._log(level, f"domain {turn.name} {verb[0]}: {about}")
-
-    def _tell_storage(self, round_: RoundBook) -> None:
-        """Tell of storage that does not answer, and of storage that may not be probed."""
-        still_silent = {*self._hints.silent(), *self.roster.confirmed}
-        for level, text in (
-            *self._of_storage.of_silent(self._silent_in(round_), still_silent),
-            *self._of_storage.of_blind(self._hints.blind()),
-        ):
-            self._log(level, text)
-
-    def _silent_in(self, round_: RoundBook) -> set[str]:
-        """The storages that do not answer, by their watch or by the domains that hang on them."""
-        return round_.silent.union(self.roster.confirmed)
-
 
 _ON_EVENT: dict[Meaning, Callable[[Engine, str, float], None]] = {
     Meaning.ENDED: Engine._ended,
     Meaning.CHANGED: Engine.domain_changed,
-    Meaning.MOVING: Engine._moving,
-    Meaning.HANDED_OVER: Engine._handed_over,
-    Meaning.SETTLED: Engine._settled,
+    Meaning.MOVING: lambda engine, uuid, now: engine._migrations.goes_on(uuid, now),
+    Meaning.HANDED_OVER: lambda engine, uuid, now: engine._migrations.handed_over(uuid, now),
+    Meaning.SETTLED: lambda engine, uuid, now: engine._migrations.settled(uuid),
 }
-
-#: What stands for a group in the fast lane.
-_FAST_FACTS = {"cpu_total": frozenset({"cpu"})}
-
-_NO_LABELS = FrozenDict()
-
-_TOLD = (
-    (Event.HUNG, "warning", ("does not answer", "do not answer")),
-    (Event.BACK, "info", ("answers again", "answer again")),
-    (Event.ENDED, "info", ("did not answer and has ended", "did not answer and have ended")),
-)
-
-
-def counts(domains: Sequence[DomainSample]) -> dict[str, int]:
-    """How many domains there are, and of each status: fields of model.Round."""
-    found = [domain.status for domain in domains]
-    return {"domains": len(domains), **{status.value: found.count(status) for status in Status}}
-
-
-def _facts(by_group: Mapping[str, frozenset[str]], groups: frozenset[str]) -> frozenset[str]:
-    """The facts that stand for those of the groups that have some."""
-    return frozenset().union(*(by_group[group] for group in groups.intersection(by_group)))
-
 
 def _folders(paths: Iterable[str]) -> list[str]:
     """The folders of files, once each: they stand for storage that cannot be looked at."""

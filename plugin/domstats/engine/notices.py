@@ -1,8 +1,172 @@
-"""What the user hears of storage: once when something begins, and once when it ends."""
+"""What the user hears: once when something begins, and once when it ends.
+
+Facts in, log lines and changes out. Nothing here knows calls, libvirt, or who decides that a domain
+hangs; times are the engine's seconds.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
+from typing import NamedTuple
+
+from ..model import Change
+from ..selection import Entries, Unmatched
+from ..shown import first_of
+from .actions import Log
+from .introduction import Introduction
+from .roster import Event, Turn
+from .rounds import Query
+
+#: Changes that wait at most for a sample of all domains.
+MOST_CHANGES = 1000
+#: Domains named in one log line.
+NAMED = 3
+
+
+class Moment(NamedTuple):
+    """One moment by both clocks: the engine's seconds, and nanoseconds since the epoch."""
+
+    at: float
+    time_ns: int
+
+    def time_of(self, at: float) -> int:
+        """Nanoseconds since the epoch at another time of the engine's."""
+        return self.time_ns + int((at - self.at) * 1e9)
+
+
+class Notices:
+    """Of one hypervisor: what has been told, and what is yet to be told.
+
+    :param uri: stands before each line.
+    :param log: is given the lines.
+    :param selected: the list of domains of the settings; what matches nobody is told.
+    """
+
+    def __init__(self, uri: str, log: Callable[[Log], None], selected: Entries) -> None:
+        self._uri = uri
+        self._log = log
+        self._trouble = ""
+        self._storage = StorageNotices()
+        self._unmatched = Unmatched(selected)
+        self._introduction = Introduction()
+        #: By uuid: since when a domain hangs, by the engine's clock and in nanoseconds.
+        self._hangs: dict[str, tuple[float, int]] = {}
+        self._changes: list[Change] = []
+
+    def take_over(self, failed: Notices) -> None:
+        """Go on in the place of others: what they have told was told."""
+        self._trouble, self._storage = failed._trouble, failed._storage
+        self._introduction, self._unmatched = failed._introduction, failed._unmatched
+
+    def _say(self, level: str, text: str) -> None:
+        self._log(Log(level, f"{self._uri}: {text}"))
+
+    def say_all(self, lines: Iterable[tuple[str, str]]) -> None:
+        """:param lines: a level and a text each."""
+        for level, text in lines:
+            self._say(level, text)
+
+    # --- the hypervisor
+
+    @property
+    def trouble(self) -> str:
+        """Why it cannot be asked; empty if it can."""
+        return self._trouble
+
+    def not_answered(self, error: str) -> None:
+        """It could not be asked.
+
+        :param error: the whole line, as it is in the sample too.
+        """
+        if not self._trouble:
+            self._log(Log("error", error))
+        self._trouble = error
+
+    def no_list(self, query: Query) -> str:
+        """The error of a query for which not even the list of domains has come."""
+        return (
+            f"{self._uri}: the hypervisor did not answer within {round(query.deadline_s, 2):g} s:"
+            " is libvirtd hung, or the host overloaded?"
+        )
+
+    def answers(self) -> None:
+        """It has answered in time."""
+        if self._trouble:
+            self._say("info", "the hypervisor answers again")
+            self._trouble = ""
+
+    def introduction_is_due(self, connection: int) -> bool:
+        """Whether its version is to be asked for: once for each connection.
+
+        :param connection: a number that another one has.
+        """
+        return self._introduction.is_due(connection)
+
+    def introduce(self, version: str, line: Callable[[Introduction], str]) -> None:
+        """It has said what it is; an empty text if it could not.
+
+        :param line: makes the line, if it is news.
+        """
+        if self._introduction.is_news(version):
+            self._say("info", line(self._introduction))
+
+    # --- its domains
+
+    def listed(self, names: Iterable[str]) -> None:
+        """These are its domains: what of the settings matches none of them?"""
+        self.say_all(self._unmatched.listed(names))
+
+    def since_ns(self, uuid: str, since: float, now: Moment) -> int:
+        """When a hang began, by the clock of the first round that tells it: always the same."""
+        known = self._hangs.get(uuid)
+        if known is None or known[0] != since:
+            known = since, now.time_of(since)
+            self._hangs[uuid] = known
+        return known[1]
+
+    def turned(self, turns: Collection[Turn], begun: Moment, now: float) -> None:
+        """Who began to hang and who is back: a line each, or one for many.
+
+        :param begun: when the round began that found it.
+        """
+        for turn in turns:
+            responsive = turn.event is not Event.HUNG
+            reason = "it has ended" if turn.event is Event.ENDED else turn.reason
+            since_ns = self.since_ns(turn.uuid, turn.since, begun)
+            if responsive:
+                self._hangs.pop(turn.uuid, None)
+            self._changes.append(Change(turn.uuid, turn.name, responsive, since_ns, reason))
+        self._changes = self._changes[-MOST_CHANGES:]
+        for event, level, (one, many) in _TURNED:
+            told = [turn for turn in turns if turn.event is event]
+            if len(told) > NAMED:
+                names = first_of([turn.name for turn in told], NAMED)
+                self._say(level, f"{len(told)} domains {many}: {names}")
+                continue
+            for turn in told:
+                about = turn.reason if event is Event.HUNG else f"after {now - turn.since:.0f} s"
+                self._say(level, f"domain {turn.name} {one}: {about}")
+
+    def take_changes(self) -> tuple[Change, ...]:
+        """The changes that wait, the newest if there were many."""
+        changes, self._changes = tuple(self._changes), []
+        return changes
+
+    # --- their storage
+
+    def storage(
+        self, silent: Collection[str], still_silent: Collection[str], blind: Collection[str]
+    ) -> None:
+        """Of storage, at a round's end: as of ``StorageNotices``."""
+        self.say_all(self._storage.of_silent(silent, still_silent))
+        self.say_all(self._storage.of_blind(blind))
+
+
+_TURNED = (
+    (Event.HUNG, "warning", ("does not answer", "do not answer")),
+    (Event.BACK, "info", ("answers again", "answer again")),
+    (Event.ENDED, "info", ("did not answer and has ended", "did not answer and have ended")),
+)
 
 
 class StorageNotices:

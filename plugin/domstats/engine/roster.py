@@ -17,6 +17,8 @@ _NEVER = float("-inf")
 
 #: Seconds between stuck calls after which they count as different outbreaks.
 OUTBREAK_GAP_S = 15.0
+#: Calls of the budget that domains in question must leave to those that are known to answer.
+RESERVE = 1
 
 
 class Standing(enum.Enum):
@@ -243,6 +245,11 @@ class Roster:
         turns, self._turns = self._turns, []
         return turns
 
+    def is_quarantined(self, uuid: str) -> bool:
+        """Whether its monitor must not be asked."""
+        member = self.members.get(uuid)
+        return member is not None and member.standing is Standing.QUARANTINED
+
     def quarantined(self, cause: Cause) -> list[str]:
         return [
             member.uuid
@@ -284,6 +291,11 @@ class Roster:
                 break
             since = made
         return since
+
+    @property
+    def reserve(self) -> int:
+        """Room in the budget that domains in question must leave to those known to answer."""
+        return RESERVE if self._stuck else 0
 
     @property
     def is_calm(self) -> bool:

@@ -28,8 +28,9 @@ from ..engine.actions import (
     Part,
 )
 from ..engine.desk import Begin, Desk, Reply
-from ..engine.engine import Engine, counts
+from ..engine.engine import Engine
 from ..engine.rounds import BLOCK, Call
+from ..engine.samples import counts
 from ..model import DomainSample, Round, Sample
 from .watches import HostWatches, watches_of
 from .workers import ControlWorker, EngineEvent, Worker

@@ -1,0 +1,94 @@
+"""Which groups a call asks in bulk, and what else by calls for each domain."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from domstats.domain_xml.disk_counters import COUNTERS
+from domstats.engine.actions import EngineSettings, Hints
+from domstats.engine.disk_sizes import DiskSizes
+from domstats.engine.questions import Questions
+from domstats.engine.rounds import BLOCK, Call, Kind, Query
+from domstats.engine.xml_book import XmlBook
+from domstats.model import Devices
+
+#: As for collectd's vcpupin and cpu_util: not in bulk, by cheaper calls for each domain.
+DIRECT = {"cpu_total": frozenset({"cpu"})}
+
+
+def questions(xml: XmlBook | None = None, **settings: Any) -> Questions:
+    made = EngineSettings(uri="qemu:///system", **settings)
+    return Questions(made, Hints(), xml or XmlBook(is_wanted=True), DiskSizes(0))
+
+
+def call(*groups: str, uuids: tuple[str, ...] = ("a",)) -> Call:
+    return Call(1, Kind.MONITOR, uuids, frozenset(groups), 0.0, 1)
+
+
+def query(*groups: str, fast: bool = False) -> Query:
+    return Query(1, 1.0, frozenset(groups), fast=fast)
+
+
+def test_groups_are_asked_in_bulk_but_for_those_that_other_calls_tell() -> None:
+    asked = call("state", "cpu_total", BLOCK)
+    questions(direct=DIRECT).of_monitors(asked)
+    assert asked.bulk == {"state", BLOCK}
+    assert asked.facts == {"cpu"}
+
+
+def test_counters_of_disks_are_asked_disk_by_disk_where_it_is_known_which_there_are() -> None:
+    xml = XmlBook(is_wanted=True)
+    xml.learned("a", Devices(targets=("vda",), sources={"vda": "/a"}), {}, 0.0)
+    asked = call("state", COUNTERS, uuids=("a", "b"))
+    questions(xml).of_monitors(asked)
+    assert asked.bulk == {"state"}
+    assert set(asked.counted) == {"a"}
+
+
+@pytest.mark.parametrize(
+    ("groups", "facts"),
+    [
+        (("vcpu", "state"), {"placement", "affinity"}),
+        (("state",), set()),  # a query for that alone
+        ((BLOCK,), set()),
+    ],
+)
+def test_the_mapping_of_vcpus_comes_with_their_group(
+    groups: tuple[str, ...], facts: set[str]
+) -> None:
+    asked = call(*groups)
+    questions(vcpu_mapping=True).of_monitors(asked)
+    assert asked.facts == facts
+
+
+def test_the_mapping_comes_with_any_group_if_nobody_wants_that_of_vcpus() -> None:
+    asked = call("state")
+    questions(vcpu_mapping=True, groups=frozenset({"state"})).of_monitors(asked)
+    assert asked.facts == {"affinity"}
+
+
+def test_errors_of_disks_are_asked_with_the_disks_only() -> None:
+    made = questions(disk_errors=True)
+    with_disks, without = call(BLOCK), call("state")
+    made.of_monitors(with_disks)
+    made.of_monitors(without)
+    assert (with_disks.facts, without.facts) == ({"errors"}, set())
+
+
+def test_without_the_monitor_groups_of_quarantine_are_asked_and_what_other_calls_tell() -> None:
+    made = questions(direct=DIRECT, quarantine_groups=frozenset({"state", "interface"}))
+    asked, wanted = call(), query("state", "cpu_total", "balloon", BLOCK)
+    assert made.answered_without_monitor(wanted) == {"state", "cpu_total"}
+    made.without_monitor(asked, wanted)
+    assert asked.bulk == {"state"}
+    assert "cpu" in asked.facts
+
+
+def test_the_fast_lane_asks_all_its_groups_without_the_monitor() -> None:
+    asked, wanted = call(), query("cpu_total", "interface", fast=True)
+    made = questions()
+    assert made.answered_without_monitor(wanted) == {"cpu_total", "interface"}
+    made.without_monitor(asked, wanted)
+    assert asked.bulk == {"interface"}
+    assert asked.facts == {"cpu"}
