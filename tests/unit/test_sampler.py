@@ -560,7 +560,7 @@ class Faulty:
         monkeypatch.setattr(Engine, event, failing)
 
 
-@pytest.mark.parametrize("event", ["query", "listed", "_returned", "_finish", "due"])
+@pytest.mark.parametrize("event", ["query", "listed", "answered", "_finish", "due"])
 def test_a_fault_of_the_engine_is_a_sample_that_says_so_one_line_and_a_fresh_engine(
     new_sampler, monkeypatch, event
 ):
