@@ -59,7 +59,7 @@ class Listener:
             return set(wanted) <= set(self.of(name))
 
         try:
-            wait_for("event", came, 10)
+            wait_for("event", came)
         except AssertionError:
             raise AssertionError(f"{wanted} not among {self.of(name)}") from None
 

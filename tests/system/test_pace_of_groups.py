@@ -46,7 +46,7 @@ def test_telegraf_gets_each_group_at_its_pace_and_the_fast_lane_of_a_hung_guest_
     def rounds(count: int) -> Callable[[], bool]:
         return lambda: len(telegraf_times(telegraf, guest.name)["domstats_round fresh"]) >= count
 
-    wait_for("rounds", rounds(ROUNDS), 60)
+    wait_for("rounds", rounds(ROUNDS))
     times = telegraf_times(telegraf, guest.name)
     whole = times["domstats_round fresh"]
     assert times["libvirt_balloon rss"] <= whole
@@ -57,7 +57,7 @@ def test_telegraf_gets_each_group_at_its_pace_and_the_fast_lane_of_a_hung_guest_
         assert pace(times[fast] - whole) == pytest.approx(FAST_S, rel=0.4)
     guest.hang()
     before = len(whole)
-    wait_for("rounds with a hung guest", rounds(before + 6), 60)
+    wait_for("rounds with a hung guest", rounds(before + 6))
     hung_since = max(whole) + 2 * INTERVAL_S
     guest.heal()
     after = telegraf_times(telegraf, guest.name)["libvirt_cpu time"]
@@ -73,7 +73,7 @@ def test_collectd_gets_each_group_at_its_pace(bed: Any, start: Callable[..., Any
         rows = collectd.series(guest).get(f"{guest}/virt/{kind}", ())
         return [row.time for row in rows]
 
-    wait_for("rounds", lambda: len(times("memory-total")) >= ROUNDS, 60)
+    wait_for("rounds", lambda: len(times("memory-total")) >= ROUNDS)
     nic = next(name for name in collectd.series(guest) if "/if_octets-" in name).rpartition("/")[2]
     assert pace(times("memory-total")) == pytest.approx(INTERVAL_S, rel=0.3)
     assert pace(times("disk_octets-vda")) == pytest.approx(SLOW_S, rel=0.3)

@@ -41,8 +41,8 @@ def test_each_table_is_sampled_at_its_own_interval_as_by_telegrafs_own_plugin(
     )
     own = libvirt_table(bed.uri, f'domains = ["{peers}"]', interval)
     telegraf = start(Telegraf, execd(settings) + own, TICK_S)
-    wait_for("rounds", lambda: len(moments(telegraf, peers)) > ROUNDS, 60)
-    wait_for("rounds", lambda: len(moments(telegraf, seldom)) > ROUNDS, 60)
+    wait_for("rounds", lambda: len(moments(telegraf, peers)) > ROUNDS)
+    wait_for("rounds", lambda: len(moments(telegraf, seldom)) > ROUNDS)
     assert statistics.median(distances(moments(telegraf, often))) == pytest.approx(TICK_S, abs=0.3)
     ours, theirs = moments(telegraf, seldom), moments(telegraf, peers)
     for times in (ours, theirs):

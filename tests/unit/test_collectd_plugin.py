@@ -144,6 +144,7 @@ class FakeSampler:
         domain = DomainSample(UUID, "web", Status.FRESH, dict(self.stats))
         if take is not None:
             take(Sample(self.settings.uri, 1_500_000_000, (domain,), Round()))
+            domain = DomainSample(UUID, "web", Status.FRESH, {})  # it has been handed out
         this = Round(domains=1, connected=self.connected)
         return Sample(self.settings.uri, 1_500_000_000, (domain,), this, changes=self.changes)
 

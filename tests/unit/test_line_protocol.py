@@ -302,10 +302,16 @@ def told_of(writer: LineProtocol, of: Sample) -> Optional[dict[str, Any]]:
 # -- with only the numbers filled in
 
 
+class KeyByKey(LineProtocol):
+    """Writes each domain as if its keys and texts had never been seen before."""
+
+    def _recall(self, *_: Any) -> None:
+        return None
+
+
 def both(*samples: Sample, **options: Any) -> tuple[list[bytes], list[bytes]]:
     """Samples one after the other, key by key, and filled in."""
-    plain = LineProtocol(compiled=False, **options)
-    compiled = LineProtocol(**options)
+    plain, compiled = KeyByKey(**options), LineProtocol(**options)
     return [plain.encode(s) for s in samples], [compiled.encode(s) for s in samples]
 
 
@@ -366,12 +372,7 @@ def test_domains_alike_share_what_was_worked_out() -> None:
     alike = [domain({**stats, "net.0.name": f"tap{n}"}, f"d{n}", uuid=f"u{n}") for n in range(50)]
     writer.encode(sample(*alike))
     assert len(writer._shapes) == 1
-    assert len({id(known.shape) for known in compiled(writer)}) == 1
-
-
-def compiled(writer: LineProtocol) -> list[Any]:
-    """All that a writer keeps of domains."""
-    return [known for by_uuid in writer._compiled.values() for known in by_uuid.values()]
+    assert len({id(known.shape) for known in writer._compiled}) == 1
 
 
 def test_rounds_that_ask_for_fewer_groups_do_not_make_it_work_out_the_others_again() -> None:
@@ -379,19 +380,19 @@ def test_rounds_that_ask_for_fewer_groups_do_not_make_it_work_out_the_others_aga
     for _ in range(3):
         writer.encode(sample(domain({"state.state": 1, "iothread.count": 1})))
         writer.encode(sample(domain({"state.state": 1}), groups=few))
-        kept = {id(known) for known in compiled(writer)}
+        kept = {id(known) for known in writer._compiled}
     assert len(kept) == 2
     writer.encode(sample(domain({"state.state": 2, "iothread.count": 2})))
-    assert {id(known) for known in compiled(writer)} == kept
+    assert {id(known) for known in writer._compiled} == kept
 
 
 def test_what_was_worked_out_goes_with_the_domain() -> None:
     writer = LineProtocol()
     for number in range(20):
         writer.encode(sample(domain({f"new.k{number}": 1}, uuid=f"u{number}")))
-        assert (len(compiled(writer)), len(writer._shapes)) == (1, 1)
+        assert (len(list(writer._compiled)), len(writer._shapes)) == (1, 1)
     writer.encode(sample())
-    assert (len(compiled(writer)), len(writer._shapes)) == (0, 0)
+    assert (len(list(writer._compiled)), len(writer._shapes)) == (0, 0)
 
 
 def test_a_device_is_named_although_a_key_of_others_looks_like_one() -> None:

@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Callable, Optional
 
+import msgspec
 import pytest
 from domstats.agents import telegraf_execd
 from domstats.agents.adapter import RoundDeadline, Unexpected
@@ -67,7 +68,10 @@ class FakeSampler:
         self.deadlines.append(deadline)
         sample = self.samples(self.rounds)
         if take is not None and len(sample.domains) > 1:
-            take(Sample(sample.uri, sample.time_ns, sample.domains[:-1], Round()))
+            *early, last = sample.domains
+            take(Sample(sample.uri, sample.time_ns, tuple(early), Round()))
+            rest = [msgspec.structs.replace(domain, stats={}) for domain in early]
+            sample = msgspec.structs.replace(sample, domains=(*rest, last))
         self.began.release()
         self.go.wait()
         if self.failures:

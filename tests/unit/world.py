@@ -15,6 +15,7 @@ from collections.abc import Callable, Generator, Iterable, Mapping
 from itertools import count
 from typing import Any, Optional
 
+import msgspec
 from domstats.domain_xml.disk_counters import COUNTERS
 from domstats.engine.actions import (
     Answer,
@@ -458,19 +459,21 @@ class World:
 
     def _take_answer(self, answer: Answer) -> None:
         query = self._open.pop(answer.query)  # a second answer would raise
-        self.samples[answer.query] = answer.sample
         self.answered_at[answer.query] = self.now
         asked_at = self._asked_at[answer.query]
         assert self.now <= asked_at + query.deadline_s + 1e-6, "answered after its deadline"
         assert answer.sample.time_ns == EPOCH_NS + round(asked_at * 1e9)
-        for domain in answer.sample.domains:
-            asks_monitors = answer.sample.groups == ALL and self.has_monitors and not self.direct
-            check_domain(domain, answer.sample.time_ns, asks_monitors)
         parts = [domain for _, part in self.parts[answer.query] for domain in part.domains]
-        assert len({domain.uuid for domain in parts}) == len(parts), "handed out twice"
-        assert all(
-            any(domain is each for each in answer.sample.domains) for domain in parts
-        ), "what was handed out is not in the sample"
+        handed_out = {domain.uuid for domain in parts}
+        assert len(handed_out) == len(parts), "handed out twice"
+        in_sample = {domain.uuid: domain for domain in answer.sample.domains}
+        assert all(in_sample[uuid].stats is NO_STATS for uuid in handed_out), "told twice"
+        rest = [domain for uuid, domain in in_sample.items() if uuid not in handed_out]
+        asks_monitors = answer.sample.groups == ALL and self.has_monitors and not self.direct
+        for domain in (*parts, *rest):
+            check_domain(domain, answer.sample.time_ns, asks_monitors)
+        whole = tuple({**in_sample, **{domain.uuid: domain for domain in parts}}.values())
+        self.samples[answer.query] = msgspec.structs.replace(answer.sample, domains=whole)
 
     # --- the server
 

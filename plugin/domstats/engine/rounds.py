@@ -121,7 +121,7 @@ class Entry(msgspec.Struct, eq=False, gc=False):
     :param asked: the groups that are wanted of it.
     :param got: those that it has answered.
     :param idle: what it need not be asked for, and what that told last.
-    :param handed_out: what was handed out before the round's end; it is final.
+    :param handed_out: what is left of it once it was handed out, before the round's end.
     """
 
     uuid: str

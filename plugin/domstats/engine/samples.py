@@ -103,14 +103,26 @@ class Samples:
         return self._sample(round_, domains, self._report(round_, domains, now, error))
 
     def part(self, round_: RoundBook, uuids: Iterable[str]) -> Optional[Sample]:
-        """The domains of these that are complete, which the round lets go of; None if none is."""
+        """The domains of these that are complete; None if none is.
+
+        What they answered is let go of: in the round's own sample they have no stats.
+        """
         part = []
         for uuid in uuids:
             entry = round_.entries[uuid]
             if entry.handed_out is None and entry.is_complete and not entry.gone:
-                entry.handed_out = self._complete(entry)
+                whole = self._complete(entry)
+                entry.handed_out = DomainSample(
+                    whole.uuid,
+                    whole.name,
+                    whole.status,
+                    NO_STATS,
+                    whole.active,
+                    devices=whole.devices,
+                    labels=whole.labels,
+                )
                 entry.stats = NO_STATS
-                part.append(entry.handed_out)
+                part.append(whole)
         if not part:
             return None
         return self._sample(round_, tuple(part), Round(), groups=round_.query.groups)

@@ -28,8 +28,9 @@ from typing import (
 
 from .. import __version__
 from ..errors import ConfigError
-from ..model import GROUPS, NO_STATS, DomainEvent, DomainSample, Sample, Status, Value, picker
+from ..model import GROUPS, DomainEvent, DomainSample, Sample, Status, Value, picker
 from . import schema
+from .remembered import Remembered
 
 SERIES = ("full", "telegraf")
 
@@ -205,7 +206,6 @@ class LineProtocol:
     :param vcpu_mapping: also each vCPU's physical CPU and affinity, where a sample has them.
     :param reports: False leaves out what the full series tells of the round itself.
     :param version: of this package, told with each round.
-    :param compiled: False never uses what was worked out for a domain before (for comparison).
     :raises ConfigError: for a series that does not exist.
     """
 
@@ -218,7 +218,6 @@ class LineProtocol:
         vcpu_mapping: bool = True,
         reports: bool = True,
         version: str = __version__,
-        compiled: bool = True,
     ) -> None:
         if series not in SERIES:
             raise ConfigError(f"series is {series!r}; allowed are {' and '.join(SERIES)}")
@@ -228,36 +227,24 @@ class LineProtocol:
         self._vcpu_mapping = vcpu_mapping
         self._reports = reports and self._full
         self._version = version
-        self._use_compiled = compiled
-        # What the last sample needed, no more, by the groups that it was asked for, since a
-        # domain's keys differ with them; and what this one needed so far.
-        self._compiled: dict[frozenset[str], dict[str, _Compiled]] = {}
-        self._used: dict[str, _Compiled] = {}
+        self._compiled: Remembered[_Compiled] = Remembered()
         self._shapes: dict[tuple[str, ...], _Shape] = {}
         self._has_new_shapes = False
 
     def take(self, part: Sample) -> bytes:
-        """The lines of domains that are complete while their round goes on; empties their stats.
+        """The lines of domains that are complete while their round goes on.
 
-        The round's sample must be encoded after its parts.
+        The round's sample, which has nothing more of them to tell, must be encoded after its parts.
         """
-        written = "".join(self._domains(part))
-        for domain in part.domains:
-            domain.stats = NO_STATS
-        return written.encode()
+        return "".join(self._domains(part)).encode()
 
     def encode(self, sample: Sample) -> bytes:
-        """All lines of a sample, each with its newline; but for what was taken of it before."""
+        """All lines of a sample, each with its newline."""
         written = self._domains(sample)
-        before = len(self._compiled.get(sample.groups, ()))
-        self._compiled[sample.groups], self._used = self._used, {}
-        if self._has_new_shapes or before != len(self._compiled[sample.groups]):
+        is_other = self._compiled.end(sample.groups)
+        if self._has_new_shapes or is_other:
             self._has_new_shapes = False
-            self._shapes = {
-                known.shape.keys: known.shape
-                for compiled in self._compiled.values()
-                for known in compiled.values()
-            }
+            self._shapes = {known.shape.keys: known.shape for known in self._compiled}
         if self._reports:
             written.append(self._own_lines(sample, str(sample.time_ns)))
         return "".join(written).encode()
@@ -265,16 +252,15 @@ class LineProtocol:
     def _domains(self, sample: Sample) -> list[str]:
         """Each domain's lines."""
         time, written = str(sample.time_ns), []
-        compiled = self._compiled.get(sample.groups, {})
+        compiled = self._compiled.of(sample.groups)
         for domain in sample.domains:
             if not domain.stats:
                 continue
             values, lines = tuple(domain.stats.values()), None
-            if self._use_compiled:
-                known = self._recall(compiled.get(domain.uuid), domain, values)
-                if known is not None:
-                    self._used[domain.uuid] = known
-                    lines = _fill_in(known, values, time)
+            known = self._recall(compiled.get(domain.uuid), domain, values)
+            if known is not None:
+                self._compiled.use(domain.uuid, known)
+                lines = _fill_in(known, values, time)
             written.append(self._plain(domain, values, time) if lines is None else lines)
         return written
 

@@ -24,7 +24,6 @@ import msgspec
 from ..errors import ConfigError
 from ..model import (
     GROUPS,
-    NO_STATS,
     STATE_RUNNING,
     Devices,
     DomainEvent,
@@ -43,6 +42,7 @@ from .identity import (
     valid_host,
     valid_part,
 )
+from .remembered import Remembered
 from .virt_plans import (
     Device,
     Head,
@@ -192,6 +192,7 @@ class _Known(NamedTuple):
     running: tuple[tuple[Head, ...], Layout]
     stopped: tuple[tuple[Head, ...], Layout]
 
+
 _NO_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
@@ -216,34 +217,34 @@ class ValueLists:
             and (options.report_network_interfaces or row.per is not Per.NIC)
         ]
         self._wants_percent = any(row.rule is Rule.PERCENT for row in self._rows)
-        # All hold what the last sample had, no more. What was worked out of keys is kept by the
-        # groups that were asked for, since a domain's keys differ with them; ``_used`` is what
-        # this sample needed so far.
-        self._known: dict[frozenset[str], dict[str, _Known]] = {}
-        self._used: dict[str, _Known] = {}
+        # All hold what the last sample had, no more.
+        self._known: Remembered[_Known] = Remembered()
         self._orders: dict[tuple[str, ...], _Order] = {}
         self._plans: dict[frozenset[str], Plan] = {}
         self._has_new_orders = False
         self._cpu: dict[str, tuple[int, int]] = {}
         self._names: dict[str, tuple[str, str]] = {}
         self._identities: dict[str, Identity] = {}
+        #: Of the parts of this round: domains whose value lists have to wait for its end.
+        self._postponed: dict[str, DomainSample] = {}
 
     def take(self, part: Sample, interval_s: float) -> Iterator[Batch]:
         """The value lists of domains that are complete while their round goes on.
 
-        Empties their stats, but for those that were not in the sample before under the same name:
-        who they are for collectd can be told only beside all others, when the round is over. The
-        round's sample must be translated after its parts.
+        Those that were not in the sample before under the same name wait for the round's end: who
+        they are for collectd can be told only beside all others. The round's sample, which has
+        nothing more of the domains in its parts to tell, must be translated after them.
         """
-        known = self._known.get(part.groups, {})
+        known = self._known.of(part.groups)
         for domain in part.domains:
             if self._is_identified(domain):
                 identity = self._identities[domain.uuid]
                 yield self._domain(domain, known.get(domain.uuid), identity, part, interval_s)
-                domain.stats = NO_STATS
+            else:
+                self._postponed[domain.uuid] = domain
 
     def translate(self, sample: Sample, interval_s: float) -> Iterator[Batch]:
-        """All value lists of a sample, but for what was taken of it before.
+        """All value lists of a sample, and those of its parts that had to wait for it.
 
         Exhaust it: a percentage needs the sample before.
 
@@ -251,22 +252,20 @@ class ValueLists:
             timestamps do not tell it.
         """
         identities = self._identify(sample.domains)
-        known = self._known.get(sample.groups, {})
+        known = self._known.of(sample.groups)
+        postponed, self._postponed = self._postponed, {}
         for domain in sample.domains:
-            if domain.stats and domain.uuid in identities:
+            whole = postponed.get(domain.uuid, domain)
+            if whole.stats and domain.uuid in identities:
                 identity = identities[domain.uuid]
-                yield self._domain(domain, known.get(domain.uuid), identity, sample, interval_s)
+                yield self._domain(whole, known.get(domain.uuid), identity, sample, interval_s)
         if self._wants_percent:
             self._cpu = {each.uuid: self._cpu[each.uuid] for each in sample.domains
                          if each.uuid in self._cpu}  # fmt: skip
-        self._known[sample.groups], self._used = self._used, {}
-        if self._has_new_orders or len(known) != len(self._known[sample.groups]):
+        is_other = self._known.end(sample.groups)
+        if self._has_new_orders or is_other:
             self._has_new_orders = False
-            self._orders = {
-                each.order.keys: each.order
-                for kept in self._known.values()
-                for each in kept.values()
-            }
+            self._orders = {each.order.keys: each.order for each in self._known}
             self._plans = {frozenset(keys): order.plan for keys, order in self._orders.items()}
         if self._options.report_round:
             yield from self._own(sample, identities, sample.time_ns / 1e9)
@@ -281,7 +280,8 @@ class ValueLists:
     ) -> Batch:
         """A domain's value lists."""
         stats = domain.stats
-        known = self._used[domain.uuid] = self._recall(known, domain, sample.node_cpus)
+        known = self._recall(known, domain, sample.node_cpus)
+        self._known.use(domain.uuid, known)
         runs = domain.active and stats.get("state.state", STATE_RUNNING) == STATE_RUNNING
         heads, layout = known.running if runs else known.stopped
         values = plain_values(layout, stats)
@@ -346,7 +346,7 @@ class ValueLists:
         another host.
         """
         if len(domains) != len(self._names) or not all(
-            (not each.stats and each.uuid in self._used) or self._is_identified(each)
+            (not each.stats and self._known.is_used(each.uuid)) or self._is_identified(each)
             for each in domains
         ):
             self._names = {each.uuid: named for each in domains if (named := self._named(each))}
