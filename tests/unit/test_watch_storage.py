@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import os
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -224,49 +225,49 @@ def book() -> StorageBook:
 
 
 def test_a_mount_has_answered_only_by_a_probe_of_this_round(book: StorageBook) -> None:
-    book.begin(10)
+    book.begin()
     assert book.due() == [NFS]
     book.started(NFS)
     assert (book.due(), book.withheld(), book.silent()) == ([], frozenset({WEB}), ("/nfs",))
     assert book.returned(NFS, Outcome.ANSWERED)
     assert (book.due(), book.withheld(), book.silent()) == ([], frozenset(), ())
-    book.begin(20)
+    book.begin()
     assert (book.due(), book.withheld()) == ([NFS], frozenset({WEB}))
 
 
 def test_an_answer_from_an_earlier_round_is_not_one_and_a_fresh_probe_follows(
     book: StorageBook,
 ) -> None:
-    book.begin(10)
+    book.begin()
     book.started(NFS)
-    book.begin(20)
-    book.begin(30)
+    book.begin()
+    book.begin()
     assert book.due() == []  # never a second one
     assert not book.returned(NFS, Outcome.ANSWERED)
-    assert (book.withheld(), book.due(), book.since("/nfs")) == (frozenset({WEB}), [NFS], 10)
+    assert (book.withheld(), book.due()) == (frozenset({WEB}), [NFS])
     book.started(NFS)
     assert book.returned(NFS, Outcome.ANSWERED)
-    assert (book.withheld(), book.since("/nfs")) == (frozenset(), None)
+    assert book.withheld() == frozenset()
 
 
 def test_a_mount_that_gives_up_after_long_has_not_answered_and_is_asked_in_the_next_round(
     book: StorageBook,
 ) -> None:
-    book.begin(10)
+    book.begin()
     book.started(NFS)
     assert not book.returned(NFS, Outcome.GAVE_UP)
     assert (book.due(), book.withheld()) == ([], frozenset({WEB}))
-    book.begin(20)
+    book.begin()
     assert book.due() == [NFS]
 
 
 def test_a_mount_that_we_may_not_probe_withholds_nobody_and_is_told(book: StorageBook) -> None:
-    book.begin(10)
+    book.begin()
     book.started(NFS)
     assert book.returned(NFS, Outcome.NOT_ALLOWED)
     assert (book.withheld(), book.blind()) == (frozenset(), ("/nfs",))
     assert book.on_blind() == {WEB: {"/nfs"}}
-    book.begin(20)
+    book.begin()
     assert book.on_blind() is book.on_blind(), "the same object until it changes"
     book.started(NFS)
     book.returned(NFS, Outcome.ANSWERED)
@@ -274,7 +275,7 @@ def test_a_mount_that_we_may_not_probe_withholds_nobody_and_is_told(book: Storag
 
 
 def test_who_lies_on_mounts_that_we_may_not_probe_follows_the_disks(book: StorageBook) -> None:
-    book.begin(10)
+    book.begin()
     book.started(NFS)
     book.returned(NFS, Outcome.NOT_ALLOWED)
     book.place("another", frozenset({NFS}))
@@ -283,32 +284,12 @@ def test_who_lies_on_mounts_that_we_may_not_probe_follows_the_disks(book: Storag
     assert book.on_blind() == {"another": {"/nfs"}}
 
 
-def test_silence_is_counted_from_the_round_in_which_it_began(book: StorageBook) -> None:
-    book.begin(10)
-    book.started(NFS)
-    book.returned(NFS, Outcome.ANSWERED)
-    assert book.since("/nfs") is None
-    book.begin(20)
-    book.started(NFS)
-    book.begin(30)
-    assert book.since("/nfs") == 20
-    assert book.since("/elsewhere") is None
-
-
-def test_only_a_mount_that_fell_silent_just_now_is_worth_waiting_for(book: StorageBook) -> None:
-    book.begin(10)
-    book.started(NFS)
-    assert book.hoped_for()
-    book.begin(20)
-    assert not book.hoped_for()
-
-
 def test_a_mount_without_disks_is_asked_nothing_and_doubled_never(book: StorageBook) -> None:
-    book.begin(10)
+    book.begin()
     book.started(NFS)
     book.place(WEB, frozenset())
     assert (book.silent(), book.withheld(), book.is_needed(NFS)) == ((), frozenset(), False)
-    book.begin(20)
+    book.begin()
     assert book.due() == []
     book.place(DB, frozenset({NFS}))  # a disk is back while the first probe is still under way
     assert (book.due(), book.withheld()) == ([], frozenset({DB}))
@@ -354,11 +335,18 @@ class Storage:
 
     def await_probe(self) -> None:
         """Until one more probe has begun."""
-        assert self._begun.acquire(timeout=10)
+        assert self._begun.acquire(timeout=60)
 
     def await_answer(self) -> None:
         """Until the watch has said once more that a mount answers."""
-        assert self._news.acquire(timeout=10)
+        assert self._news.acquire(timeout=60)
+
+    def await_all(self) -> None:
+        """Until all mounts have answered in this round."""
+        deadline = time.monotonic() + 60
+        while self.watch.silent():
+            assert time.monotonic() < deadline
+            time.sleep(0.001)
 
     def threads(self) -> int:
         return sum(thread.name == "domstats-storage" for thread in threading.enumerate())
@@ -374,7 +362,7 @@ class Storage:
         gate = self._open.get(point)
         self._begun.release()
         if gate is not None:
-            assert gate.wait(30)
+            assert gate.wait(100)
         self.clock += self.takes
         if point in self.errors:
             raise self.errors[point]
@@ -408,9 +396,9 @@ def test_no_thread_exists_before_the_first_round_and_one_for_each_mount_after(
         watch.learn(f"fuse-{number}", [f"/fuse/{number}", "/nfs/base"])
         watch.learn(f"local-{number}", [f"/local/{number}"])
     assert storage.threads() == 0
-    for now in range(5):
-        watch.begin(now)
-        assert watch.wait(10)
+    for _ in range(5):
+        watch.begin()
+        storage.await_all()
     assert storage.threads() == 2
     assert sorted(storage.probed) == ["/fuse"] * 5 + ["/nfs"] * 5
 
@@ -418,9 +406,9 @@ def test_no_thread_exists_before_the_first_round_and_one_for_each_mount_after(
 def test_storage_that_answers_withholds_nobody(storage: Storage) -> None:
     watch = storage.watch
     watch.learn(WEB, ["/nfs/web", "/local/web"])
-    watch.begin(0)
-    assert watch.wait(10)
-    assert (watch.withheld(), watch.silent(), watch.since("/nfs")) == (frozenset(), (), None)
+    watch.begin()
+    storage.await_all()
+    assert (watch.withheld(), watch.silent()) == (frozenset(), ())
 
 
 def test_only_the_domains_on_hung_storage_are_withheld_and_asked_when_it_is_back(
@@ -431,20 +419,15 @@ def test_only_the_domains_on_hung_storage_are_withheld_and_asked_when_it_is_back
     watch.learn(WEB, ["/local/top", "/nfs/base"])
     watch.learn(DB, ["/fuse/db"])
     watch.learn(LOCAL, ["/local/x"])
-    watch.begin(100)
+    watch.begin()
     storage.await_answer()
     assert storage.answered == ["/fuse"]
-    assert (watch.withheld(), watch.silent(), watch.since("/nfs")) == (
-        frozenset({WEB}),
-        ("/nfs",),
-        100,
-    )
-    assert not watch.wait(0)
+    assert (watch.withheld(), watch.silent()) == (frozenset({WEB}), ("/nfs",))
     storage.heal("/nfs")
     storage.await_answer()
     assert storage.answered == ["/fuse", "/nfs"]  # late, and in the same round
     assert (watch.withheld(), watch.silent()) == (frozenset(), ())
-    assert watch.wait(0)
+    assert not watch.silent()
 
 
 def test_a_probe_stuck_over_rounds_is_not_doubled_and_its_return_is_not_an_answer(
@@ -454,7 +437,7 @@ def test_a_probe_stuck_over_rounds_is_not_doubled_and_its_return_is_not_an_answe
     storage.hang("/nfs")
     watch.learn(WEB, ["/nfs/web"])
     for now in range(0, 100, 10):
-        watch.begin(now)
+        watch.begin()
         if now == 0:
             storage.await_probe()
         assert watch.withheld() == {WEB}
@@ -465,22 +448,9 @@ def test_a_probe_stuck_over_rounds_is_not_doubled_and_its_return_is_not_an_answe
     storage.await_probe()
     assert storage.probed == ["/nfs", "/nfs"]
     assert (watch.withheld(), storage.answered) == (frozenset({WEB}), [])
-    assert watch.since("/nfs") == 0
     storage.heal("/nfs")
     storage.await_answer()
     assert watch.withheld() == frozenset()
-
-
-def test_a_round_does_not_wait_for_storage_known_to_hang(storage: Storage) -> None:
-    watch = storage.watch
-    storage.hang("/nfs")
-    watch.learn(WEB, ["/nfs/web"])
-    watch.learn(DB, ["/fuse/db"])
-    watch.begin(0)
-    assert not watch.wait(0.01)
-    watch.begin(10)
-    assert not watch.wait(60)  # returns once /fuse has answered; the test's limit is shorter
-    assert watch.withheld() == {WEB}
 
 
 def test_a_domain_that_appears_on_hung_storage_is_withheld_from_the_start(
@@ -488,7 +458,7 @@ def test_a_domain_that_appears_on_hung_storage_is_withheld_from_the_start(
 ) -> None:
     watch = storage.watch
     storage.hang("/nfs")
-    watch.begin(0)
+    watch.begin()
     assert watch.unknown([WEB]) == {WEB}
     watch.learn(WEB, ["/nfs/web"])
     assert watch.unknown([WEB]) == set()
@@ -505,8 +475,8 @@ def test_a_dead_fuse_daemon_withholds_nobody_as_it_holds_up_nobody(storage: Stor
     for number in (errno.ENOTCONN, errno.ESTALE, errno.EIO):
         storage.errors["/fuse"] = OSError(number, "no")
         watch.learn(WEB, ["/fuse/web"])
-        watch.begin(number)
-        assert watch.wait(10)
+        watch.begin()
+        storage.await_all()
         assert watch.withheld() == frozenset()
 
 
@@ -517,11 +487,11 @@ def test_a_soft_mount_that_gives_up_after_a_minute_is_not_taken_for_well(
     storage.errors["/nfs"] = OSError(errno.ETIMEDOUT, "timed out")
     storage.takes = 60
     watch.learn(WEB, ["/nfs/web"])
-    watch.begin(0)
-    assert not watch.wait(0.05)
+    watch.begin()
+    storage.await_probe()
     assert watch.withheld() == {WEB}
     del storage.errors["/nfs"]
-    watch.begin(70)
+    watch.begin()
     storage.await_answer()
     assert watch.withheld() == frozenset()
 
@@ -533,12 +503,12 @@ def test_a_mount_that_cannot_be_probed_withholds_nobody_and_can_be_reported(
     watch = storage.watch
     storage.errors["/fuse"] = error
     watch.learn(WEB, ["/fuse/web"])
-    watch.begin(0)
-    assert watch.wait(10)
+    watch.begin()
+    storage.await_all()
     assert (watch.withheld(), watch.blind()) == (frozenset(), ("/fuse",))
     del storage.errors["/fuse"]
-    watch.begin(1)
-    assert watch.wait(10)
+    watch.begin()
+    storage.await_all()
     assert watch.blind() == ()
 
 
@@ -578,7 +548,7 @@ def test_a_domain_that_goes_or_moves_away_is_not_withheld_and_the_thread_ends(
     storage.hang("/nfs")
     for uuid in (WEB, DB, LOCAL):
         watch.learn(uuid, ["/nfs/x"])
-    watch.begin(0)
+    watch.begin()
     storage.await_probe()
     watch.learn(WEB, ["/local/x"])  # its disk was moved
     assert watch.withheld() == {DB, LOCAL}
@@ -598,13 +568,13 @@ def test_a_mount_that_was_replaced_is_probed_though_the_old_one_still_hangs(
     watch = storage.watch
     storage.hang("/nfs")
     watch.learn(WEB, ["/nfs/web"])
-    watch.begin(0)
+    watch.begin()
     storage.await_probe()
     old_gate = storage._open.pop("/nfs")
     # umount -l, then the same place from another server
     storage.table = TABLE.replace("40 27 0:50", "60 27 0:70")
-    watch.begin(10)
-    assert watch.wait(10)
+    watch.begin()
+    storage.await_all()
     assert (watch.withheld(), storage.threads()) == (frozenset(), 2)
     old_gate.set()
     storage.await_threads(1)
@@ -619,7 +589,7 @@ def test_threads_left_behind_on_replaced_mounts_do_not_grow_without_end(storage:
         storage.hang("/nfs")
         gates.append(storage._open["/nfs"])
         storage.table = TABLE.replace("40 27 0:50", f"{100 + number} 27 0:{100 + number}")
-        watch.begin(number * 10)
+        watch.begin()
         if storage.threads() == number + 1:
             storage.await_probe()
     try:
@@ -633,11 +603,11 @@ def test_threads_left_behind_on_replaced_mounts_do_not_grow_without_end(storage:
 def test_unmounted_storage_withholds_nobody(storage: Storage) -> None:
     watch = storage.watch
     watch.learn(WEB, ["/nfs/web"])
-    watch.begin(0)
-    assert watch.wait(10)
+    watch.begin()
+    storage.await_all()
     storage.table = "".join(line for line in TABLE.splitlines(True) if "nfs" not in line)
-    watch.begin(10)
-    assert (watch.withheld(), watch.wait(0)) == (frozenset(), True)
+    watch.begin()
+    assert (watch.withheld(), watch.silent()) == (frozenset(), ())
     storage.await_threads(0)
 
 
@@ -645,14 +615,14 @@ def test_links_are_looked_up_once_until_the_mount_table_changes(storage: Storage
     watch = storage.watch
     storage.links["/var/images"] = "/nfs"
     watch.learn(WEB, ["/var/images/web"])
-    for now in range(3):
-        watch.begin(now)
+    for _ in range(3):
+        watch.begin()
         watch.learn(WEB, ["/var/images/web"])
     assert storage.touched == ["/var", "/var/images"]
     storage.links["/var/images"] = "/fuse"
     storage.table += "70 27 0:80 / /new rw - tmpfs t rw\n"
-    watch.begin(10)
-    assert watch.wait(10)
+    watch.begin()
+    storage.await_all()
     assert storage.touched == ["/var", "/var/images"] * 2
     assert storage.probed[-1] == "/fuse"
     storage.await_threads(1)
@@ -664,8 +634,8 @@ def test_a_mount_table_that_cannot_be_read_withholds_nobody() -> None:
 
     watch = StorageWatch(mounts=no_table, probe=lambda point: pytest.fail(point))
     watch.learn(WEB, ["/nfs/web"])
-    watch.begin(0)
-    assert (watch.withheld(), watch.wait(10)) == (frozenset(), True)
+    watch.begin()
+    assert watch.withheld() == frozenset()
     watch.close()
 
 
@@ -676,9 +646,9 @@ def test_a_mistake_in_the_callback_does_not_blind_the_watch(storage: Storage) ->
     watch = storage.watch
     watch.on_answer = mistake
     watch.learn(WEB, ["/nfs/web"])
-    for now in range(3):
-        watch.begin(now)
-        assert watch.wait(10)
+    for _ in range(3):
+        watch.begin()
+        storage.await_all()
 
 
 def test_where_no_thread_is_to_be_had_the_domains_are_withheld_until_there_is_one(
@@ -691,24 +661,20 @@ def test_where_no_thread_is_to_be_had_the_domains_are_withheld_until_there_is_on
     watch.learn(WEB, ["/nfs/web"])
     with monkeypatch.context() as patch:
         patch.setattr(threading.Thread, "start", full)
-        watch.begin(0)
+        watch.begin()
         assert watch.withheld() == {WEB}
-    watch.begin(0.5)
-    assert watch.wait(10)
+    watch.begin()
+    storage.await_all()
 
 
-def test_closing_does_not_wait_for_hung_storage_nor_does_who_waits(storage: Storage) -> None:
+def test_closing_does_not_wait_for_hung_storage(storage: Storage) -> None:
     watch = storage.watch
     storage.hang("/nfs")
     watch.learn(WEB, ["/nfs/web"])
-    watch.begin(0)
+    watch.begin()
     storage.await_probe()
-    waiter = threading.Thread(target=watch.wait, args=(60,))
-    waiter.start()
     watch.close()
-    waiter.join(10)
-    assert not waiter.is_alive()
-    watch.begin(1)
+    watch.begin()
     watch.learn(DB, ["/fuse/db"])
     assert storage.threads() == 1
     storage.heal("/nfs")

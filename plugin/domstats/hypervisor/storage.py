@@ -29,7 +29,6 @@ import msgspec
 from .mounts import Mount, MountInfo, MountTable, remote_mounts
 
 _LATE = 1.0  # seconds: an error that took longer is a hang that gave up, and will hang again
-_HOPEFUL = 1.0  # seconds for which wait() waits for a mount; after that it is known to hang
 _ASTRAY_MOST = 32  # threads stuck on mounts that hold no disk any more, unmounted lazily
 
 
@@ -56,7 +55,6 @@ class _Probing(msgspec.Struct):
     asked: int = 0
     answered: int = 0
     under_way: bool = False
-    since: Optional[float] = None
     blind: bool = False
 
 
@@ -70,18 +68,13 @@ class StorageBook:
 
     def __init__(self) -> None:
         self._round = 0
-        self._now = 0.0
         self._lies_on: dict[str, frozenset[Mount]] = {}
         self._mounts: dict[Mount, _Probing] = {}
         self._on_blind: Optional[Mapping[str, frozenset[str]]] = {}
 
-    def begin(self, now: float) -> None:
-        """A round begins: no mount has answered in it yet. `now` in seconds, as `since` gives."""
+    def begin(self) -> None:
+        """A round begins: no mount has answered in it yet."""
         self._round += 1
-        self._now = now
-        for probing in self._mounts.values():
-            if probing.since is None:
-                probing.since = now
 
     def place(self, uuid: str, mounts: frozenset[Mount]) -> None:
         """A domain's disks lie on these mounts, and on no others any more."""
@@ -92,9 +85,8 @@ class StorageBook:
             self._drop_unneeded(mount)
         if mounts:
             self._lies_on[uuid] = mounts
-        since = self._now if self._round else None  # before the first round nobody is silent
         for mount in mounts:
-            probing = self._mounts.setdefault(mount, _Probing(since=since))
+            probing = self._mounts.setdefault(mount, _Probing())
             probing.domains.add(uuid)
 
     def due(self) -> list[Mount]:
@@ -133,7 +125,6 @@ class StorageBook:
         if outcome is Outcome.GAVE_UP or probing.asked != self._round or not probing.domains:
             return False
         probing.answered = self._round
-        probing.since = None
         return True
 
     def withheld(self) -> frozenset[str]:
@@ -143,22 +134,6 @@ class StorageBook:
     def silent(self) -> tuple[str, ...]:
         """The mount points, sorted, that hold a disk and have not answered in this round."""
         return tuple(sorted(mount.point for mount in self._silent()))
-
-    def hoped_for(self) -> bool:
-        """Whether a mount is silent that may merely not have had the time to answer yet."""
-        return any(
-            probing.since is not None and self._now - probing.since < _HOPEFUL
-            for probing in self._silent().values()
-        )
-
-    def since(self, point: str) -> Optional[float]:
-        """When the first round began in which the mount did not answer; None if it does."""
-        times = [
-            probing.since
-            for mount, probing in self._silent().items()
-            if mount.point == point and probing.since is not None
-        ]
-        return min(times, default=None)
 
     def blind(self) -> tuple[str, ...]:
         """The mount points, sorted, that we are not allowed to probe: nobody is withheld there."""
@@ -237,7 +212,6 @@ class StorageWatch:
         self._threads: dict[Mount, threading.Thread] = {}
         self._closed = False
         self._work = threading.Condition(self._lock)
-        self._answers = threading.Condition(self._lock)
 
     def learn(self, uuid: str, paths: Iterable[str]) -> None:
         """A domain's disks have these paths, and no others: from its XML, and block answers.
@@ -271,11 +245,11 @@ class StorageWatch:
         """Those of whom it was not learned where their disks lie, or that there are none."""
         return {uuid for uuid in uuids if uuid not in self._paths}
 
-    def begin(self, now: float) -> None:
+    def begin(self) -> None:
         """A round begins: read the mount table and have each mount with a disk probed afresh.
 
-        `now` is in seconds of any clock that never goes back. Returns at once; all domains on
-        such mounts are withheld from here until their mounts have answered.
+        Returns at once; all domains on such mounts are withheld from here until their mounts have
+        answered.
         """
         try:
             text = self._read_mounts()
@@ -287,7 +261,7 @@ class StorageWatch:
             self._table = MountTable(text)
             moved = {uuid: self._lies_on(paths, self._table) for uuid, paths in self._paths.items()}
         with self._lock:
-            self._book.begin(now)
+            self._book.begin()
             for uuid, mounts in moved.items():
                 self._book.place(uuid, mounts)
             self._set_to_work()
@@ -300,26 +274,10 @@ class StorageWatch:
         with self._lock:
             return self._book.withheld()
 
-    def wait(self, timeout: float) -> bool:
-        """Wait up to `timeout` seconds for the mounts to answer; whether all of them have.
-
-        A mount that has been silent for longer than a second when the round began is not waited
-        for: `on_answer` tells when it is back.
-        """
-        with self._answers:
-            self._answers.wait_for(lambda: self._closed or not self._book.hoped_for(), timeout)
-            return not self._book.silent()
-
     def silent(self) -> tuple[str, ...]:
         """The mount points, sorted, that hold a disk and have not answered in this round."""
         with self._lock:
             return self._book.silent()
-
-    def since(self, mount: str) -> Optional[float]:
-        """When, by `begin`'s clock, the first round began in which this mount point was silent;
-        None if it isn't."""
-        with self._lock:
-            return self._book.since(mount)
 
     def blind(self) -> tuple[str, ...]:
         """The mount points, sorted, that this process is not allowed to probe: a FUSE mount of
@@ -339,7 +297,6 @@ class StorageWatch:
         with self._lock:
             self._closed = True
             self._work.notify_all()
-            self._answers.notify_all()
 
     def _lies_on(self, paths: Iterable[str], table: MountTable) -> frozenset[Mount]:
         return frozenset().union(*(remote_mounts(path, table, self._readlink) for path in paths))
@@ -368,8 +325,7 @@ class StorageWatch:
             with self._lock:
                 counts = self._book.returned(mount, outcome)
                 if counts:
-                    self._answers.notify_all()
-            on_answer = self.on_answer
+                    on_answer = self.on_answer
             if counts and on_answer is not None:
                 # A mistake there must not cost the mount its thread, and its domains their disks.
                 with contextlib.suppress(Exception):

@@ -30,7 +30,7 @@ class HostWatches(Hints):
 
     def begin(self, now: float) -> None:
         if self._storage is not None:
-            self._storage.begin(now)
+            self._storage.begin()
 
     def look(self, uuids: Collection[str], now: float) -> dict[str, str]:
         return {} if self._processes is None else self._processes.look(uuids, now)
