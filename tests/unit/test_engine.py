@@ -432,7 +432,7 @@ def with_idle_groups(world: World, *numbers: int) -> World:
 
 
 def test_groups_with_nothing_to_tell_are_asked_for_each_minute_and_are_in_every_sample():
-    world = with_idle_groups(World(24, idle_s=60.0), *range(20))
+    world = with_idle_groups(World(24, idle_refresh=60.0), *range(20))
     samples = world.rounds(13)
     assert all(complete(sample) == sample.round.fresh == 24 for sample in samples)
     idle = samples[-1].domains[0].stats
@@ -443,7 +443,7 @@ def test_groups_with_nothing_to_tell_are_asked_for_each_minute_and_are_in_every_
 
 
 def test_what_an_idle_group_has_to_tell_is_told_within_a_minute():
-    world = with_idle_groups(World(20, idle_s=60.0), *range(20))
+    world = with_idle_groups(World(20, idle_refresh=60.0), *range(20))
     world.rounds(3)
     for guest in world.guests.values():
         guest.says = {}
@@ -454,7 +454,7 @@ def test_what_an_idle_group_has_to_tell_is_told_within_a_minute():
 
 
 def test_a_domain_that_hangs_repeats_nothing_but_misses_its_idle_groups():
-    world = with_idle_groups(World(20, idle_s=600.0, watches=["process"]), *range(20))
+    world = with_idle_groups(World(20, idle_refresh=600.0, watches=["process"]), *range(20))
     world.rounds(2)
     world.hang(3)
     domain = by_name(world.round())["vm3"]
@@ -465,7 +465,7 @@ def test_a_domain_that_hangs_repeats_nothing_but_misses_its_idle_groups():
 
 
 def test_a_domain_that_is_started_anew_is_asked_for_everything():
-    world = with_idle_groups(World(3, idle_s=600.0), 0, 1, 2)
+    world = with_idle_groups(World(3, idle_refresh=600.0), 0, 1, 2)
     world.rounds(2)
     world.guest(1).active = False
     world.round()
@@ -475,14 +475,14 @@ def test_a_domain_that_is_started_anew_is_asked_for_everything():
 
 
 def test_who_asks_for_a_domain_gets_its_idle_groups_as_they_are():
-    world = with_idle_groups(World(3, idle_s=600.0), 0, 1, 2)
+    world = with_idle_groups(World(3, idle_refresh=600.0), 0, 1, 2)
     world.rounds(2)
     world.guest(1).says = {}
     assert by_name(world.answer(domains=["vm1"]))["vm1"].stats["iothread.count"] > 0
 
 
 def test_a_domain_whose_storage_is_silent_is_asked_for_all_else():
-    world = World(4, idle_s=600.0, watches=["storage"], storage=lambda n: f"/disk/{n % 2}")
+    world = World(4, idle_refresh=600.0, watches=["storage"], storage=lambda n: f"/disk/{n % 2}")
     with_idle_groups(world, 0, 1, 2, 3)
     world.rounds(2)
     world.silence("/disk/1")
@@ -493,7 +493,7 @@ def test_a_domain_whose_storage_is_silent_is_asked_for_all_else():
 
 @pytest.mark.parametrize("others", [{"state"}, {"state", "cpu_total", "vcpu"}])
 def test_no_group_is_left_out_without_another_that_shows_whether_the_monitor_was_asked(others):
-    world = with_idle_groups(World(3, idle_s=600.0), 0, 1, 2)
+    world = with_idle_groups(World(3, idle_refresh=600.0), 0, 1, 2)
     world.rounds(2)
     world.round(groups=frozenset({"iothread", *others}))
     assert {guest.asked["iothread"] for guest in world.guests.values()} == {2}
@@ -513,7 +513,7 @@ SILENT_DRIVER = {"balloon.last-update": 0}
     ],
 )
 def test_a_balloon_that_reports_nothing_is_idle_where_the_rest_of_it_is_known(settings, is_idle):
-    world = World(3, idle_s=600.0, **settings)
+    world = World(3, idle_refresh=600.0, **settings)
     samples = [world.round(groups=FOR_COLLECTD) for _ in range(4)]
     assert {guest.asked["balloon"] for guest in world.guests.values()} == {1 if is_idle else 4}
     for sample in samples:

@@ -95,7 +95,7 @@ def test_the_engine_decides_little_about_a_domain_that_is_well(
 ) -> None:
     storage = "/disks/one"
     world = World(
-        DOMAINS, in_parts=True, watches=watches, storage=lambda number: storage, idle_s=idle_s
+        DOMAINS, in_parts=True, watches=watches, storage=lambda number: storage, idle_refresh=idle_s
     )
     for guest in world.guests.values():
         guest.says = {"iothread.count": 0, "dirtyrate.calc_status": 0}

@@ -272,6 +272,7 @@ class World:
             Kind.DESCRIBE: self._describe,
         }
         self.hints = Silence(self, "storage" in watched, "process" in watched)
+        settings = {"groups": ALL, "idle_refresh": 0.0, **settings}
         self.settings = EngineSettings(uri="world:///", **settings)
         self.engine = Engine(self.settings, self.hints)
         for _ in range(domains):

@@ -15,23 +15,16 @@ import msgspec
 
 from ..domain_xml.labels import Label
 from ..errors import ConfigError
-from ..model import FAST_GROUPS, MONITOR_FREE_GROUPS
+from ..model import FAST_GROUPS
+from ..round_settings import RoundSettings
 from ..selection import ALL, Selection
 from ..shown import one_line
 from .options import SAFE_BUDGET, TELEGRAF_GROUPS
 
 
-class Settings(msgspec.Struct, frozen=True, kw_only=True):
+class Settings(RoundSettings, frozen=True, kw_only=True):
     """All that is set for one hypervisor. The defaults are those of Telegraf's vocabulary.
 
-    :param uri: libvirt's connection URI.
-    :param groups: the stats groups that have to be asked, and no others.
-    :param direct: groups of which a few facts (of ``model.FACTS``) are all that is needed: they are
-        asked for by calls of each domain's own that need no monitor, not in bulk.
-    :param every: by group that not every round is to ask for: the seconds between two that do.
-    :param idle_refresh: seconds after which a group that had nothing to tell of a domain is asked
-        for again.
-    :param vcpu_mapping: whether to ask which physical CPUs each vCPU may run on.
     :param kvm_statistics: whether the KVM statistics of the groups vcpu and vm are passed on.
     :param inactive: whether domains that are defined and not started are listed too.
     :param wants_devices: whether facts of the domains' XML are needed (MAC addresses).
@@ -39,43 +32,27 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     :param fast_interval: seconds between rounds of the fast lane; None if there is none.
     :param interval_fixed: the user said that interval; else it is only a first guess.
     :param deadline: seconds after which a round ends with what it has; None: 0.9 of the interval.
-    :param soft_deadline: seconds after which a call is taken for stuck; None: learned.
-    :param stuck_budget: stuck calls at most before safe mode.
-    :param quarantine_groups: what domains that do not answer are asked for.
-    :param events: the kinds of events that are told.
     :param labels: what to take from the domains' metadata.
     :param label_refresh: seconds after which it is read again where no events tell of changes.
     """
 
-    uri: str = "qemu:///system"
     groups: frozenset[str] = frozenset(TELEGRAF_GROUPS)
-    direct: Mapping[str, frozenset[str]] = {}
-    every: Mapping[str, float] = {}
-    idle_refresh: float = 60.0
-    vcpu_mapping: bool = False
     kvm_statistics: bool = False
     inactive: bool = True
     selection: Selection = ALL
     wants_devices: bool = False
 
-    lanes: int = 4
-    chunk_size: int = 64
     interval: float = 10.0
     fast_interval: float | None = None
     interval_fixed: bool = False
     deadline: float | None = None
-    soft_deadline: float | None = None
-    stuck_budget: int = 6
-    quarantine_groups: frozenset[str] = MONITOR_FREE_GROUPS
     process_watch: bool = True
     storage_watch: bool = True
-    occupancy_watch: bool = True
     labels: tuple[Label, ...] = ()
     label_refresh: float = 300.0
 
     # Telegraf's output
     series: str = "full"
-    events: tuple[str, ...] = ()
 
     # collectd's output
     hostname_format: tuple[str, ...] = ("name",)
@@ -88,6 +65,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     extra_stats: frozenset[str] = frozenset()
     report_round: bool = True
     hostname: str = ""
+
+
+    @property
+    def wants_disk_sizes(self) -> bool:
+        """Whether disks are asked for the sizes that the group block does not tell."""
+        return not self.extra_stats.isdisjoint(("disk_allocation", "disk_physical"))
+
+    @property
+    def wants_disk_errors(self) -> bool:
+        """Whether disks are asked for their errors."""
+        return "disk_err" in self.extra_stats
 
 
 def is_remote(uri: str) -> bool:

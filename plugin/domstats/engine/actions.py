@@ -8,9 +8,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Callable, NamedTuple, Optional, Union
 
-import msgspec
-
-from ..model import GROUPS, MONITOR_FREE_GROUPS, NO_DEVICES, Devices, Sample
+from ..model import NO_DEVICES, Devices, Sample
+from ..round_settings import RoundSettings
 from ..selection import EVERYTHING, Entries
 from .introduction import View
 from .rounds import Call
@@ -139,41 +138,22 @@ class Hints:
         """Forget all other domains."""
 
 
-class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """What of the settings the engine needs; ``settings`` says what each means.
+class EngineSettings(RoundSettings, frozen=True, kw_only=True):
+    """What the engine is told of the settings.
 
-    :param groups: all that are wanted, by whatever query.
-    :param direct: by group that is not asked for in bulk: the facts that are asked for instead.
-    :param every: by group that not every round is to ask for: the seconds between two that do.
-    :param idle_s: seconds for which a domain is not asked for groups that have nothing to tell.
-    :param vcpu_mapping: whether the placement of vCPUs is asked for.
     :param disk_sizes: domains that are asked in one round, at most, for sizes of their disks that
         the group block does not tell; 0 if nobody wants to know.
     :param disk_errors: whether the errors of disks are asked for, with the group block.
-    :param selected: the list of domains that decides which of them are sampled.
     :param wants_xml: whether anybody needs what the domains' XML says.
     :param xml_lasts_s: seconds after which the XML is read again, None if no matter how old it is.
-    :param events: the kinds of events to tell, of ``model.EVENT_KINDS``.
     :param reconnect_delay_s: seconds before a second attempt to connect; doubled from then on.
+    :param selected: the list of domains that decides which of them are sampled.
     """
 
-    uri: str
-    lanes: int = 4
-    chunk_size: int = 64
-    stuck_budget: int = 6
-    soft_deadline: Optional[float] = None
-    quarantine_groups: frozenset[str] = MONITOR_FREE_GROUPS
-    groups: frozenset[str] = frozenset(GROUPS)
-    direct: Mapping[str, frozenset[str]] = {}
-    every: Mapping[str, float] = {}
-    idle_s: float = 0.0
-    vcpu_mapping: bool = False
     disk_sizes: int = 0
     disk_errors: bool = False
-    occupancy_watch: bool = True
     wants_xml: bool = True
     xml_lasts_s: Optional[float] = None
-    events: tuple[str, ...] = ()
     reconnect_delay_s: float = 0.0
     selected: Entries = EVERYTHING
     wants_domain: Callable[[str, str], bool] = lambda name, uuid: True

@@ -148,6 +148,10 @@ class Desk:
         self._forget(waiting)
         return True
 
+    def has_round(self, round_id: int) -> bool:
+        """Whether a round under way is one that ``gather`` began."""
+        return round_id in self._rounds
+
     def opened(self, round_id: int, domains: Mapping[str, str]) -> None:
         """A round has its list of domains: names by uuid."""
         round_ = self._rounds.get(round_id)

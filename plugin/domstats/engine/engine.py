@@ -98,7 +98,7 @@ class Engine:
         self._free_groups = MONITOR_FREE_GROUPS.union(settings.direct)
         self._cadence = Cadence(settings.every)
         has_info = "info" in settings.direct.get("cpu_total", ())
-        self._idle = IdleGroups(settings.idle_s, has_info=has_info)
+        self._idle = IdleGroups(settings.idle_refresh, has_info=has_info)
         self._sizes = DiskSizes(settings.disk_sizes)
         self._chunk_limit = settings.chunk_size
         self._events = EventBook(settings.events)

@@ -7,7 +7,7 @@ import queue
 import threading
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from functools import lru_cache
 from typing import Callable, NamedTuple, Optional, Union
@@ -32,6 +32,7 @@ from ..engine.engine import Engine
 from ..engine.rounds import BLOCK, Call
 from ..engine.samples import counts
 from ..model import DomainSample, Round, Sample
+from ..round_settings import RoundSettings
 from .watches import HostWatches, watches_of
 from .workers import ControlWorker, EngineEvent, Worker
 
@@ -59,7 +60,8 @@ class OpenQuery(NamedTuple):
 class EngineThread(threading.Thread):
     """Runs the engine and carries out its actions.
 
-    :ivar open: the queries without an answer, by id; for this thread alone.
+    :param numbers: gives each query and each round of the desk's a number that no other has.
+    :ivar open: the queries without an answer, by number; for this thread alone.
     """
 
     def __init__(
@@ -68,11 +70,12 @@ class EngineThread(threading.Thread):
         events: queue.SimpleQueue[Optional[EngineEvent]],
         log: LogFunction,
         clock: Callable[[], float],
+        numbers: Iterator[int],
     ) -> None:
         super().__init__(name="domstats-engine", daemon=True)
         self.open: dict[int, OpenQuery] = {}
         self.desk = Desk()
-        self._desk_rounds = 0
+        self._numbers = numbers
         self._settings = settings
         self._events = events
         self._log = log
@@ -122,7 +125,7 @@ class EngineThread(threading.Thread):
         """:param ended: gets the samples of the desk's rounds. :returns: if there was any."""
         for action in actions:
             if isinstance(action, Answer):
-                if action.query < 0:
+                if self.desk.has_round(action.query):
                     ended[action.query] = action.sample
                     self.desk.ended(action.query)
                 else:
@@ -145,8 +148,8 @@ class EngineThread(threading.Thread):
         """Begin the rounds that the desk gathered, and answer its queries."""
         now = self._clock()
         self.desk.expire(now)
-        while self.desk.gather(-self._desk_rounds - 1, now):
-            self._desk_rounds += 1
+        while self.desk.gather(next(self._numbers), now):
+            pass
         todo = self.desk.take()
         cut = _Cut(self._settings.uri, engine, ended, now)
         for item in todo:
@@ -263,10 +266,6 @@ class _Cut:
         return msgspec.structs.replace(whole, domains=domains, round=report)
 
 
-#: The selectors of collectd for which disks are asked for their sizes.
-_SIZES = frozenset({"disk_allocation", "disk_physical"})
-
-
 def _sized_at_once(uri: str) -> int:
     """How many domains a round asks for sizes of disks; over a network each call is a way to go."""
     return 500 if is_local(uri) else 20
@@ -274,21 +273,9 @@ def _sized_at_once(uri: str) -> int:
 
 def _engine_settings(settings: Settings) -> EngineSettings:
     return EngineSettings(
-        uri=settings.uri,
-        lanes=settings.lanes,
-        chunk_size=settings.chunk_size,
-        stuck_budget=settings.stuck_budget,
-        soft_deadline=settings.soft_deadline,
-        quarantine_groups=settings.quarantine_groups,
-        groups=settings.groups,
-        direct=settings.direct,
-        every=settings.every,
-        idle_s=settings.idle_refresh,
-        vcpu_mapping=settings.vcpu_mapping,
-        disk_sizes=0 if _SIZES.isdisjoint(settings.extra_stats) else _sized_at_once(settings.uri),
-        disk_errors="disk_err" in settings.extra_stats,
-        occupancy_watch=settings.occupancy_watch,
-        events=settings.events,
+        **{field: getattr(settings, field) for field in RoundSettings.__struct_fields__},
+        disk_sizes=_sized_at_once(settings.uri) if settings.wants_disk_sizes else 0,
+        disk_errors=settings.wants_disk_errors,
         wants_xml=settings.wants_devices or bool(settings.labels) or BLOCK in settings.groups,
         xml_lasts_s=settings.label_refresh if settings.labels else None,
         reconnect_delay_s=0.0 if is_local(settings.uri) else _REMOTE_DELAY_S,

@@ -11,6 +11,7 @@ import queue
 import threading
 import time
 from collections.abc import Collection
+from itertools import count
 from typing import Callable, Optional
 
 from ..config.settings import Settings
@@ -48,7 +49,7 @@ class Sampler:
         self._events: queue.SimpleQueue[Optional[EngineEvent]] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._thread: Optional[EngineThread] = None
-        self._query_ids = 0
+        self._numbers = count(1)
         self._closed = False
 
     def sample(
@@ -62,8 +63,8 @@ class Sampler:
         :param deadline: seconds after which the round ends with what it has; the settings' else.
         :param domains: uuids or names of the domains to sample; all that are selected else.
         :param take: is called in this thread, while the round goes on, with samples of domains
-            that are complete. They are in the sample that is returned, too: whoever is done with
-            one empties its ``stats``, so that answers need not be kept until the round's end.
+            that are complete. In the sample that is returned these have no ``stats``, so that
+            answers need not be kept until the round's end.
         :returns: the sample; without domains and with ``round.connected`` False if the hypervisor
             cannot be asked. Nothing is raised for trouble with the hypervisor.
         """
@@ -132,8 +133,7 @@ class Sampler:
     ) -> None:
         with self._lock:
             thread, time_ns = self._running(), time.time_ns()
-            self._query_ids += 1
-            numbered = query._replace(id=self._query_ids)
+            numbered = query._replace(id=next(self._numbers))
 
             def begin(engine: Engine, now: float) -> None:
                 thread.open[numbered.id] = OpenQuery(callback, time_ns, take)
@@ -164,8 +164,7 @@ class Sampler:
         chosen = None if domains is None else frozenset(domains)
         with self._lock:
             thread, time_ns = self._running(), time.time_ns()
-            self._query_ids += 1
-            number = self._query_ids
+            number = next(self._numbers)
 
             def begin(engine: Engine, now: float) -> None:
                 thread.open[number] = OpenQuery(callback, time_ns)
@@ -186,7 +185,9 @@ class Sampler:
         if self._closed:
             raise DomstatsError("the sampler is closed")
         if self._thread is None:
-            thread = EngineThread(self._settings, self._events, self._log, self._clock)
+            thread = EngineThread(
+                self._settings, self._events, self._log, self._clock, self._numbers
+            )
             thread.start()
             self._thread = thread  # not if it could not be started
         return self._thread
