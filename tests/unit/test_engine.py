@@ -7,10 +7,11 @@ from collections import Counter
 
 import pytest
 from domstats.domain_xml.disk_counters import COUNTERS
+from domstats.drivers import BLOCK
 from domstats.engine.engine import PART, Engine
 from domstats.engine.introduction import View
 from domstats.engine.pace import chunk_size
-from domstats.engine.rounds import BLOCK, Kind
+from domstats.engine.rounds import Kind
 from domstats.model import FAST_GROUPS, Status
 from domstats.selection import entries
 from hypothesis import given, settings

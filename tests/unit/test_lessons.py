@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from domstats.drivers import BLOCK
 from domstats.engine.disk_sizes import DiskSizes
 from domstats.engine.idle import IdleGroups
 from domstats.engine.lessons import Lessons
 from domstats.engine.pace import Pace
 from domstats.engine.roster import Cause, Roster, Standing
-from domstats.engine.rounds import BLOCK, Call, Kind
+from domstats.engine.rounds import Call, Kind
 from domstats.engine.xml_book import XmlBook
 from domstats.model import MONITOR_FREE_GROUPS
 

@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 from domstats.domain_xml.disk_counters import COUNTERS
+from domstats.drivers import BLOCK
 from domstats.engine.actions import EngineSettings, Hints
 from domstats.engine.disk_sizes import DiskSizes
 from domstats.engine.questions import Questions
-from domstats.engine.rounds import BLOCK, Call, Kind, Query
+from domstats.engine.rounds import Call, Kind, Query
 from domstats.engine.xml_book import XmlBook
 from domstats.model import Devices
 

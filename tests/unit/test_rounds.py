@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from domstats.drivers import shows_monitor
 from domstats.engine.rounds import (
     BLOCK,
     Entry,
@@ -10,7 +11,6 @@ from domstats.engine.rounds import (
     RoundBook,
     SeenDevices,
     device_names,
-    shows_monitor,
 )
 from domstats.model import GROUPS, MONITOR_FREE_GROUPS
 

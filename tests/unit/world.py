@@ -17,6 +17,7 @@ from typing import Any, Optional
 
 import msgspec
 from domstats.domain_xml.disk_counters import COUNTERS
+from domstats.drivers import BLOCK
 from domstats.engine.actions import (
     Answer,
     AskControl,
@@ -29,7 +30,7 @@ from domstats.engine.actions import (
     Part,
 )
 from domstats.engine.engine import Engine
-from domstats.engine.rounds import BLOCK, Call, Kind, Query
+from domstats.engine.rounds import Call, Kind, Query
 from domstats.model import (
     GROUPS,
     MONITOR_FREE_GROUPS,

@@ -16,6 +16,7 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import Callable, Optional
 
 from ..domain_xml.disk_counters import COUNTERS
+from ..drivers import BLOCK
 from ..events import CHANGES_OF_XML, Meaning, meanings
 from ..model import (
     MONITOR_FREE_GROUPS,
@@ -50,7 +51,7 @@ from .notices import Moment, Notices
 from .pace import LEAST_S, Backoff, Cadence, Pace, chunk_size
 from .questions import Questions
 from .roster import Cause, Roster, Standing
-from .rounds import BLOCK, Call, Entry, Kind, Query, RoundBook
+from .rounds import Call, Entry, Kind, Query, RoundBook
 from .samples import Samples, Tallies
 from .stopped import StoppedProcesses
 from .xml_book import XmlBook

@@ -13,6 +13,7 @@ from typing import Callable, Optional
 
 import msgspec
 
+from ..drivers import BLOCK, SHOWING
 from ..model import GROUP_OF_WORD, Stats, Value
 from .pace import Rota
 
@@ -42,9 +43,6 @@ _SIGNS: dict[str, Callable[[Stats], bool]] = {
     "dirtyrate": lambda stats: stats.get("dirtyrate.calc_status") == 0,
     "balloon": _has_silent_driver,
 }
-
-#: Groups of a domain with disks by which its answer shows that the monitor was asked.
-_SHOWING = frozenset({"balloon", "block"})
 
 
 class Idle(msgspec.Struct, frozen=True, eq=False):
@@ -113,7 +111,7 @@ class IdleGroups:
             if known[0].groups.isdisjoint(asked):
                 return
             del self._found[uuid]
-        shows = _SHOWING if stats.get("block.count") else _SHOWING - {"block"}
+        shows = SHOWING if stats.get("block.count") else SHOWING - {BLOCK}
         if asked.isdisjoint(shows):
             return  # who knows whether the monitor was asked
         groups = frozenset(group for group in asked & self.groups if _SIGNS[group](stats))

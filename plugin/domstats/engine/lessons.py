@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ..drivers import BLOCK, shows_monitor
 from ..model import NO_DEVICES, Stats
 from .disk_sizes import DiskSizes
 from .idle import IdleGroups
 from .pace import Pace
 from .roster import Roster, Standing
-from .rounds import BLOCK, Call, shows_monitor
+from .rounds import Call
 from .xml_book import XmlBook
 
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ..domain_xml.disk_counters import COUNTERS, counted_disks
+from ..drivers import BLOCK
 from ..model import FACTS_OF_GROUP, MONITOR_FREE_GROUPS
 from .actions import EngineSettings, Hints
 from .disk_sizes import DiskSizes
-from .rounds import BLOCK, Call, Query
+from .rounds import Call, Query
 from .xml_book import XmlBook
 
 #: What stands for a group in the fast lane.

@@ -16,19 +16,10 @@ from typing import Callable, NamedTuple, Optional
 import msgspec
 
 from ..domain_xml.disk_counters import Disk
+from ..drivers import BLOCK
 from ..model import GROUP_OF_WORD, STATE_SHUTOFF, DomainSample, Stats
 from .idle import Idle
 from .scouts import Scouts
-
-#: The group whose question makes QEMU look at the domain's storage.
-BLOCK = "block"
-
-#: Keys by which an answer shows that the monitor was asked. libvirt skips the monitor for all
-#: groups of a domain at once, so one of them is evidence for all.
-_EVIDENCE: tuple[tuple[str, str], ...] = (
-    ("balloon", "balloon.rss"),
-    ("dirtyrate", "dirtyrate.calc_status"),
-)
 
 
 class Query(NamedTuple):
@@ -344,25 +335,6 @@ class Turns:
 def _both(groups: frozenset[str], others: frozenset[str]) -> frozenset[str]:
     """The same object for all domains of which the same groups are idle."""
     return groups | others
-
-
-def shows_monitor(stats: Stats, groups: frozenset[str]) -> bool:
-    """Whether an answer for these groups is one for which the monitor was asked.
-
-    True as well when these groups leave no evidence.
-    """
-    if "block.0.rd.reqs" in stats and BLOCK in groups:
-        return True  # as most have
-    asked = False
-    for group, key in _EVIDENCE:
-        if group in groups:
-            if key in stats:
-                return True
-            asked = True
-    if BLOCK in groups and stats.get("block.count"):
-        # Indexes may have holes, and drives may be empty.
-        return any(key.endswith(".rd.reqs") for key in stats)
-    return not asked
 
 
 #: What tells a device from another, by the first word of its keys.

@@ -10,6 +10,7 @@ from typing import Optional
 
 import msgspec
 
+from ..drivers import BLOCK
 from ..model import (
     NO_DEVICES,
     NO_STATS,
@@ -26,7 +27,7 @@ from .calls import Calls
 from .migrations import Migrations
 from .notices import Moment, Notices
 from .roster import Roster, Standing
-from .rounds import BLOCK, Entry, RoundBook, Turns
+from .rounds import Entry, RoundBook, Turns
 from .xml_book import XmlBook
 
 _NO_LABELS = FrozenDict()

@@ -17,6 +17,7 @@ from typing import Any, Callable, NamedTuple, Optional
 from uuid import UUID
 
 from ..domain_xml.disk_counters import Disk
+from ..drivers import driver_named
 from ..errors import (
     CallError,
     ConnectionLostError,
@@ -45,9 +46,6 @@ KEEPALIVE_COUNT = 6
 
 #: What ``virDomainGetControlInfo`` calls a monitor that is busy with a command.
 CONTROL_OCCUPIED = 2
-
-#: Drivers whose bulk answer has all that they know: the classic calls would add nothing.
-_COMPLETE_IN_BULK = frozenset({"QEMU"})
 
 #: From this libvirt on (as virConnectGetLibVersion has it) a disk's counters come with its sizes.
 #: It was 11.10 that brought that; the one before is left out to be on the safe side.
@@ -117,7 +115,7 @@ class Connection:
     @property
     def has_monitors(self) -> bool:
         """Whether the driver asks a monitor, which may be busy or hang; known once connected."""
-        return self._driver in _COMPLETE_IN_BULK
+        return driver_named(self._driver).has_monitors
 
     def connect(self) -> None:
         """Open the connection, unless it is open (virConnectOpenReadOnly)."""
@@ -215,7 +213,7 @@ class Connection:
             domains = self._handles(uuids)
             if not domains:
                 return []
-            if self._driver in _COMPLETE_IN_BULK:
+            if driver_named(self._driver).is_complete_in_bulk:
                 return self._bulk_records(conn, domains, groups)
             # The state tells which classic calls make sense.
             records = self._bulk_records(conn, domains, groups | {"state"})
@@ -281,7 +279,7 @@ class Connection:
         :returns: the records without those of domains that have ended meanwhile.
         """
         records = list(records)
-        if self._driver not in _COMPLETE_IN_BULK:
+        if not driver_named(self._driver).is_complete_in_bulk:
             return records  # the classic calls have told them
         try:
             return [
@@ -301,7 +299,7 @@ class Connection:
 
         From 11.10 on, libvirt asks QEMU for the sizes in the same call.
         """
-        if self._driver not in _COMPLETE_IN_BULK:
+        if not driver_named(self._driver).is_complete_in_bulk:
             return False
         if not self._server_version:
             self._server_version = self._open().getLibVersion()

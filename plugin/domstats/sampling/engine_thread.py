@@ -15,6 +15,7 @@ from typing import Callable, NamedTuple, Optional, Union
 import msgspec
 
 from ..config.settings import Settings, is_local
+from ..drivers import BLOCK
 from ..engine.actions import (
     Action,
     Answer,
@@ -29,7 +30,7 @@ from ..engine.actions import (
 )
 from ..engine.desk import Begin, Desk, Reply
 from ..engine.engine import Engine
-from ..engine.rounds import BLOCK, Call
+from ..engine.rounds import Call
 from ..engine.samples import counts
 from ..model import DomainSample, Round, Sample
 from ..round_settings import RoundSettings

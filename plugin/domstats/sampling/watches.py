@@ -7,10 +7,10 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Callable, Optional
 
 from ..config.settings import Settings, is_local
+from ..drivers import BLOCK
 from ..engine.actions import NOT_BLIND, Hints
 from ..engine.engine import Engine
 from ..engine.introduction import View
-from ..engine.rounds import BLOCK
 from ..hypervisor.processes import ProcessWatch
 from ..hypervisor.storage import StorageWatch
 from .workers import EngineEvent
