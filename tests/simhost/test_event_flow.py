@@ -15,7 +15,7 @@ from domstats.model import DomainEvent, Sample, Status
 from tests.simhost import SimHost
 
 from .conftest import wait_until
-from .test_sampling import Watched, by_name
+from .watched import Watched, by_name
 
 
 class Heard(Watched):

@@ -13,7 +13,7 @@ from tests.simhost import SimHost
 from tests.simhost.model import NOVA
 
 from .conftest import wait_until
-from .test_sampling import Watched, by_name, complete
+from .watched import Watched, by_name, complete
 
 PROJECT = known("nova_project")
 MARK = of_operator("mark", "/domain/metadata/m:mark", {"m": "urn:mark"})

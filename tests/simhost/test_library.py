@@ -253,7 +253,7 @@ def test_closing_with_stuck_calls_waits_for_nobody_and_their_threads_end_with_th
         host.control.hang(count=20)
         for domain in range(20):
             hypervisor.query(answers, domain, domains=guests(domain, 1), deadline=60)
-        wait_until(lambda: host.control.statistics()["workers"]["busy"])
+        wait_until(lambda: host.control.statistics()["calls"].get("ConnectGetAllDomainStats"))
         hypervisor.close()
         assert host.control.statistics()["workers"]["busy"]
         answers.wait(20)

@@ -9,50 +9,20 @@ import os
 import threading
 
 import pytest
-from domstats.config.settings import Settings
-from domstats.model import DomainSample, Sample, Status
+from domstats.model import Status
 from domstats.output.line_protocol import LineProtocol
 from domstats.output.value_lists import CollectdOptions, ValueLists
-from domstats.sampling.sampler import Sampler
 
 from tests.simhost import SimHost, faults
 
 from .conftest import wait_until
+from .watched import Watched, by_name, complete
 
 #: What everybody keeps, however the monitors hang: state, CPU, vCPUs and network.
 KEPT = {"state.state", "cpu.time", "vcpu.0.time", "net.0.rx.bytes"}
 
 #: What is known of a disk whose file must not be looked at.
 COUNTERS = {"block.0.name", "block.0.path", "block.0.rd.bytes", "block.0.fl.times"}
-
-
-class Watched:
-    """A sampler, what it logged, and which domains are known to hang."""
-
-    def __init__(self, host: SimHost, **settings) -> None:
-        self.log: list[tuple[str, str]] = []
-        defaults = {"process_watch": False, "storage_watch": False}
-        self.sampler = Sampler(
-            Settings(uri=host.uri, **{**defaults, **settings}),
-            lambda level, text: self.log.append((level, text)),
-        )
-
-    def __enter__(self) -> Watched:
-        return self
-
-    def __exit__(self, *_) -> None:
-        self.sampler.close()
-
-    def round(self, deadline: float = 10.0) -> Sample:
-        return self.sampler.sample(deadline)
-
-
-def by_name(sample: Sample) -> dict[str, DomainSample]:
-    return {domain.name: domain for domain in sample.domains}
-
-
-def complete(sample: Sample) -> set[str]:
-    return {domain.name for domain in sample.domains if domain.status is Status.FRESH}
 
 
 def test_a_third_of_a_host_hangs_at_once_and_the_rest_stays_known_within_the_budget():

@@ -17,8 +17,8 @@ from domstats.config.telegraf import parse_telegraf
 from domstats.engine.engine import FEWEST_PARTS
 from domstats.sampling.sampler import Sampler
 
+from tests.blocks import block, line
 from tests.simhost import SimHost
-from tests.unit.test_settings import block, line
 
 from .conftest import Clock, wait_until
 

@@ -26,7 +26,7 @@ from tests.system.delivered import (
     watching,
     within,
 )
-from tests.system.test_storage_hung import LANES, Story, frozen
+from tests.system.hung_storage import LANES, Story, frozen
 
 USER = "nobody"
 #: Who goes ahead, and one more that tells whether the guest hangs or its storage.

@@ -23,6 +23,8 @@ from domstats.config.settings import Settings
 from domstats.errors import ConfigError
 from domstats.model import Change, DomainSample, Round, Sample, Status
 
+from tests.unit.fake_sampler import FakeSampler
+
 UUID = "11111111-2222-4333-8444-555555555555"
 PATIENCE_S = 60.0
 #: The arguments of Values.dispatch() in the order of collectd-python(5).
@@ -123,39 +125,28 @@ class FakeCollectd:
         self.reads[f"domstats-{number}"][0]()
 
 
-class FakeSampler:
+class OneDomain(FakeSampler):
+    """Gives samples of one domain with these statistics, in a part."""
+
     def __init__(self, settings: Settings, log: Callable[[str, str], None]) -> None:
-        self.settings = settings
-        self.log = log
-        self.deadlines: list[Optional[float]] = []
+        super().__init__(settings, log)
+        self.for_the_end = 0
         self.stats: dict[str, Any] = {"state.state": 1, "cpu.time": 5, "balloon.current": 1024}
         self.changes: tuple[Change, ...] = ()
         self.failure: Optional[Exception] = None
         self.connected = True
-        self.closing = lambda: None
-        self.closed = False
+        self.closing: Callable[[], object] = lambda: None
 
-    def sample(
-        self, deadline: Optional[float] = None, *, take: Optional[Callable[[Sample], None]] = None
-    ) -> Sample:
-        self.deadlines.append(deadline)
+    def samples(self, number: int) -> Sample:
         if self.failure is not None:
             raise self.failure
         domain = DomainSample(UUID, "web", Status.FRESH, dict(self.stats))
-        if take is not None:
-            take(Sample(self.settings.uri, 1_500_000_000, (domain,), Round()))
-            domain = DomainSample(UUID, "web", Status.FRESH, {})  # it has been handed out
         this = Round(domains=1, connected=self.connected)
         return Sample(self.settings.uri, 1_500_000_000, (domain,), this, changes=self.changes)
 
-    def sample_fast(
-        self, deadline: float, *, take: Optional[Callable[[Sample], None]] = None
-    ) -> Sample:
-        return self.sample(deadline, take=take)
-
     def close(self) -> None:
         self.closing()
-        self.closed = True
+        super().close()
 
 
 class World:
@@ -163,11 +154,11 @@ class World:
 
     def __init__(self, daemon: Daemon = NOT_KNOWN, loaded: Collection[str] = ()) -> None:
         self.collectd = FakeCollectd()
-        self.samplers: list[FakeSampler] = []
+        self.samplers: list[OneDomain] = []
         register_plugin(self.collectd, self._make, daemon, loaded.__contains__)
 
-    def _make(self, settings: Settings, log: Callable[[str, str], None]) -> FakeSampler:
-        self.samplers.append(FakeSampler(settings, log))
+    def _make(self, settings: Settings, log: Callable[[str, str], None]) -> OneDomain:
+        self.samplers.append(OneDomain(settings, log))
         return self.samplers[-1]
 
     def virt(self) -> dict[str, Any]:
@@ -476,7 +467,7 @@ def test_a_fast_lane_is_a_read_of_its_own_for_what_it_knows_and_the_rest_stays(
     assert world.virt().keys() == {"memory-total"}
     assert any(each["plugin"] == "domstats" for each in world.collectd.dispatched)
     (sampler,) = world.samplers
-    assert sampler.deadlines == [pytest.approx(0.9), 5.0]
+    assert (sampler.fast_deadlines, sampler.deadlines) == ([pytest.approx(0.9)], [5.0])
 
 
 def test_values_that_not_every_round_has_say_when_the_next_ones_come(world: World) -> None:
@@ -623,7 +614,7 @@ def test_shutdown_closes_all_samplers(world: World) -> None:
     world.collectd.init()
     world.collectd.read(1)  # the other was never read
     world.collectd.shutdown()
-    assert [each.closed for each in world.samplers] == [True]
+    assert [each.closed.is_set() for each in world.samplers] == [True]
 
 
 def test_shutdown_does_not_wait_for_what_is_stuck(
@@ -641,10 +632,10 @@ def test_shutdown_does_not_wait_for_what_is_stuck(
         stuck.wait(PATIENCE_S)
         closed.set()
 
-    world.samplers[0].closing = close  # type: ignore[method-assign]
+    world.samplers[0].closing = close
     world.collectd.shutdown()
     assert not closed.is_set()
-    assert world.samplers[1].closed
+    assert world.samplers[1].closed.is_set()
     stuck.set()
 
 

@@ -23,8 +23,8 @@ from domstats import (
 )
 from domstats.sampling import engine_thread, workers
 
-from .test_sampler import LONG_S, Connection, threads
-from .test_sampler import Hypervisor as Host
+from tests.unit.fake_hypervisor import LONG_S, Connection, threads
+from tests.unit.fake_hypervisor import Hypervisor as Host
 
 URI = "test://far/default"
 

@@ -19,8 +19,8 @@ from domstats.model import DomainSample, Round, Sample, Status
 from domstats.output.line_protocol import LineProtocol
 from domstats.output.value_lists import CollectdOptions, ValueLists
 
-from tests.unit.value_lists_told import one_by_one
-from tests.unit.world import World
+from tests.unit.engine.world import World
+from tests.unit.output.value_lists_told import one_by_one
 
 ANSWER = Path(__file__).parents[1] / "cases" / "qemu-9.0" / "answer.json"
 PACKAGE = str(Path(domstats.__file__).parent)

@@ -5,11 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from domstats.config.collectd import from_nothing, parse_collectd
+from domstats.config.collectd import from_nothing
 from domstats.config.options import (
     COLLECTD_OPTIONS,
     EXTRA_STATS,
@@ -31,9 +30,10 @@ from domstats.output.schema import RESERVED_TAGS
 from domstats.output.virt_schema import EXTRA_STATS as REPORTED_EXTRA_STATS
 from domstats.selection import Entries, Selection, entries
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.blocks import BLOCK, block, line, parsed_block
+
+ROOT = Path(__file__).resolve().parents[3]
 FILE = "/etc/telegraf/domstats.toml"
-BLOCK = "collectd.conf, Module domstats.collectd_plugin block 1"
 
 
 def toml(*tables: str) -> Parsed:
@@ -50,20 +50,6 @@ def refused(text: str) -> str:
     with pytest.raises(ConfigError) as caught:
         parse_telegraf(text.encode(), FILE)
     return one_line_of(caught.value)
-
-
-def line(key: str, *values: Any, children: Iterable[Any] = ()) -> Any:
-    """A line of collectd's configuration as its Python module hands it over."""
-    return SimpleNamespace(key=key, values=values, children=tuple(children))
-
-
-def block(*lines: Any) -> Settings:
-    (settings,) = parsed_block(*lines).settings
-    return settings
-
-
-def parsed_block(*lines: Any) -> Parsed:
-    return parse_collectd(line("Module", "domstats.collectd_plugin", children=lines), BLOCK)
 
 
 def refused_block(*lines: Any) -> str:

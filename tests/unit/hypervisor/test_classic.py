@@ -14,7 +14,7 @@ from domstats.hypervisor.classic import (
 )
 from domstats.model import FACTS, GROUPS
 
-from tests.unit.stub_libvirt import COUNTERS, StubDomain, StubLibvirt
+from tests.unit.hypervisor.stub_libvirt import COUNTERS, StubDomain, StubLibvirt
 
 ALL = frozenset(GROUPS)
 XML = """<domain><devices>

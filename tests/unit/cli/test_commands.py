@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, Callable, Optional
+from typing import Any, Callable
 
 import domstats
 import msgspec.toml
@@ -27,28 +27,21 @@ from domstats.config.telegraf import read_telegraf
 from domstats.model import DomainSample, Round, Sample, Status
 from rich.console import Console
 
-PLUGIN = Path(__file__).resolve().parents[2] / "plugin"
+from tests.unit.fake_sampler import FakeSampler
+
+PLUGIN = Path(__file__).resolve().parents[3] / "plugin"
 UUID = "11111111-2222-4333-8444-555555555555"
 NO_DAEMON = "cannot connect: is libvirtd (or virtqemud) running? systemctl start libvirtd"
 
 
-class FakeSampler:
+class Answering(FakeSampler):
     """A hypervisor that answers, or does not."""
 
     answers: Callable[[Settings, int], Sample]
 
-    def __init__(self, settings: Settings, log: Callable[[str, str], None]) -> None:
-        self.settings = settings
-        self.rounds = 0
-        self.log = log
-
-    def sample(self, deadline: Optional[float] = None) -> Sample:
-        self.rounds += 1
+    def samples(self, number: int) -> Sample:
         self.log("info", "a round")
-        return type(self).answers(self.settings, self.rounds)
-
-    def close(self) -> None:
-        pass
+        return type(self).answers(self.settings, number)
 
 
 def fine(settings: Settings, number: int) -> Sample:
@@ -65,8 +58,8 @@ def down(settings: Settings, number: int) -> Sample:
 
 
 @pytest.fixture(autouse=True)
-def hypervisors(monkeypatch: pytest.MonkeyPatch) -> type[FakeSampler]:
-    class Sampler(FakeSampler):
+def hypervisors(monkeypatch: pytest.MonkeyPatch) -> type[Answering]:
+    class Sampler(Answering):
         answers = staticmethod(fine)
 
     monkeypatch.setattr(sample_command, "sampler", Sampler)
@@ -134,7 +127,7 @@ def only_the_test_driver(settings: Settings, number: int) -> Sample:
 def test_without_a_local_hypervisor_the_test_driver_is_shown_and_no_script_takes_it_for_real(
     capsys: Capture,
     monkeypatch: pytest.MonkeyPatch,
-    hypervisors: type[FakeSampler],
+    hypervisors: type[Answering],
     terminal: bool,
     status: int,
     format_: str,
@@ -148,7 +141,7 @@ def test_without_a_local_hypervisor_the_test_driver_is_shown_and_no_script_takes
 
 
 def test_that_guests_are_not_real_is_said_at_the_end_of_many_rounds_too(
-    capsys: Capture, hypervisors: type[FakeSampler], monkeypatch: pytest.MonkeyPatch
+    capsys: Capture, hypervisors: type[Answering], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupted(seconds: float) -> None:
         raise KeyboardInterrupt
@@ -160,7 +153,7 @@ def test_that_guests_are_not_real_is_said_at_the_end_of_many_rounds_too(
 
 
 def test_a_hypervisor_that_was_named_is_not_replaced(
-    capsys: Capture, hypervisors: type[FakeSampler]
+    capsys: Capture, hypervisors: type[Answering]
 ) -> None:
     hypervisors.answers = staticmethod(down)
     assert cli.run(["sample", "--connect", "qemu:///system", "--rounds", "3"]) == 1
@@ -168,7 +161,7 @@ def test_a_hypervisor_that_was_named_is_not_replaced(
 
 
 def test_one_hypervisor_that_answers_is_success(
-    capsys: Capture, hypervisors: type[FakeSampler]
+    capsys: Capture, hypervisors: type[Answering]
 ) -> None:
     hypervisors.answers = staticmethod(
         lambda settings, number: (down if settings.uri == "a:///x" else fine)(settings, number)
@@ -180,7 +173,7 @@ def test_one_hypervisor_that_answers_is_success(
 
 
 def test_trouble_is_told_when_it_begins_and_not_in_every_round(
-    capsys: Capture, hypervisors: type[FakeSampler]
+    capsys: Capture, hypervisors: type[Answering]
 ) -> None:
     hypervisors.answers = staticmethod(
         lambda settings, number: (fine if number in (1, 4) else down)(settings, number)
@@ -190,7 +183,7 @@ def test_trouble_is_told_when_it_begins_and_not_in_every_round(
 
 
 def test_a_round_that_fails_unexpectedly_is_told_in_one_line(
-    capsys: Capture, hypervisors: type[FakeSampler]
+    capsys: Capture, hypervisors: type[Answering]
 ) -> None:
     def broken(settings: Settings, number: int) -> Sample:
         raise KeyError("x")
@@ -198,7 +191,7 @@ def test_a_round_that_fails_unexpectedly_is_told_in_one_line(
     hypervisors.answers = staticmethod(broken)
     assert cli.run(["sample", "--connect", "a:///x", "--rounds", "2"]) == 1
     (text,) = errors(capsys)
-    assert text.startswith("domstats: a:///x: a round failed: unexpected KeyError at test_cli.py:")
+    assert text.startswith("domstats: a:///x: a round failed: unexpected KeyError at test_")
 
 
 def test_verbose_tells_versions_what_is_asked_how_long_it_took_and_what_the_sampler_logs(
@@ -313,7 +306,7 @@ def test_what_is_said_meanwhile_stands_below_the_table_and_on_stderr_in_the_end(
 
 
 def test_a_hypervisor_that_is_away_is_told_on_the_screen(
-    terminal: Terminal, hypervisors: type[FakeSampler], capsys: Capture
+    terminal: Terminal, hypervisors: type[Answering], capsys: Capture
 ) -> None:
     hypervisors.answers = staticmethod(down)
     terminal.acts = [interrupt]
@@ -325,7 +318,7 @@ def test_a_hypervisor_that_is_away_is_told_on_the_screen(
 
 
 @pytest.fixture
-def asked(hypervisors: type[FakeSampler]) -> list[Settings]:
+def asked(hypervisors: type[Answering]) -> list[Settings]:
     """The settings of the hypervisors that were asked."""
     seen: list[Settings] = []
 

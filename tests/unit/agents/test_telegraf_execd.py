@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import queue
 import select
 import signal
 import threading
@@ -16,7 +15,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Callable, Optional
 
-import msgspec
 import pytest
 from domstats.agents import telegraf_execd
 from domstats.agents.adapter import RoundDeadline, Unexpected
@@ -24,6 +22,8 @@ from domstats.agents.telegraf_execd import PIECE, run
 from domstats.config.settings import Settings
 from domstats.model import DomainSample, Round, Sample, Status
 from domstats.output.line_protocol import LineProtocol
+
+from tests.unit.fake_sampler import FakeSampler
 
 UUID = "11111111-2222-4333-8444-555555555555"
 PATIENCE_S = 60.0
@@ -42,55 +42,11 @@ def lines_of(sample: Sample) -> bytes:
     return LineProtocol().encode(sample)
 
 
-class FakeSampler:
-    """Gives one sample after the other; can be held in a round, or made to fail.
+class OneDomain(FakeSampler):
+    """Gives samples of one domain, unless a test says otherwise."""
 
-    All but the last domain of each are handed out in a part, before the round may go on.
-    """
-
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
-        self.rounds = 0
-        self.deadlines: list[Optional[float]] = []
-        self.fast_deadlines: list[float] = []
-        self.shortened: queue.SimpleQueue[float] = queue.SimpleQueue()
-        self.began = threading.Semaphore(0)
-        self.go = threading.Event()
-        self.go.set()
-        self.closed = threading.Event()
-        self.failures: list[Exception] = []
-        self.samples: Callable[[int], Sample] = lambda number: a_sample(settings.uri, number)
-
-    def sample(
-        self, deadline: Optional[float] = None, *, take: Optional[Callable[[Sample], None]] = None
-    ) -> Sample:
-        self.rounds += 1
-        self.deadlines.append(deadline)
-        sample = self.samples(self.rounds)
-        if take is not None and len(sample.domains) > 1:
-            *early, last = sample.domains
-            take(Sample(sample.uri, sample.time_ns, tuple(early), Round()))
-            rest = [msgspec.structs.replace(domain, stats={}) for domain in early]
-            sample = msgspec.structs.replace(sample, domains=(*rest, last))
-        self.began.release()
-        self.go.wait()
-        if self.failures:
-            raise self.failures.pop(0)
-        return sample
-
-    def sample_fast(
-        self, deadline: float, *, take: Optional[Callable[[Sample], None]] = None
-    ) -> Sample:
-        self.fast_deadlines.append(deadline)
-        if self.closed.is_set():
-            raise AssertionError("asked after it was closed")
-        return a_sample(self.settings.uri, 1000 + len(self.fast_deadlines))
-
-    def shorten(self, deadline: float) -> None:
-        self.shortened.put(deadline)
-
-    def close(self) -> None:
-        self.closed.set()
+    def samples(self, number: int) -> Sample:
+        return a_sample(self.settings.uri, number)
 
 
 class Child:
@@ -102,7 +58,7 @@ class Child:
         interval: Optional[float] = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self.samplers = [FakeSampler(each) for each in settings]
+        self.samplers = [OneDomain(each) for each in settings]
         stdin, self._stdin = os.pipe()
         self._stdout, stdout = os.pipe()
         self._stderr, stderr = os.pipe()
@@ -464,7 +420,7 @@ def test_it_ends_at_a_signal_with_a_round_stuck(
     number: signal.Signals, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(telegraf_execd, "GRACE_AFTER_SIGNAL_S", 0.05)
-    sampler = FakeSampler(Settings())
+    sampler = OneDomain(Settings())
     sampler.go.clear()
     stdin, tick = os.pipe()
     stdout, lines = os.pipe()
@@ -501,7 +457,7 @@ def test_an_unexpected_error_is_told_once_and_rounds_go_on() -> None:
         assert found == b"l"
         told = it.told()
         assert told.count("\n") == 1
-        assert told.startswith("E! qemu:///system: a round failed: unexpected ValueError at test_")
+        assert told.startswith("E! qemu:///system: a round failed: unexpected ValueError at fake_")
         assert "first\\nline" in told
         assert "Traceback" not in told
 
@@ -560,7 +516,7 @@ def test_with_an_interval_it_needs_no_ticks() -> None:
 def test_with_an_interval_a_stdin_that_has_nothing_is_not_its_end() -> None:
     null = os.open(os.devnull, os.O_RDONLY)
     lines, stdout = os.pipe()
-    sampler = FakeSampler(Settings())
+    sampler = OneDomain(Settings())
     thread = threading.Thread(
         target=run,
         args=([Settings()], null, stdout, 2, 0.01, lambda settings, log: sampler),

@@ -17,10 +17,10 @@ from domstats.output.value_lists import CollectdOptions, ValueLists
 from domstats.output.virt_schema import Per
 
 from tests.line_parsers import parse_line
-from tests.unit.value_lists_told import one_by_one
+from tests.unit.output.value_lists_told import one_by_one
 
 HERE = Path(__file__).resolve().parent
-DOCS = HERE.parents[1] / "docs" / "metrics.md"
+DOCS = HERE.parents[2] / "docs" / "metrics.md"
 UUID = "11111111-2222-4333-8444-555555555555"
 
 #: A value that libvirt might send, by wire type.

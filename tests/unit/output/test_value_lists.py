@@ -14,7 +14,7 @@ from domstats.output.virt_plans import DERIVE_MAX
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.value_lists_told import ValueList, one_by_one
+from tests.unit.output.value_lists_told import ValueList, one_by_one
 
 UUID = "11111111-2222-4333-8444-555555555555"
 TIME = 10**18

@@ -17,7 +17,7 @@ from domstats.selection import entries
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.unit.world import (
+from tests.unit.engine.world import (
     DEADLINE_S,
     INTERVAL_S,
     SIZES,

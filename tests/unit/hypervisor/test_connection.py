@@ -22,7 +22,7 @@ from domstats.hypervisor import classic, connection
 from domstats.hypervisor.connection import CONTROL_OCCUPIED, Connection, Control, Watch
 from domstats.model import GROUPS
 
-from tests.unit.stub_libvirt import StubDomain, StubLibvirt
+from tests.unit.hypervisor.stub_libvirt import StubDomain, StubLibvirt
 
 ALL = frozenset(GROUPS)
 STATE = frozenset({"state"})

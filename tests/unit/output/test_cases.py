@@ -22,9 +22,9 @@ from domstats.output.line_protocol import LineProtocol
 from domstats.output.value_lists import CollectdOptions, ValueLists
 
 from tests.line_parsers import parse_line
-from tests.unit.value_lists_told import one_by_one
+from tests.unit.output.value_lists_told import one_by_one
 
-CASES = Path(__file__).resolve().parents[1] / "cases"
+CASES = Path(__file__).resolve().parents[2] / "cases"
 UPDATE = os.environ.get("DOMSTATS_UPDATE_CASES") == "1"
 
 every_case = pytest.mark.parametrize(

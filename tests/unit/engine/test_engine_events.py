@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from domstats.model import DomainEvent, Status
 
-from tests.unit.world import World
+from tests.unit.engine.world import World
 
 
 def happen(world, number, event, detail="", kind="lifecycle"):
