@@ -113,6 +113,7 @@ def story(new_bed: Any, tmp_path_factory: Any, missing: Any) -> Story:
                 story.pids[name].add(watched.sampling_pid())
                 story.costs[name].append(_cost(watched.sampling_pid()))
         for name, watched in agents.items():
+            watched.wait_for_rounds(6)  # as many as the last return may need, and one cut short
             story.rounds[name], story.logs[name] = watched.rounds(), watched.log
             story.backwards[name] = going_back(watched.counters())
     for name in BOTH:
