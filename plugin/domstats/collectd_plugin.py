@@ -27,12 +27,12 @@ except ImportError as missing:  # the only package that collectd's Python has to
     ) from missing
 
 from .agents.adapter import (
+    ErrorOnce,
     LazySampler,
     LogFunction,
     MakeSampler,
     RoundDeadline,
     SamplerLike,
-    Unexpected,
     release,
     sampler,
 )
@@ -103,7 +103,7 @@ class _Plugin:
                 self._log("error", f"{text}; this block is not sampled")
             self._fail_test("a Module block has a mistake, which is told above")
         except Exception as error:
-            Unexpected(lambda text: self._log("error", text))("reading the configuration", error)
+            ErrorOnce(lambda text: self._log("error", text))("reading the configuration", error)
             self._fail_test("a Module block cannot be read, as is told above")
         else:
             self._settings.extend(parsed.settings)
@@ -237,7 +237,7 @@ class _Reader:
         self._value_lists = ValueLists(options)
         self._values = collectd.Values()
         self._log = log
-        self._unexpected = Unexpected(lambda text: log("error", text))
+        self._unexpected = ErrorOnce(lambda text: log("error", text))
 
     def read(self, data: object = None) -> None:
         """A round. It never raises: collectd would call it less and less often."""

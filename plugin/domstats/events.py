@@ -20,7 +20,7 @@ STREAM = "stream"
 MIGRATION = "migration"
 
 
-class News(NamedTuple):
+class RawEvent(NamedTuple):
     """An event as libvirt calls back with it.
 
     :param source: the number of its virDomainEventID.
@@ -189,7 +189,7 @@ def wanted_sources(kinds: Collection[str], wants_labels: bool) -> tuple[int, ...
     return tuple(number for number, source in SOURCES.items() if source.kind in wanted)
 
 
-def read(news: News) -> DomainEvent:
+def read(news: RawEvent) -> DomainEvent:
     """An event in words. Raises TypeError for arguments that its kind does not have."""
     source = SOURCES[news.source]
     said = source.read(*news.arguments)

@@ -9,7 +9,7 @@ from collections import Counter
 import pytest
 from domstats.engine import event_book
 from domstats.engine.event_book import SETTLE_S
-from domstats.events import News
+from domstats.events import RawEvent
 from domstats.model import DomainEvent, Sample, Status
 
 from tests.simhost import SimHost
@@ -160,7 +160,7 @@ def test_after_the_close_nothing_is_registered_and_nothing_is_told_any_more():
 def test_a_connection_tells_until_it_is_closed_and_not_one_event_more():
     from domstats.hypervisor.connection import Connection, Watch
 
-    news: list[News] = []
+    news: list[RawEvent] = []
     begun: list[bool] = []
     with SimHost(domains=3) as host:
         watch = Watch((0,), lambda: begun.append(True), news.append, lambda source: None)

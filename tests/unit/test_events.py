@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from domstats import events
 from domstats.engine.event_book import BURST, MOST_WAITING, PER_S, SETTLE_S, EventBook
-from domstats.events import SOURCES, News, read
+from domstats.events import SOURCES, RawEvent, read
 from domstats.model import EVENT_KINDS, DomainEvent
 from domstats.output.schema import EVENT_FIELDS
 
@@ -13,7 +13,7 @@ S = 10**9
 
 
 def news(source, *arguments, uuid="u1", name="web", number=7, at=1.0):
-    return News(source, uuid, name, number, arguments, int(at * S))
+    return RawEvent(source, uuid, name, number, arguments, int(at * S))
 
 
 def happened(event, *, uuid="u1", name="web", kind="lifecycle", number=7, at=1.0):

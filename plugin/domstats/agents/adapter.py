@@ -157,7 +157,7 @@ class RoundDeadline:
         return self._deadline is None and bool(self._distances.maxlen) and not self._distances
 
 
-class Unexpected:
+class ErrorOnce:
     """Tells of errors that are mistakes of ours: in one line, and once for each kind.
 
     :param tell: is given the line.

@@ -39,7 +39,8 @@ def run(path: str, interval: Optional[float] = None) -> int:
         log("warning", f"domstats: {text}")
     stdin, stdout, stderr = (file.fileno() for file in (sys.stdin, sys.stdout, sys.stderr))
     # A round makes some objects for each of thousands of domains, and none of them in cycles: to
-    # look for cycles in it takes up to a fifth of the CPU time. The stations do, between rounds.
+    # look for cycles in it takes up to a fifth of the CPU time. The hypervisors' loops do, between
+    # rounds.
     gc.disable()
     try:
         answer_ticks(parsed.settings, stdin, stdout, stderr, interval, Sampler)

@@ -30,12 +30,12 @@ from ..model import Sample
 from ..output.line_protocol import LineProtocol
 from ..shown import one_line
 from .adapter import (
+    ErrorOnce,
     LazySampler,
     LogFunction,
     MakeSampler,
     RoundDeadline,
     SamplerLike,
-    Unexpected,
     sampler,
 )
 from .tick_pace import TickPace
@@ -103,29 +103,29 @@ def run(
         log("info", "each empty line (the Enter key) makes a round, the end of input ends")
     wake, woken = os.pipe()
     output = _Output(stdout)
-    ticked: list[_Station] = []
-    stations: list[_Station] = []
+    ticked: list[_HypervisorLoop] = []
+    loops: list[_HypervisorLoop] = []
     for settings in hypervisors:
         shared = LazySampler(settings, log, make_sampler)
         paced = interval if interval is None or not settings.interval_fixed else settings.interval
         common = output, log, shared, lambda: _give_up(woken)
-        ticked.append(_Station(settings, paced, writer(settings), *common))
+        ticked.append(_HypervisorLoop(settings, paced, writer(settings), *common))
         fast = settings.fast_interval
         if fast is not None:
             settings = msgspec.structs.replace(settings, deadline=None)
-            stations.append(_FastStation(settings, fast, fast_writer(settings), *common))
-    stations += ticked
+            loops.append(_FastLoop(settings, fast, fast_writer(settings), *common))
+    loops += ticked
     with _signals(woken):
-        for station in stations:
-            station.start()
+        for loop in loops:
+            loop.start()
         reason = _attend(ticked, stdin, wake, clock if interval is None else None)
         finish = reason == "end of input"
-        for station in stations:
-            station.end(finish)
+        for loop in loops:
+            loop.end(finish)
         until = time.monotonic() + (GRACE_S if finish else GRACE_AFTER_SIGNAL_S)
-        for station in stations:
-            station.join(max(0.0, until - time.monotonic()))
-        if any(station.is_alive() for station in stations):
+        for loop in loops:
+            loop.join(max(0.0, until - time.monotonic()))
+        if any(loop.is_alive() for loop in loops):
             output.rescue(RESCUE_S)
             return
     os.close(wake)  # nobody writes to it any more
@@ -133,7 +133,7 @@ def run(
 
 
 def _attend(
-    stations: Sequence[_Station], stdin: int, wake: int, clock: Callable[[], float] | None
+    loops: Sequence[_HypervisorLoop], stdin: int, wake: int, clock: Callable[[], float] | None
 ) -> str:
     """Wait and pass ticks on; returns why it is over.
 
@@ -155,8 +155,8 @@ def _attend(
                 return "end of input"
             if clock is not None and b"\n" in received:
                 now = clock()
-                for station in stations:
-                    station.tick(now)
+                for loop in loops:
+                    loop.tick(now)
 
 
 def _is_agent(stdin: int) -> bool:
@@ -203,7 +203,7 @@ def stderr_log(stderr: int) -> LogFunction:
     return log
 
 
-class _NobodyReadsError(Exception):
+class _OutputClosedError(Exception):
     """The output is closed."""
 
 
@@ -224,7 +224,7 @@ class _Output:
     def add(self, lines: bytes) -> None:
         """Write lines, with those before them, once there are enough to wake the agent for.
 
-        :raises _NobodyReadsError: the output is closed.
+        :raises _OutputClosedError: the output is closed.
         """
         with self._lock:
             self._unwritten.append(lines)
@@ -234,7 +234,7 @@ class _Output:
     def flush(self) -> None:
         """Write what there is.
 
-        :raises _NobodyReadsError: the output is closed.
+        :raises _OutputClosedError: the output is closed.
         """
         with self._lock:
             self._write()
@@ -249,13 +249,13 @@ class _Output:
                 poll.register(self._descriptor, select.POLLOUT)
                 poll.poll()
             except OSError as error:
-                raise _NobodyReadsError from error
+                raise _OutputClosedError from error
 
     def rescue(self, seconds: float) -> None:
         """Write what there is, though a round that is stuck will not end; or give up."""
 
         def flush() -> None:
-            with contextlib.suppress(_NobodyReadsError):
+            with contextlib.suppress(_OutputClosedError):
                 self.flush()
 
         thread = threading.Thread(target=flush, name="domstats-rest", daemon=True)
@@ -264,7 +264,7 @@ class _Output:
             thread.join(seconds)
 
 
-class _Station(threading.Thread):
+class _HypervisorLoop(threading.Thread):
     """Makes the rounds of one hypervisor."""
 
     def __init__(
@@ -290,7 +290,7 @@ class _Station(threading.Thread):
         )
         self._guessing = False
         self._log = log
-        self._unexpected = Unexpected(lambda text: log("error", text))
+        self._unexpected = ErrorOnce(lambda text: log("error", text))
         self._lines = lines
         self._wake: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._ticked = interval is not None
@@ -328,7 +328,7 @@ class _Station(threading.Thread):
                 self._ticked = False
                 try:
                     self._round()
-                except _NobodyReadsError:  # all else that a round raises is told in it
+                except _OutputClosedError:  # all else that a round raises is told in it
                     self._give_up()
                     break
                 self._sweep()
@@ -357,13 +357,13 @@ class _Station(threading.Thread):
             self._ticked = True
 
     def _round(self) -> None:
-        """:raises _NobodyReadsError: the output is closed."""
+        """:raises _OutputClosedError: the output is closed."""
         complaint = self._deadline.complaint()
         if complaint:
             self._log("warning", f"{self._uri}: {complaint}")
         try:
             self._output.add(self._lines.encode(self._ask(self._sampler.get())))
-        except _NobodyReadsError:
+        except _OutputClosedError:
             raise
         except Exception as error:
             self._unexpected(f"{self._uri}: a round failed", error)
@@ -383,7 +383,7 @@ class _Station(threading.Thread):
         self._output.add(self._lines.take(part))
 
 
-class _FastStation(_Station):
+class _FastLoop(_HypervisorLoop):
     """Makes the rounds of a hypervisor's fast lane, at an interval of their own."""
 
     def end(self, finish: bool) -> None:
@@ -394,7 +394,7 @@ class _FastStation(_Station):
         return sampler.sample_fast(self._deadline.seconds, take=self._write_part)
 
     def _close(self) -> None:
-        """The sampler is the other station's."""
+        """The sampler is the other loop's."""
 
 
 def _until_grid(now: float, interval: float) -> float:

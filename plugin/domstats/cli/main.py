@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from ..agents.adapter import Unexpected
+from ..agents.adapter import ErrorOnce
 from ..errors import ConfigError, DomstatsError
 from ..shown import tell
 
@@ -53,7 +53,7 @@ def run(arguments: Sequence[str]) -> int:
         tell(f"cannot write: {error.strerror or error}")
         return FAILED
     except Exception as error:
-        Unexpected(tell)("this went wrong", error)
+        ErrorOnce(tell)("this went wrong", error)
         return FAILED
 
 

@@ -17,7 +17,7 @@ from typing import Any, Callable, NamedTuple, Optional, Protocol
 import msgspec
 
 from .. import __version__
-from ..agents.adapter import ROUND_SHARE, LogFunction, SamplerLike, Unexpected, sampler
+from ..agents.adapter import ROUND_SHARE, ErrorOnce, LogFunction, SamplerLike, sampler
 from ..agents.telegraf_execd import writer
 from ..config import config_file
 from ..config.settings import Settings, share_budget
@@ -152,7 +152,7 @@ class _Watched:
         self.latest: Optional[Sample] = None
         self._said = said
         self._sampler: SamplerLike = sampler(settings, said.log)
-        self._unexpected = Unexpected(said.messages.tell)
+        self._unexpected = ErrorOnce(said.messages.tell)
         self._error = ""
         said.hypervisor(settings)
 

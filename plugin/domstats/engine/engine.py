@@ -155,7 +155,7 @@ class Engine:
         times = []
         for round_ in self._rounds.values():
             times.append(round_.deadline)
-            if round_.held:
+            if round_.waiting_for_storage:
                 times.append(self._patient_until(round_))
             if self._needs_sparing(round_):
                 times.append(round_.half)
@@ -451,7 +451,7 @@ class Engine:
             if not is_well and not self._may_be_asked(uuid):
                 round_.free.append(uuid)
             elif uuid in must_wait:
-                round_.held[uuid] = None
+                round_.waiting_for_storage[uuid] = None
             elif is_well:
                 round_.queue(uuid, self._to_ask(round_, uuid))
             else:
@@ -495,7 +495,7 @@ class Engine:
         """A domain is to be asked: in a chunk with others, or alone if it is in question."""
         if self.roster.is_suspected(uuid):
             if BLOCK in groups:
-                round_.owed[uuid] = None
+                round_.disks_pending[uuid] = None
             groups = self._without_files(uuid, groups)
         if not groups:
             return
@@ -510,7 +510,7 @@ class Engine:
 
     def _queue_single(self, round_: RoundBook, uuid: str, groups: frozenset[str]) -> None:
         """A domain is to be asked alone; its turn may not come in this round."""
-        round_.queue_single(uuid, groups, self.roster.hope(uuid))
+        round_.queue_single(uuid, groups, self.roster.probe_order(uuid))
         if not round_.entries[uuid].got:
             round_.free.append(uuid)
 
@@ -546,24 +546,24 @@ class Engine:
         """
         is_patient = now < self._patient_until(round_)
         news, round_.news = round_.news, set()
-        if not news and (is_patient or not round_.held):
+        if not news and (is_patient or not round_.waiting_for_storage):
             return
-        owed = [uuid for uuid in round_.owed if uuid in news]
-        held = [uuid for uuid in round_.held if uuid in news or not is_patient]
-        must_wait = self._must_wait(round_, [*owed, *held])
-        for uuid in owed:
+        pending = [uuid for uuid in round_.disks_pending if uuid in news]
+        waiting = [uuid for uuid in round_.waiting_for_storage if uuid in news or not is_patient]
+        must_wait = self._must_wait(round_, [*pending, *waiting])
+        for uuid in pending:
             if uuid not in must_wait and not self.roster.is_suspected(uuid):
-                del round_.owed[uuid]
+                del round_.disks_pending[uuid]
                 if self._may_be_asked(uuid):
                     self._queue(round_, uuid, frozenset({BLOCK}))
-        for uuid in held:
-            waits = uuid in must_wait
-            if waits and is_patient:
+        for uuid in waiting:
+            is_risky = uuid in must_wait
+            if is_risky and is_patient:
                 continue
-            del round_.held[uuid]
-            if waits:
+            del round_.waiting_for_storage[uuid]
+            if is_risky:
                 round_.silent.update(self._hints.silent())
-                round_.owed[uuid] = None
+                round_.disks_pending[uuid] = None
                 self._queue(round_, uuid, self._without_files(uuid, round_.query.groups))
             else:
                 self._queue(round_, uuid, self._to_ask(round_, uuid))
@@ -707,7 +707,7 @@ class Engine:
             culprit = self.roster.call_returned(call.id)
             if culprit is not None and is_lost and self._can_control:
                 self._calls.leak(culprit)
-                reason = "its monitor does not answer a call of a connection that is lost"
+                reason = "a call to its monitor, over a connection that is lost, is stuck"
                 self.roster.quarantine(culprit, now, Cause.OCCUPANCY, reason)
             elif culprit is not None:
                 self.roster.release(culprit)
@@ -855,7 +855,7 @@ class Engine:
         if culprit in self._migrations.under_way:
             self._migrations.handed_over(culprit, now)
         else:
-            self.roster.quarantine(culprit, now, Cause.CALL, "its monitor does not answer")
+            self.roster.quarantine(culprit, now, Cause.CALL, "a call to its monitor is stuck")
 
     def _give_up(self, call: Call, culprit: Optional[str], now: float) -> None:
         """A call is stuck: leave it alone, and ask its other domains in the same round."""
@@ -881,8 +881,8 @@ class Engine:
             if entry is None or not entry.active:
                 continue
             entry.gone = True
-            round_.held.pop(uuid, None)
-            round_.owed.pop(uuid, None)
+            round_.waiting_for_storage.pop(uuid, None)
+            round_.disks_pending.pop(uuid, None)
             round_.retry = [waiting for waiting in round_.retry if waiting != uuid]
             if round_.query.tells:
                 self._tell_complete(round_, (uuid,))
@@ -920,7 +920,7 @@ class Engine:
 
     def _is_quiet(self, round_: RoundBook) -> bool:
         """Whether nothing of a round is under way or can be handed out, but for retries."""
-        if not round_.listed or round_.out or round_.held or round_.awaits_control:
+        if not round_.listed or round_.out or round_.waiting_for_storage or round_.awaits_control:
             return False
         room = self._calls.room
         if (round_.has_ready and room > 0) or (round_.has_singles and room > self.roster.reserve):

@@ -108,7 +108,7 @@ class EventBook:
         """The hypervisor has no such events: told once, to those who want them."""
         if kind in self._kinds and kind not in self._unsupported:
             self._unsupported.add(kind)
-            self._log.append(f"the hypervisor has no events of kind {kind}")
+            self._log.append(f"the hypervisor has no events of kind {kind}: none are reported")
 
     def take_in(self, event: DomainEvent, now: float) -> None:
         """An event has come."""
@@ -185,7 +185,7 @@ class EventBook:
             who = f"domain {name} sends too many events of kind {kind}"
             who = who if uuid else f"more than {MOST_WAITING} events in one round"
             more = f", and so do {len(new) - 1} more" if len(new) > 1 else ""
-            self._log.append(f"{who}{more}: those beyond the limit are counted, not told")
+            self._log.append(f"{who}{more}: those beyond the limit are counted, not reported")
 
 
 #: Whether a domain runs after an event of its lifecycle.

@@ -141,10 +141,13 @@ class Notices:
             told = [turn for turn in turns if turn.event is event]
             if len(told) > NAMED:
                 names = first_of([turn.name for turn in told], NAMED)
-                self._say(level, f"{len(told)} domains {many}: {names}")
+                self._say(level, f"{len(told)} {many}: {names}")
                 continue
             for turn in told:
-                about = turn.reason if event is Event.HUNG else f"after {now - turn.since:.0f} s"
+                if event is Event.HUNG:
+                    about = f"{turn.reason}; {_MEANS}"
+                else:
+                    about = f"after {now - turn.since:.0f} s"
                 self._say(level, f"domain {turn.name} {one}: {about}")
 
     def take_changes(self) -> tuple[Change, ...]:
@@ -162,10 +165,16 @@ class Notices:
         self.say_all(self._storage.of_blind(blind))
 
 
+_MEANS = "until it does, it is sampled without its monitor"
+
 _TURNED = (
-    (Event.HUNG, "warning", ("does not answer", "do not answer")),
-    (Event.BACK, "info", ("answers again", "answer again")),
-    (Event.ENDED, "info", ("did not answer and has ended", "did not answer and have ended")),
+    (Event.HUNG, "warning", ("does not answer", "domains do not answer")),
+    (Event.BACK, "info", ("answers again", "domains answer again")),
+    (
+        Event.ENDED,
+        "info",
+        ("did not answer and has ended", "domains did not answer and have ended"),
+    ),
 )
 
 

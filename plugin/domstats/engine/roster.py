@@ -331,7 +331,7 @@ class Roster:
         """Domains in the order in which they answered: who waited longest comes first."""
         return sorted([self.members[uuid] for uuid in uuids], key=attrgetter("answered"))
 
-    def hope(self, uuid: str) -> tuple[int, float]:
+    def probe_order(self, uuid: str) -> tuple[int, float]:
         """A sort key: the domains that are the likelier to answer come first, canaries last."""
         member = self.members.get(uuid)
         if member is None or self.is_canary(uuid):

@@ -178,11 +178,13 @@ class RoundBook:
 
     :param late_scouts: as of ``Scouts``.
     :ivar half: when half of its time is over.
-    :ivar held: domains that wait to learn where their disks lie, or for that storage, in order.
-    :ivar news: held and owed domains whose storage, or place, there is news of.
+    :ivar waiting_for_storage: domains that wait to learn where their disks lie, or for that
+        storage, in order.
+    :ivar news: domains of these two kinds whose storage, or place, there is news of.
     :ivar news_at: when the last news of storage came.
     :ivar silent: the storage for which domains go without their disks.
-    :ivar owed: domains that gave everything else, to be asked for their disks if that gets safe.
+    :ivar disks_pending: domains that gave everything else, to be asked for their disks if that gets
+        safe.
     :ivar scouts: who tries storage that may not be probed, before others on it are asked.
     :ivar ready: domains to be asked in chunks, by the groups to ask for.
     :ivar free: domains to be sampled without their monitor.
@@ -209,11 +211,11 @@ class RoundBook:
         self.listed = False
         self.entries: dict[str, Entry] = {}
         self.chunk_size = 1
-        self.held: dict[str, None] = {}
+        self.waiting_for_storage: dict[str, None] = {}
         self.news: set[str] = set()
         self.news_at = now
         self.silent: set[str] = set()
-        self.owed: dict[str, None] = {}
+        self.disks_pending: dict[str, None] = {}
         self.scouts = Scouts(late_scouts)
         self.ready: defaultdict[frozenset[str], deque[str]] = defaultdict(deque)
         self.sorted_for: tuple[object, ...] = ()
@@ -240,7 +242,7 @@ class RoundBook:
 
     def storage_news(self, now: float) -> None:
         """There is news of storage: whoever waits for some is to be looked at again."""
-        self.news.update(self.held, self.owed)
+        self.news.update(self.waiting_for_storage, self.disks_pending)
         self.news_at = now
 
     def wait_for_scouts(
@@ -265,10 +267,12 @@ class RoundBook:
         """To be asked in a chunk with others."""
         self.ready[groups].append(uuid)
 
-    def queue_single(self, uuid: str, groups: frozenset[str], hope: tuple[int, float]) -> None:
-        """To be asked alone, the smallest ``hope`` first."""
+    def queue_single(
+        self, uuid: str, groups: frozenset[str], probe_order: tuple[int, float]
+    ) -> None:
+        """To be asked alone, the smallest ``probe_order`` first."""
         self._queued += 1
-        heapq.heappush(self._singles, (hope, self._queued, uuid, groups))
+        heapq.heappush(self._singles, (probe_order, self._queued, uuid, groups))
 
     def pop_single(self) -> tuple[str, frozenset[str]]:
         _, _, uuid, groups = heapq.heappop(self._singles)

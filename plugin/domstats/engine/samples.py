@@ -178,7 +178,7 @@ class Samples:
             return "it is being migrated"
         if entry.failure:
             return entry.failure
-        if entry.missing == {BLOCK} and entry.uuid in round_.owed:
+        if entry.missing == {BLOCK} and entry.uuid in round_.disks_pending:
             return self._why_without_disks(round_, entry.uuid)
         if round_.turns is None:
             out = self._calls.under_way(round_.out)

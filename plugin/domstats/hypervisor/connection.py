@@ -27,7 +27,7 @@ from ..errors import (
     TooLargeError,
     UnsupportedError,
 )
-from ..events import News
+from ..events import RawEvent
 from ..model import Stats
 from . import classic
 from .remedies import this_interpreter, why_no_libvirt, why_unreachable
@@ -77,7 +77,7 @@ class Watch(NamedTuple):
 
     sources: Sequence[int]
     begin: Callable[[], None]
-    tell: Callable[[News], None]
+    tell: Callable[[RawEvent], None]
     unsupported: Callable[[int], None]
 
 
@@ -424,7 +424,7 @@ class _Subscription:
         self._conn = conn
         self._sources = watch.sources
         self._unsupported = watch.unsupported
-        self._tell: Optional[Callable[[News], None]] = watch.tell
+        self._tell: Optional[Callable[[RawEvent], None]] = watch.tell
         self._telling = threading.Lock()
         self._callbacks: list[int] = []
 
@@ -456,7 +456,7 @@ class _Subscription:
         with suppress(libvirt.libvirtError), self._telling:  # nobody is there to be told
             if self._tell is not None:
                 uuid, name, number = domain.UUIDString(), domain.name(), domain.ID()
-                self._tell(News(source, uuid, name, number, tuple(arguments), time.time_ns()))
+                self._tell(RawEvent(source, uuid, name, number, tuple(arguments), time.time_ns()))
 
 
 #: How a client or a server says that a message is beyond the protocol's limit.

@@ -180,7 +180,10 @@ class EngineThread(threading.Thread):
             else:
                 self._control.ask_control(action.uuids)
         except RuntimeError as error:
-            text = f"{self._settings.uri}: no thread for a call: {error}"
+            text = (
+                f"{self._settings.uri}: no thread for a call: {error}: is there a limit on this"
+                " user's processes (ulimit -u) or the service's tasks (TasksMax)?"
+            )
             if isinstance(action, Call):
                 call_id = action.id
                 self._rest(worker)
@@ -212,7 +215,7 @@ class EngineThread(threading.Thread):
         try:
             callback(sample)
         except Exception as error:  # a callback must not end the sampling of everybody else
-            self._tell(Log("error", f"a callback failed: {error!r}"))
+            self._tell(Log("error", f"a callback failed, and the others go on: {error!r}"))
 
     def _answer_all(self, error: str) -> None:
         """End all queries without an answer."""

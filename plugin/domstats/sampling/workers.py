@@ -23,7 +23,7 @@ from ..errors import (
     TooLargeError,
     UnsupportedError,
 )
-from ..events import SOURCES, News, wanted_sources
+from ..events import SOURCES, RawEvent, wanted_sources
 from ..events import read as read_event
 from ..hypervisor.connection import CONTROL_OCCUPIED, Connection, Listed, Watch
 
@@ -243,7 +243,7 @@ class ControlWorker(_Thread):
 def _event_watch(settings: Settings, post: Callable[[EngineEvent], None]) -> Watch:
     """The events that the engine wants, on their way to it."""
 
-    def tell(news: News) -> None:
+    def tell(news: RawEvent) -> None:
         try:
             event = read_event(news)
         except (TypeError, LookupError):  # a libvirt that calls back with something else

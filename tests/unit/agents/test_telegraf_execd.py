@@ -17,7 +17,7 @@ from typing import Any, Callable, Optional
 
 import pytest
 from domstats.agents import telegraf_execd
-from domstats.agents.adapter import RoundDeadline, Unexpected
+from domstats.agents.adapter import ErrorOnce, RoundDeadline
 from domstats.agents.telegraf_execd import PIECE, run
 from domstats.config.settings import Settings
 from domstats.model import DomainSample, Round, Sample, Status
@@ -140,13 +140,13 @@ class Child:
         for sampler in self.samplers:
             sampler.go.set()
         self._thread.join(PATIENCE_S)
-        wait_for_stations()
+        wait_for_loops()
         for descriptor in (self._stderr, *self._ends):
             if descriptor >= 0:
                 os.close(descriptor)
 
 
-def wait_for_stations() -> None:
+def wait_for_loops() -> None:
     """A process ends with its threads; a test has to wait, for descriptors are used again."""
     for thread in threading.enumerate():
         if thread.name.startswith("domstats "):
@@ -437,7 +437,7 @@ def test_it_ends_at_a_signal_with_a_round_stuck(
     assert signal.getsignal(number) is before, "the process has its own way with signals back"
     telegraf.join()
     sampler.go.set()
-    wait_for_stations()
+    wait_for_loops()
     assert sampler.closed.is_set()
     for descriptor in (stdin, tick, stdout, lines):
         os.close(descriptor)
@@ -478,7 +478,7 @@ def test_a_hypervisor_whose_sampler_cannot_be_made_is_told_once() -> None:
         attempts.acquire()
     os.close(tick)
     thread.join(PATIENCE_S)
-    wait_for_stations()
+    wait_for_loops()
     told = os.read(errors, 1 << 16).decode()
     assert told.count("no threads left") == 1
     for descriptor in (stdin, errors, stderr):
@@ -529,7 +529,7 @@ def test_with_an_interval_a_stdin_that_has_nothing_is_not_its_end() -> None:
     os.close(lines)  # nobody reads: the only way left to end it here
     thread.join(PATIENCE_S)
     assert not thread.is_alive()
-    wait_for_stations()
+    wait_for_loops()
     os.close(stdout)
     os.close(null)
 
@@ -725,7 +725,7 @@ def test_the_child_tells_of_a_deadline_that_is_too_long_in_one_line() -> None:
 
 def test_the_number_of_unexpected_errors_told_is_bounded() -> None:
     told: list[str] = []
-    unexpected = Unexpected(told.append)
+    unexpected = ErrorOnce(told.append)
     for number in range(1000):
         unexpected("a test", type(f"Error{number}", (Exception,), {})("x"))
     assert len(told) == 100

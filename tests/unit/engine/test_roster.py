@@ -79,7 +79,7 @@ def test_a_domain_that_nobody_knows_is_not_trusted_and_does_no_harm():
     made.quarantine("x", 1.0, Cause.CALL, "")
     made.release("x")
     made.describe("x", ("pool",))
-    assert made.hope("x") > made.hope("a")
+    assert made.probe_order("x") > made.probe_order("a")
     assert events(made) == []
 
 
@@ -89,7 +89,7 @@ def test_the_likelier_to_answer_come_first():
     made.describe("a", ("pool",))
     made.answered(made.members["b"], 5.0, 5.0, True)
     hang(made, "a", 1, 10.0)
-    assert sorted("bcd", key=made.hope) == ["b", "c", "d"]
+    assert sorted("bcd", key=made.probe_order) == ["b", "c", "d"]
 
 
 def test_who_waited_longest_for_an_answer_comes_first():

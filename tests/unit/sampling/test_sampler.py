@@ -182,7 +182,8 @@ def test_one_hung_domain_costs_nobody_else_a_sample(new_sampler, hypervisor):
         assert statuses(sample) == {Status.FRESH: 7, Status.UNRESPONSIVE: 1}
         assert sample.domains[3].stats == {"state.state": 1, "cpu.time": 77}  # by a call of its own
     assert [text for _, text in sampler.log] == [
-        "test:///fake: domain name of u3 does not answer: its monitor does not answer"
+        "test:///fake: domain name of u3 does not answer: a call to its monitor is stuck; until it"
+        " does, it is sampled without its monitor"
     ]
 
 
@@ -387,7 +388,8 @@ def test_a_callback_that_raises_harms_nobody_and_is_told(new_sampler):
     sampler.ask(callback)
     assert called.wait(10)
     assert statuses(sampler.sample()) == {Status.FRESH: 8}
-    assert sampler.log == [("error", "a callback failed: ZeroDivisionError('oh')")]
+    text = "a callback failed, and the others go on: ZeroDivisionError('oh')"
+    assert sampler.log == [("error", text)]
 
 
 def test_a_log_that_raises_harms_nobody(hypervisor):
