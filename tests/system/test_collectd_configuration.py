@@ -99,7 +99,8 @@ def test_the_reader_of_the_configuration_has_what_collectd_has(
     handed: Callable[[str], Any],
 ) -> None:
     for text in SNIPPETS:
-        assert read(text) == handed(text) != None, text  # noqa: E711
+        assert handed(text) is not None, text
+        assert read(text) == handed(text), text
     for text in REFUSED:
         assert read(text) is handed(text) is None, text
 

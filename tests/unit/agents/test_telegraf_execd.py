@@ -6,6 +6,7 @@ The samplers are made up, the pipes are not.
 from __future__ import annotations
 
 import fcntl
+import functools
 import os
 import select
 import signal
@@ -277,12 +278,16 @@ def test_much_that_is_complete_is_out_before_the_round_is_over() -> None:
         assert it.read(len(whole) - end) == whole[end:]
 
 
+def _always(sample: Sample, number: int) -> Sample:
+    return sample
+
+
 def test_lines_of_several_hypervisors_are_never_mixed() -> None:
     both = [Settings(uri="a:///x"), Settings(uri="b:///x")]
     with child(*both) as it:
         for sampler in it.samplers:
-            uri = sampler.settings.uri
-            sampler.samples = lambda number, uri=uri: big_sample(uri)  # type: ignore[misc]
+            whole = big_sample(sampler.settings.uri)
+            sampler.samples = functools.partial(_always, whole)
         it.tick()
         sizes = {each.uri: len(lines_of(big_sample(each.uri))) for each in both}
         found = it.read(sum(sizes.values())).splitlines()

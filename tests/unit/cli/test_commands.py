@@ -614,8 +614,9 @@ def test_the_settings_and_the_interval_reach_the_child(
     path.write_text("[[inputs.libvirt]]\nlanes = 5\nstuck_budget = 4\n")
     seen: list[Any] = []
     monkeypatch.setattr(telegraf_child, "answer_ticks", lambda *arguments: seen.append(arguments))
-    monkeypatch.setattr(telegraf_child.sys, "stdin", open(os.devnull))  # noqa: SIM115
-    assert cli.run(["telegraf", "--config", str(path), "--interval", "5s"]) == 0
+    with open(os.devnull) as nothing:
+        monkeypatch.setattr(telegraf_child.sys, "stdin", nothing)
+        assert cli.run(["telegraf", "--config", str(path), "--interval", "5s"]) == 0
     ((hypervisors, *_, interval, _),) = seen
     assert hypervisors[0].lanes == 5
     assert interval == 5.0

@@ -146,7 +146,7 @@ web-1                                                         running  90.0 s   
 web-2                                                         running  90.0 s      2  1.0 GiB  2.0 GiB  1.0 GiB  1.0 GiB   1.0 GiB  1.0 GiB  fresh
 3 domains: 3 running; 2 fresh, 1 unresponsive; round of 0.25 s
 all of them since they were started: CPU 270.0 s, memory 3.0 GiB of 6.0 GiB, read 3.0 GiB, written 3.0 GiB, received 3.0 GiB, sent 3.0 GiB
-"""  # noqa: E501
+"""  # noqa: E501 - the picture is as wide as what it shows
 
 
 def test_the_least_screen_still_has_name_state_cpu_and_what_is_wrong() -> None:
