@@ -153,7 +153,7 @@ class Query(Generic[Opaque]):
         self._owner = owner
         self._number = 0
         self._outcome: Optional[Outcome] = None
-        self._tell: Optional[Callable[[Query[Opaque]], None]] = None
+        self._call_back: Optional[Callable[[Query[Opaque]], None]] = None
         self._settled = threading.Event()
         self._taken = False
 
@@ -216,11 +216,11 @@ class Hypervisor:
         QueryCancelledError. Of a domain beside others that do answer, its status tells.
         """
 
-        def tell(query: Query[Opaque]) -> None:
+        def call_back(query: Query[Opaque]) -> None:
             sample, error = query._outcome or (None, None)
             callback(sample, error, opaque)
 
-        return self._ask(tell, opaque, _Question(domains, groups, deadline))
+        return self._ask(call_back, opaque, _Question(domains, groups, deadline))
 
     def begin(
         self,
@@ -295,17 +295,17 @@ class Hypervisor:
 
     def _ask(
         self,
-        tell: Optional[Callable[[Query[Opaque]], None]],
+        call_back: Optional[Callable[[Query[Opaque]], None]],
         opaque: Opaque,
         question: _Question,
     ) -> Query[Opaque]:
-        """:param tell: is called on the thread for callbacks when the query has its outcome."""
+        """:param call_back: is called, in the thread for callbacks, with the query's outcome."""
         query = Query(self, opaque)
-        query._tell = tell
+        query._call_back = call_back
         with self._lock:
             if self._closed:
                 raise QueryCancelledError("the hypervisor is closed")
-            if tell is not None and self._thread is None:
+            if call_back is not None and self._thread is None:
                 thread = threading.Thread(
                     target=self._run_callbacks, name="domstats-callbacks", daemon=True
                 )
@@ -327,9 +327,9 @@ class Hypervisor:
                 return
             query._outcome = outcome
             self._open.discard(query)
-            tell, query._tell = query._tell, None
-            if tell is not None:
-                self._calls.put(lambda: tell(query))
+            call_back, query._call_back = query._call_back, None
+            if call_back is not None:
+                self._calls.put(lambda: call_back(query))
         query._settled.set()
 
     def _end(self, query: Query[Any], error: DomstatsError) -> None:

@@ -162,7 +162,7 @@ class Unmatched:
         self._names: frozenset[str] = frozenset()
         #: By expression: a name that it matches.
         self._witnesses: dict[str, str] = {}
-        self._told: Optional[frozenset[str]] = None
+        self._unmatched: Optional[frozenset[str]] = None
 
     def listed(self, names: Iterable[str]) -> list[tuple[str, str]]:
         """What there is to tell now: levels and texts for people.
@@ -173,19 +173,20 @@ class Unmatched:
         if not (exact or self._patterns):
             return []
         now = frozenset(names)
-        if now == self._names and self._told is not None:
+        if now == self._names and self._unmatched is not None:
             return []
         self._find_witnesses(now)
         self._names = now
         unmatched = (exact - now) | (self._patterns.keys() - self._witnesses.keys())
-        before, self._told = self._told or frozenset(), unmatched
+        before, self._unmatched = self._unmatched or frozenset(), unmatched
         begun, ended = sorted(unmatched - before), sorted(before - unmatched)
-        told = []
+        lines = []
         if begun:
-            told.append(("warning", f"no domain matches {_named(begun)} {self._purpose}: {_CHECK}"))
+            text = f"no domain matches {_named(begun)} {self._purpose}: {_CHECK}"
+            lines.append(("warning", text))
         if ended:
-            told.append(("info", f"a domain now matches {_named(ended)} {self._purpose}"))
-        return told
+            lines.append(("info", f"a domain now matches {_named(ended)} {self._purpose}"))
+        return lines
 
     @property
     def _purpose(self) -> str:

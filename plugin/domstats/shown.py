@@ -54,7 +54,7 @@ def shown(value: object, limit: int = 80) -> str:
     return one_line(repr(value), limit)
 
 
-def tell(text: str) -> None:
+def say(text: str) -> None:
     """Tell the person who typed a command something, in one line on stderr."""
     print(f"domstats: {one_line(text)}", file=sys.stderr)
 

@@ -23,12 +23,12 @@ SPEAKERS: dict[str, tuple[str, ...]] = {
     "engine/samples.py": ("_why_partial", "_why_without_disks"),
     "engine/rounds.py": ("why_lacking",),
     "engine/stopped.py": ("_quarantine",),
-    "engine/event_book.py": ("unsupported", "_tell_dropping"),
+    "engine/event_book.py": ("unsupported", "_log_dropping"),
     "engine/introduction.py": ("line",),
     "hypervisor/remedies.py": ("_REMEDIES", "why_no_libvirt"),
     "agents/adapter.py": ("complaint", "ErrorOnce"),
     "selection.py": ("listed",),
-    "sampling/engine_thread.py": ("_begin", "_call", "_tell_fault"),
+    "sampling/engine_thread.py": ("_begin", "_call", "_log_fault"),
 }
 
 

@@ -102,7 +102,7 @@ class RoundDeadline:
 
     def __init__(self, settings: Settings, interval: float | None = None) -> None:
         self._deadline = settings.deadline
-        self._told = settings.deadline is None
+        self._is_said = settings.deadline is None
         known = interval is not None or settings.interval_fixed
         self._guess = settings.interval if interval is None else interval
         self._distances: deque[float] = deque(maxlen=0 if known else _REMEMBERED)
@@ -120,7 +120,7 @@ class RoundDeadline:
     def complaint(self) -> str:
         """What to tell the user of a deadline that is longer than the interval: once, as soon as
         enough ticks tell how long that is; empty else."""
-        if self._told or self._deadline is None:
+        if self._is_said or self._deadline is None:
             return ""
         known = self._distances
         if len(known) < (known.maxlen or 0):
@@ -129,7 +129,7 @@ class RoundDeadline:
         interval = sum(known) / len(known) if known else self._guess
         if self._deadline <= interval * _LONGER:
             return ""
-        self._told = True
+        self._is_said = True
         rounded = f"{round(interval, 1 if interval > 1 else 2):g} s"
         return (
             f"the deadline is {self._deadline:g} s, and a round is due each {rounded}: while the"
@@ -160,12 +160,12 @@ class RoundDeadline:
 class ErrorOnce:
     """Tells of errors that are mistakes of ours: in one line, and once for each kind.
 
-    :param tell: is given the line.
+    :param log: is given the line.
     """
 
-    def __init__(self, tell: Callable[[str], None]) -> None:
-        self._tell = tell
-        self._told: set[tuple[type, str]] = set()
+    def __init__(self, log: Callable[[str], None]) -> None:
+        self._log = log
+        self._logged: set[tuple[type, str]] = set()
 
     def __call__(self, doing: str, error: BaseException) -> None:
         """Tell of an error, if this kind has not been told of yet.
@@ -174,10 +174,10 @@ class ErrorOnce:
         """
         place = _place(error)
         kind = (type(error), place)
-        if kind in self._told or len(self._told) >= _KINDS_TOLD:
+        if kind in self._logged or len(self._logged) >= _KINDS_TOLD:
             return
-        self._told.add(kind)
-        self._tell(
+        self._logged.add(kind)
+        self._log(
             f"{doing}: unexpected {type(error).__name__} at {place}: {one_line(str(error), 300)}"
             " (told once; please report it)"
         )

@@ -15,7 +15,7 @@ from .. import __version__
 from ..config.telegraf import seconds
 from ..errors import ConfigError
 from ..model import GROUPS
-from ..shown import tell, write
+from ..shown import say, write
 
 
 def obey(arguments: Sequence[str]) -> int:
@@ -191,7 +191,7 @@ def config(agent: str, execd: bool) -> None:
         text, warning = pages.telegraf_toml(), ""
     write(text.encode("utf-8", "surrogateescape"))
     if warning:
-        tell(warning)
+        say(warning)
 
 
 @domstats.command()

@@ -80,7 +80,7 @@ class Meter:
 
     def __init__(self) -> None:
         #: By domain and counter: when it was told last, and what.
-        self._told: dict[tuple[str, str], tuple[int, _Values]] = {}
+        self._before: dict[tuple[str, str], tuple[int, _Values]] = {}
         self._rounds = 0
 
     def read(self, sample: Sample) -> Picture:
@@ -90,8 +90,8 @@ class Meter:
         if sample.round.connected:
             self._rounds += 1
             there = {domain.uuid for domain in sample.domains}
-            for key in [key for key in self._told if key[0] not in there]:
-                del self._told[key]
+            for key in [key for key in self._before if key[0] not in there]:
+                del self._before[key]
         domains.sort(key=lambda figures: figures.name)
         return Picture(sample, rates, tuple(domains))
 
@@ -126,8 +126,8 @@ class Meter:
         """
         if not values:
             return None
-        before_ns, before = self._told.get((uuid, counter), (time_ns, {}))
-        self._told[uuid, counter] = (time_ns, values)
+        before_ns, before = self._before.get((uuid, counter), (time_ns, {}))
+        self._before[uuid, counter] = (time_ns, values)
         grown = [value - before[device] for device, value in values.items() if device in before]
         if not grown or min(grown) < 0 or time_ns <= before_ns:
             return None

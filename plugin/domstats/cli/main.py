@@ -14,7 +14,7 @@ from typing import NoReturn
 
 from ..agents.adapter import ErrorOnce
 from ..errors import ConfigError, DomstatsError
-from ..shown import tell
+from ..shown import say
 
 USAGE, FAILED, INTERRUPTED = 2, 1, 130
 
@@ -40,20 +40,20 @@ def run(arguments: Sequence[str]) -> int:
         return _obey(arguments)
     except ConfigError as error:
         for text in error.mistakes:
-            tell(text)
+            say(text)
         return USAGE
     except DomstatsError as error:
-        tell(str(error))
+        say(str(error))
         return USAGE
     except KeyboardInterrupt:
         return INTERRUPTED
     except (BrokenPipeError, SystemExit):  # the latter is how rich tells of a closed pipe
         return 0
     except OSError as error:
-        tell(f"cannot write: {error.strerror or error}")
+        say(f"cannot write: {error.strerror or error}")
         return FAILED
     except Exception as error:
-        ErrorOnce(tell)("this went wrong", error)
+        ErrorOnce(say)("this went wrong", error)
         return FAILED
 
 

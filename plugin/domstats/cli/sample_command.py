@@ -27,7 +27,7 @@ from ..model import Sample
 from ..output.schema import RESERVED_TAGS
 from ..selection import chosen, unmatched
 from ..shown import one_line, write
-from ..shown import tell as tell_on_stderr
+from ..shown import say as say_on_stderr
 
 #: The exit status of a command that could sample nothing, or nothing real.
 FAILED = 1
@@ -74,7 +74,7 @@ def run(wanted: Wanted) -> int:
     said = _Said(messages, wanted.verbose)
     settings, warnings = hypervisors(wanted)
     for text in warnings:
-        messages.tell(text)
+        messages.say(text)
     said.begin()
     unreal = ""
     if settings:
@@ -83,14 +83,14 @@ def run(wanted: Wanted) -> int:
         local, unreal = _local_or_test(wanted, said)
         watched = [local]
         if unreal and wanted.rounds != 1:
-            messages.tell(unreal)
+            messages.say(unreal)
     screen = _show(wanted, messages, _NOT_REAL if unreal else "")
     try:
         with contextlib.closing(screen):
             found_any = _rounds(wanted, watched, screen, said)
     finally:
         if unreal:
-            messages.tell(unreal)
+            messages.say(unreal)
     if unreal and not sys.stdout.isatty():
         return FAILED
     return 0 if found_any else FAILED
@@ -152,7 +152,7 @@ class _Watched:
         self.latest: Optional[Sample] = None
         self._said = said
         self._sampler: SamplerLike = sampler(settings, said.log)
-        self._unexpected = ErrorOnce(said.messages.tell)
+        self._unexpected = ErrorOnce(said.messages.say)
         self._error = ""
         said.hypervisor(settings)
 
@@ -164,10 +164,10 @@ class _Watched:
             self.latest = None
             self._unexpected(f"{self.settings.uri}: a round failed", error)
 
-    def tell(self, error: str) -> None:
+    def say(self, error: str) -> None:
         """Tell of trouble when it begins."""
         if error and error != self._error:
-            self._said.messages.tell(error)
+            self._said.messages.say(error)
         self._error = error
 
 
@@ -217,7 +217,7 @@ def _rounds(wanted: Wanted, watched: Sequence[_Watched], screen: _Show, said: _S
         found = _round(watched)
         if not screen.redraws:
             for each, sample in found:
-                each.tell(sample.round.error)
+                each.say(sample.round.error)
         screen.show(found)
         number += 1
         if not screen.redraws:
@@ -228,7 +228,7 @@ def _rounds(wanted: Wanted, watched: Sequence[_Watched], screen: _Show, said: _S
             connected = True
             if strange:
                 listed = ", ".join(one_line(text, 80) for text in strange)
-                said.messages.tell(
+                said.messages.say(
                     f"--domain: no domain matches {listed}; `domstats sample` without it lists all"
                 )
         if wanted.rounds and number >= wanted.rounds:
@@ -256,10 +256,10 @@ class _Messages:
         self._lock = threading.Lock()
         self._waiting: Optional[deque[str]] = None
 
-    def tell(self, text: str) -> None:
+    def say(self, text: str) -> None:
         with self._lock:
             if self._waiting is None:
-                tell_on_stderr(text)
+                say_on_stderr(text)
             else:
                 self._waiting.append(one_line(text))
 
@@ -278,7 +278,7 @@ class _Messages:
         with self._lock:
             waiting, self._waiting = self._waiting, None
         for text in waiting or ():
-            tell_on_stderr(text)
+            say_on_stderr(text)
 
 
 def _stderr_is_terminal() -> bool:
@@ -298,7 +298,7 @@ class _Said:
         return self._log if self._verbose else lambda level, text: None
 
     def _log(self, level: str, text: str) -> None:
-        self.messages.tell(f"{level}: {text}")
+        self.messages.say(f"{level}: {text}")
 
     def begin(self) -> None:
         python = sys.version.split()[0]
@@ -327,7 +327,7 @@ class _Said:
 
     def _say(self, text: str) -> None:
         if self._verbose:
-            self.messages.tell(text)
+            self.messages.say(text)
 
 
 # --- Formats ------------------------------------------------------------------------------------

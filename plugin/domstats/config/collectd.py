@@ -42,11 +42,11 @@ def parse_collectd(config: Any, source: str) -> Parsed:
     """
     mistakes = Mistakes()
     given: Given = {}
-    told: list[str] = []
+    notes: list[str] = []
     for child in config.children:
         with mistakes.at(f"{source}, "):
             option, value, warnings = _collectd_line(child)
-            told.extend(f"{source}, {text}" for text in warnings)
+            notes.extend(f"{source}, {text}" for text in warnings)
             if option.kind is Kind.PERIODS:
                 value = {**given.get(option.key, {}), **value}
             elif option.kind in _ADDS_UP or option.key == "extra_stats":
@@ -62,7 +62,7 @@ def parse_collectd(config: Any, source: str) -> Parsed:
             "option PersistentNotification: has no effect in this version, which sends"
             " notifications when a domain hangs and when it is back, and others with Events"
         )
-    return Parsed([settings], told + [f"{source}, {text}" for text in advice])
+    return Parsed([settings], notes + [f"{source}, {text}" for text in advice])
 
 
 def from_nothing() -> Parsed:
@@ -86,23 +86,23 @@ def _collectd_line(line: Any) -> tuple[Option, Any, list[str]]:
         raise _unknown_in_collectd(key)
     mistakes = Mistakes()
     value: Any = None
-    told: list[str] = []
+    notes: list[str] = []
     with mistakes.at(f"option {option.collectd}: "):
         if line.children:
             raise ConfigError("found a block, allowed are values")
-        value, told = _collectd_value(option, tuple(line.values))
+        value, notes = _collectd_value(option, tuple(line.values))
     mistakes.end()
-    return option, value, told
+    return option, value, notes
 
 
 def _collectd_value(option: Option, values: tuple[ConfigValue, ...]) -> tuple[Any, list[str]]:
     """The checked value of one line, and warnings."""
-    told: list[str] = []
+    notes: list[str] = []
     if any(isinstance(value, bytes) for value in values):
         raise ConfigError(f"found {shown(values)}, allowed is UTF-8 only")
     raw: object
     if option.kind is Kind.WORDS:
-        raw, told = _collectd_words(option, values)
+        raw, notes = _collectd_words(option, values)
     elif option.kind is Kind.PERIODS:
         raw = _collectd_period(option, values)
     elif len(values) != 1:
@@ -112,7 +112,7 @@ def _collectd_value(option: Option, values: tuple[ConfigValue, ...]) -> tuple[An
         raw = values
     else:
         raw = _collectd_scalar(option, values[0])
-    return CONVERT[option.kind](option, raw), told
+    return CONVERT[option.kind](option, raw), notes
 
 
 def _collectd_scalar(option: Option, value: ConfigValue) -> object:
@@ -143,13 +143,13 @@ def _collectd_words(
     words = [word.lower() for value in to_texts(option, values) for word in value.split()]
     if not words:
         raise wrong_value(option, values[0] if len(values) == 1 else values, "at least one")
-    told: list[str] = []
+    notes: list[str] = []
     if option.key == "extra_stats":
         for word in EXTRA_STATS_LATER:
             if word in words:
-                told.append(f"option ExtraStats: {word} is not reported by this version, ignored")
+                notes.append(f"option ExtraStats: {word} is not reported by this version, ignored")
         words = [word for word in dict.fromkeys(words) if word not in EXTRA_STATS_LATER]
-    return tuple(words), told
+    return tuple(words), notes
 
 
 def _from_block(given: Given) -> Settings:

@@ -48,19 +48,19 @@ def _of_collectd(conf: collectd_conf.CollectdConf, path: str) -> Parsed:
             " `domstats config collectd` prints what does"
         )
     hypervisors: list[Settings] = []
-    told: list[str] = []
+    notes: list[str] = []
     mistakes = Mistakes()
     for node, ignored in conf.modules:
         if ignored and "domstats" in node.text.lower():
-            told.append(f"{node.place}: collectd ignores <Module {shown(node.text)}>: {ignored}")
+            notes.append(f"{node.place}: collectd ignores <Module {shown(node.text)}>: {ignored}")
     blocks = conf.blocks(MODULE)
     for block in blocks:
         with mistakes.at():
             parsed = parse_collectd(block, f"{block.place}, Module {MODULE}")
             hypervisors += parsed.settings
-            told += parsed.warnings
+            notes += parsed.warnings
     mistakes.end()
     if not blocks:  # as with LoadPlugin virt alone
         hypervisors += from_nothing().settings
     hypervisors, shared = share_budget(hypervisors)
-    return Parsed(hypervisors, [*told, *shared])
+    return Parsed(hypervisors, [*notes, *shared])

@@ -192,7 +192,7 @@ def share_budget(hypervisors: list[Settings]) -> tuple[list[Settings], list[str]
     for index, settings in enumerate(hypervisors):
         by_uri.setdefault(settings.uri, []).append(index)
     shared = list(hypervisors)
-    told: list[str] = []
+    notes: list[str] = []
     for uri, indexes in by_uri.items():
         if len(indexes) < 2:
             continue
@@ -209,8 +209,8 @@ def share_budget(hypervisors: list[Settings]) -> tuple[list[Settings], list[str]
             )
         if texts:
             name = one_line(uri, 200)
-            told.append(f"{name} is configured {len(indexes)} times: {'; '.join(texts)}")
-    return shared, told
+            notes.append(f"{name} is configured {len(indexes)} times: {'; '.join(texts)}")
+    return shared, notes
 
 
 def _repeated(same_uri: Sequence[Settings]) -> str:

@@ -79,23 +79,23 @@ def parse_telegraf(
     mistakes = Mistakes()
     tables = _tables(_toml(content, source), source, mistakes)
     hypervisors: list[Settings] = []
-    told: list[str] = []
+    notes: list[str] = []
     for number, table in enumerate(tables, 1):
         where = f"{source}: {_TABLE} table {number}"
         settings = Settings()
         with mistakes.at(f"{where}, "):
             settings = from_table(table, reserved, environment)
         if settings.labels and settings.series == "telegraf":
-            told.append(f"{where}, option labels: no labels are sent with series telegraf")
+            notes.append(f"{where}, option labels: no labels are sent with series telegraf")
             settings = msgspec.structs.replace(settings, labels=())
         if settings.events and settings.series == "telegraf":
-            told.append(f"{where}, option events: no events are sent with series telegraf")
+            notes.append(f"{where}, option events: no events are sent with series telegraf")
             settings = msgspec.structs.replace(settings, events=())
-        told.extend(f"{where}, {text}" for text in advice_on(settings, _telegraf_name))
+        notes.extend(f"{where}, {text}" for text in advice_on(settings, _telegraf_name))
         hypervisors.append(settings)
     mistakes.end()
     hypervisors, shared = share_budget(hypervisors)
-    return Parsed(hypervisors, told + [f"{source}: {text}" for text in shared])
+    return Parsed(hypervisors, notes + [f"{source}: {text}" for text in shared])
 
 
 def for_uri(uri: str) -> Settings:

@@ -72,10 +72,10 @@ class Lookup:
             document = _metadata_element(domain, self._metadata)
         if document is None:
             return ""
-        told = _single if self._metadata else _first
+        text_of = _single if self._metadata else _first
         for xpath in self._xpaths:
             try:
-                text = told(xpath(document))
+                text = text_of(xpath(document))
             except etree.XPathError:  # a function that this document gives what it cannot take
                 continue
             if text:

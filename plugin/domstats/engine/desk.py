@@ -216,7 +216,7 @@ class Desk:
         for waiting in queries.values():
             waiting.round = round_id
         self._rounds[round_id] = _Round(key, queries)
-        query = Query(round_id, max(0.0, until - now), groups, domains, tells=not is_whole)
+        query = Query(round_id, max(0.0, until - now), groups, domains, reports=not is_whole)
         self._todo.append(Begin(query))
 
     def _reply(self, queries: Iterable[_Waiting]) -> None:

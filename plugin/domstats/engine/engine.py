@@ -107,7 +107,7 @@ class Engine:
         #: The last query's time.
         self._clock = Moment(0.0, 0)
         self._xml = xml = XmlBook(is_wanted=settings.wants_xml, lasts_s=settings.xml_lasts_s)
-        self._notices = Notices(settings.uri, self._tell, settings.selected)
+        self._notices = Notices(settings.uri, self._log, settings.selected)
         self._tallies = Tallies()
         self._questions = Questions(settings, hints, xml, self._sizes)
         self._stopped = StoppedProcesses(hints, self.roster, self._migrations)
@@ -290,8 +290,8 @@ class Engine:
                     round_.retry.append(uuid)
             for uuid in ended:
                 round_.entries[uuid].gone = True
-            if round_.query.tells:
-                self._tell_complete(round_, call.uuids)
+            if round_.query.reports:
+                self._report_complete(round_, call.uuids)
         self.pump(now)  # first the next calls: what is handed out takes time to be written
         if round_ is not None and round_.query.in_parts and round_.query.id in self._rounds:
             round_.answered += call.uuids
@@ -431,7 +431,7 @@ class Engine:
         if query.fast:
             round_.free.extend(round_.entries)
             return
-        if query.tells:
+        if query.reports:
             names = {uuid: entry.name for uuid, entry in round_.entries.items()}
             self._actions.append(Opened(query.id, names))
         round_.news_at = now
@@ -884,8 +884,8 @@ class Engine:
             round_.waiting_for_storage.pop(uuid, None)
             round_.disks_pending.pop(uuid, None)
             round_.retry = [waiting for waiting in round_.retry if waiting != uuid]
-            if round_.query.tells:
-                self._tell_complete(round_, (uuid,))
+            if round_.query.reports:
+                self._report_complete(round_, (uuid,))
 
     def _hand_out_events(self, round_: RoundBook, now: float) -> tuple[DomainEvent, ...]:
         """The events that wait, for a sample of all domains."""
@@ -898,7 +898,7 @@ class Engine:
 
     # --- a round ends
 
-    def _tell_complete(self, round_: RoundBook, uuids: Iterable[str]) -> None:
+    def _report_complete(self, round_: RoundBook, uuids: Iterable[str]) -> None:
         complete = tuple(
             uuid
             for uuid in uuids
@@ -966,7 +966,7 @@ class Engine:
 
     # --- what the user hears
 
-    def _tell(self, log: Log) -> None:
+    def _log(self, log: Log) -> None:
         self._actions.append(log)
 
     def _next_listing(self) -> Optional[RoundBook]:

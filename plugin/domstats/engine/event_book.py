@@ -1,5 +1,5 @@
-"""Which events are told with which sample, and how many: floods are cut short and counted, and what
-a lost connection may have hidden is said or inferred.
+"""Which events are reported with which sample, and how many: floods are cut short and counted, and
+what a lost connection may have hidden is said or inferred.
 
 Pure decisions, without threads, clock or libvirt.
 """
@@ -50,7 +50,7 @@ class RateLimiter:
 
 
 class _Dropped(msgspec.Struct):
-    """How many events of one domain and kind were not told, and when the last of them came."""
+    """How many events of one domain and kind were not reported, and when the last of them came."""
 
     name: str
     count: int = 0
@@ -65,14 +65,14 @@ class _Place(NamedTuple):
 
 
 class EventBook:
-    """The events of one hypervisor that wait to be told.
+    """The events of one hypervisor that wait to be reported.
 
     After a connection is lost, events are missing: one of kind ``stream`` says since when. What
     the lists before and after tell (starts and stops) is made up for, marked as inferred. libvirt
     calls back in a thread of its own, which may be behind the list, so an inference waits for
     ``SETTLE_S``, and gives way to the event itself.
 
-    :param kinds: which are told, of ``model.EVENT_KINDS``.
+    :param kinds: which are reported, of ``model.EVENT_KINDS``.
     """
 
     def __init__(self, kinds: Collection[str] = ()) -> None:
@@ -86,8 +86,8 @@ class EventBook:
         self._log: list[str] = []
         #: The domains in the last list, kept right by events; None before the first.
         self._known: Optional[dict[str, _Place]] = None
-        #: Those of which events have told since the last list, or the last connection.
-        self._told: set[str] = set()
+        #: Those of which events have come since the last list, or the last connection.
+        self._heard_of: set[str] = set()
         self._heard_ns = 0
         self._is_broken = False
         #: By uuid and event: what the lists imply, and until when it waits.
@@ -96,7 +96,7 @@ class EventBook:
     def subscribed(self) -> None:
         """Events come from a new connection from here on; those of the one before have ended."""
         self._is_broken = self._is_broken or self._known is not None
-        self._told = set()
+        self._heard_of = set()
 
     def take_over(self, failed: EventBook) -> None:
         """Go on in the place of a book that may be wrong: what it had counts as lost."""
@@ -105,7 +105,7 @@ class EventBook:
         self._unsupported = failed._unsupported
 
     def unsupported(self, kind: str) -> None:
-        """The hypervisor has no such events: told once, to those who want them."""
+        """The hypervisor has no such events: logged once, to those who want them."""
         if kind in self._kinds and kind not in self._unsupported:
             self._unsupported.add(kind)
             self._log.append(f"the hypervisor has no events of kind {kind}: none are reported")
@@ -115,7 +115,7 @@ class EventBook:
         if event.kind == "lifecycle":
             self._inferred.pop((event.uuid, event.event), None)
             if event.event in _RUNS and self._known is not None:
-                self._told.add(event.uuid)
+                self._heard_of.add(event.uuid)
                 number = event.id if _RUNS[event.event] else -1
                 self._known[event.uuid] = _Place(event.name, number)
         if event.kind not in self._kinds:
@@ -139,24 +139,24 @@ class EventBook:
             gap_ms = max(0, time_ns - self._heard_ns) // 1_000_000
             self._add(_of_stream(time_ns, "gap", "reconnected", {"gap_ms": gap_ms}))
             if "lifecycle" in self._kinds and known is not None:
-                for event in _differences(known, listed, self._told, time_ns):
+                for event in _differences(known, listed, self._heard_of, time_ns):
                     self._inferred[event.uuid, event.event] = (now + SETTLE_S, event)
         if known is not None:
-            listed.update((uuid, known[uuid]) for uuid in self._told if uuid in known)
-        self._known, self._told = listed, set()
+            listed.update((uuid, known[uuid]) for uuid in self._heard_of if uuid in known)
+        self._known, self._heard_of = listed, set()
         self._heard_ns = time_ns
 
     def hand_out(self, now: float) -> tuple[DomainEvent, ...]:
-        """What is to be told now, in order of time. It is not told again."""
+        """What is to be reported now, in order of time, and not again."""
         for key in [key for key, (until, _) in self._inferred.items() if now >= until]:
             self._add(self._inferred.pop(key)[1])
-        told, self._waiting = self._waiting, []
-        told += [_of_dropped(key, dropped) for key, dropped in self._dropped.items()]
-        self._tell_dropping()
+        events, self._waiting = self._waiting, []
+        events += [_of_dropped(key, dropped) for key, dropped in self._dropped.items()]
+        self._log_dropping()
         self._dropped.clear()
         self._limiter.tidy(now)
-        told.sort(key=lambda event: event.time_ns)
-        return tuple(told)
+        events.sort(key=lambda event: event.time_ns)
+        return tuple(events)
 
     def take_log(self) -> list[str]:
         """What the user is to be warned of, once."""
@@ -175,7 +175,7 @@ class EventBook:
         dropped.count += 1
         dropped.time_ns = max(dropped.time_ns, event.time_ns)
 
-    def _tell_dropping(self) -> None:
+    def _log_dropping(self) -> None:
         """One line when somebody begins to tell too much."""
         new = [key for key in self._dropped if key not in self._dropping]
         self._dropping = set(self._dropped)
@@ -210,9 +210,12 @@ def _of_dropped(key: tuple[str, str], dropped: _Dropped) -> DomainEvent:
 
 
 def _differences(
-    before: Mapping[str, _Place], after: Mapping[str, _Place], told: Collection[str], time_ns: int
+    before: Mapping[str, _Place],
+    after: Mapping[str, _Place],
+    heard_of: Collection[str],
+    time_ns: int,
 ) -> list[DomainEvent]:
-    """The stops and starts between two lists, but for domains of which events have told."""
+    """The stops and starts between two lists, but for domains of which events have come."""
     found: list[DomainEvent] = []
 
     def add(uuid: str, place: _Place, event: str) -> None:
@@ -225,7 +228,7 @@ def _differences(
         )  # fmt: skip
 
     for uuid in [*before, *(uuid for uuid in after if uuid not in before)]:
-        if uuid in told:
+        if uuid in heard_of:
             continue
         old = before.get(uuid, _Place("", -1))
         new = after.get(uuid, _Place(old.name, -1))

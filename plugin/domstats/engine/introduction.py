@@ -37,7 +37,7 @@ class Introduction:
 
     def __init__(self) -> None:
         self._connection = -1
-        self._told = ""
+        self._version = ""
 
     def is_due(self, connection: int) -> bool:
         """Whether the hypervisor's version is to be asked for: once for each connection.
@@ -54,9 +54,9 @@ class Introduction:
 
         :param version: what the hypervisor calls itself; empty if it did not say.
         """
-        if self._told and version in ("", self._told):
+        if self._version and version in ("", self._version):
             return False
-        self._told = version or "a hypervisor that does not tell its version"
+        self._version = version or "a hypervisor that does not tell its version"
         return True
 
     def line(
@@ -78,7 +78,7 @@ class Introduction:
         watches.append("occupancy watch on" if occupancy else "occupancy watch off")
         counted = "1 domain" if domains == 1 else f"{domains} domains"
         return (
-            f"domstats {__version__} samples {self._told}, {counted} ({running} running);"
+            f"domstats {__version__} samples {self._version}, {counted} ({running} running);"
             f" {', '.join(watches)}"
         )
 

@@ -138,12 +138,12 @@ class Notices:
             self._changes.append(Change(turn.uuid, turn.name, responsive, since_ns, reason))
         self._changes = self._changes[-MOST_CHANGES:]
         for event, level, (one, many) in _TURNED:
-            told = [turn for turn in turns if turn.event is event]
-            if len(told) > NAMED:
-                names = first_of([turn.name for turn in told], NAMED)
-                self._say(level, f"{len(told)} {many}: {names}")
+            such = [turn for turn in turns if turn.event is event]
+            if len(such) > NAMED:
+                names = first_of([turn.name for turn in such], NAMED)
+                self._say(level, f"{len(such)} {many}: {names}")
                 continue
-            for turn in told:
+            for turn in such:
                 if event is Event.HUNG:
                     about = f"{turn.reason}; {_MEANS}"
                 else:

@@ -160,7 +160,7 @@ class Roster:
                 if members.get(uuid) is not member:
                     self._suspicion.exonerate(uuid, member.storages)
                     if member.standing is not Standing.RESPONSIVE:
-                        self._tell(Event.ENDED, member)
+                        self._note(Event.ENDED, member)
         self.members = members
         return Listing(is_other, switched)
 
@@ -175,7 +175,7 @@ class Roster:
         self._stuck = {call: made for call, made in self._stuck.items() if made[1] != uuid}
         self._suspicion.exonerate(uuid, member.storages)
         if member.standing is not Standing.RESPONSIVE:
-            self._tell(Event.ENDED, member)
+            self._note(Event.ENDED, member)
         self.members[uuid] = member.started_anew(active=False)
 
     def describe(self, uuid: str, storages: tuple[str, ...]) -> None:
@@ -217,7 +217,7 @@ class Roster:
             if member.storages:
                 self._suspicion.answered(member.storages, made)
         if member.standing is not Standing.RESPONSIVE:
-            self._tell(Event.BACK, member)
+            self._note(Event.BACK, member)
             member.standing, member.cause, member.reason = Standing.RESPONSIVE, None, ""
             self._suspicion.exonerate(member.uuid, member.storages)
 
@@ -228,7 +228,7 @@ class Roster:
             return
         if member.standing is Standing.RESPONSIVE:
             member.since, member.reason = now, reason
-            self._tell(Event.HUNG, member)
+            self._note(Event.HUNG, member)
         member.standing, member.cause, member.reason = Standing.QUARANTINED, cause, reason
         if cause is Cause.CALL:
             self._suspicion.accuse(uuid, member.storages, now)
@@ -257,7 +257,7 @@ class Roster:
             if member.standing is Standing.QUARANTINED and member.cause is cause
         ]
 
-    def _tell(self, event: Event, member: Member) -> None:
+    def _note(self, event: Event, member: Member) -> None:
         self._turns.append(Turn(event, member.uuid, member.name, member.since, member.reason))
 
     # --- stuck calls and the alert

@@ -29,7 +29,7 @@ class Query(NamedTuple):
     :param deadline_s: seconds after which it ends with what it has.
     :param groups: stats groups to ask for.
     :param domains: uuids or names; None for all that the settings select.
-    :param tells: whether to tell which domains it has, and when each of them is complete.
+    :param reports: whether to tell which domains it has, and when each of them is complete.
     :param in_parts: whether to hand out domains as soon as they are complete.
     :param paced: whether groups that are wanted less often are left out until they are due.
     :param fast: whether to ask active domains only, and nobody's monitor; ``groups`` are of
@@ -40,7 +40,7 @@ class Query(NamedTuple):
     deadline_s: float
     groups: frozenset[str]
     domains: Optional[frozenset[str]] = None
-    tells: bool = False
+    reports: bool = False
     in_parts: bool = False
     paced: bool = False
     fast: bool = False

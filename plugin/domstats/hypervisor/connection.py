@@ -71,13 +71,13 @@ class Watch(NamedTuple):
     :param sources: numbers of virDomainEventID.
     :param begin: is called before a new connection brings its first event; those of the
         connection before have ended then.
-    :param tell: is called in libvirt's thread, and must not block.
+    :param call_back: is called in libvirt's thread, and must not block.
     :param unsupported: is called with a source that the hypervisor does not have.
     """
 
     sources: Sequence[int]
     begin: Callable[[], None]
-    tell: Callable[[RawEvent], None]
+    call_back: Callable[[RawEvent], None]
     unsupported: Callable[[int], None]
 
 
@@ -424,7 +424,7 @@ class _Subscription:
         self._conn = conn
         self._sources = watch.sources
         self._unsupported = watch.unsupported
-        self._tell: Optional[Callable[[RawEvent], None]] = watch.tell
+        self._call_back: Optional[Callable[[RawEvent], None]] = watch.call_back
         self._telling = threading.Lock()
         self._callbacks: list[int] = []
 
@@ -444,7 +444,7 @@ class _Subscription:
     def end(self) -> None:
         """Tell nothing any more, and deregister."""
         with self._telling:
-            self._tell = None
+            self._call_back = None
         for number in self._callbacks:
             with suppress(libvirt.libvirtError):
                 self._conn.domainEventDeregisterAny(number)
@@ -454,9 +454,10 @@ class _Subscription:
         """libvirt's callback: arguments of the event, and last the source."""
         *arguments, source = rest
         with suppress(libvirt.libvirtError), self._telling:  # nobody is there to be told
-            if self._tell is not None:
+            if self._call_back is not None:
                 uuid, name, number = domain.UUIDString(), domain.name(), domain.ID()
-                self._tell(RawEvent(source, uuid, name, number, tuple(arguments), time.time_ns()))
+                values = tuple(arguments)
+                self._call_back(RawEvent(source, uuid, name, number, values, time.time_ns()))
 
 
 #: How a client or a server says that a message is beyond the protocol's limit.

@@ -97,7 +97,7 @@ class EngineThread(threading.Thread):
                 except Exception as error:
                     failed, engine = engine, Engine(settings, hints)
                     engine.take_over(failed)
-                    self._tell_fault(error)
+                    self._log_fault(error)
         finally:
             self._answer_all(f"{self._settings.uri}: the sampler was closed")
             for worker in (*self._workers, self._control):
@@ -140,7 +140,7 @@ class EngineThread(threading.Thread):
             elif isinstance(action, Complete):
                 self.desk.complete(action.query, action.uuids)
             elif isinstance(action, Log):
-                self._tell(action)
+                self._log_line(action)
             else:
                 self._begin(action)
         return bool(actions)
@@ -215,7 +215,7 @@ class EngineThread(threading.Thread):
         try:
             callback(sample)
         except Exception as error:  # a callback must not end the sampling of everybody else
-            self._tell(Log("error", f"a callback failed, and the others go on: {error!r}"))
+            self._log_line(Log("error", f"a callback failed, and the others go on: {error!r}"))
 
     def _answer_all(self, error: str) -> None:
         """End all queries without an answer."""
@@ -224,7 +224,7 @@ class EngineThread(threading.Thread):
             report = Round(connected=False, error=error)
             self._answer(query, Sample(self._settings.uri, query.time_ns, (), report))
 
-    def _tell_fault(self, error: Exception) -> None:
+    def _log_fault(self, error: Exception) -> None:
         """The engine has failed, and must not take the agent's samples with it."""
         where = traceback.extract_tb(error.__traceback__)[-1]
         fault = (
@@ -233,10 +233,10 @@ class EngineThread(threading.Thread):
         )
         if fault != self._fault:
             self._fault = fault
-            self._tell(Log("error", fault))
+            self._log_line(Log("error", fault))
         self._answer_all(fault)
 
-    def _tell(self, log: Log) -> None:
+    def _log_line(self, log: Log) -> None:
         with suppress(Exception):  # there is nowhere else to tell it
             self._log(log.level, log.text)
 

@@ -243,9 +243,9 @@ class ControlWorker(_Thread):
 def _event_watch(settings: Settings, post: Callable[[EngineEvent], None]) -> Watch:
     """The events that the engine wants, on their way to it."""
 
-    def tell(news: RawEvent) -> None:
+    def call_back(raw: RawEvent) -> None:
         try:
-            event = read_event(news)
+            event = read_event(raw)
         except (TypeError, LookupError):  # a libvirt that calls back with something else
             return
         post(lambda engine, now: engine.domain_event(event, now))
@@ -255,4 +255,4 @@ def _event_watch(settings: Settings, post: Callable[[EngineEvent], None]) -> Wat
         post(lambda engine, now: engine.events_unsupported(kind, now))
 
     sources = wanted_sources(settings.events, bool(settings.labels))
-    return Watch(sources, lambda: post(Engine.subscribed), tell, unsupported)
+    return Watch(sources, lambda: post(Engine.subscribed), call_back, unsupported)
