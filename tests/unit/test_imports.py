@@ -163,3 +163,21 @@ def test_collectd_needs_nothing_of_the_command_line() -> None:
 def test_no_module_hides_one_that_it_would_import() -> None:
     assert not {"collectd", "libvirt", "telegraf"} & set(MODULES)
     assert "libvirt" not in {module.split(".")[-1] for module in MODULES}
+
+
+def test_no_test_file_needs_another_one() -> None:
+    tests = PACKAGE.parents[1] / "tests"
+    found = {}
+    for path in tests.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.module:
+                names = [*node.module.split("."), *(alias.name for alias in node.names)]
+                if any((path.parent / f"{name}.py").exists() or "tests" in names
+                       for name in names if name.startswith("test_")):  # fmt: skip
+                    found[path.name] = node.module
+    assert found == {}
+
+
+def test_unit_tests_lie_in_the_folders_of_what_they_test() -> None:
+    unit = Path(__file__).parent
+    assert all(any((unit / folder).glob("test_*.py")) for folder in FOLDERS)
