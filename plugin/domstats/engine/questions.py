@@ -40,7 +40,7 @@ class Questions:
                 for uuid in call.uuids
                 if (devices := self._xml.devices.get(uuid)) is not None
             }
-        if BLOCK in groups and self._sizes.are_wanted:
+        if BLOCK in groups and self._sizes.are_wanted and self._hints.guards_storage:
             unseen = self._hints.on_blind()
             seen = [uuid for uuid in call.uuids if uuid not in unseen]
             call.sized = self._sizes.due(seen, self._xml.devices)

@@ -1272,7 +1272,7 @@ def times_sized(world):
 
 
 def test_sizes_of_disks_are_asked_for_once_and_are_in_each_sample():
-    world = with_one_size(World(4, disk_sizes=500))
+    world = with_one_size(World(4, watches=["storage"], disk_sizes=500))
     for sample in world.rounds(5):
         assert all("block.0.info.physical" in domain.stats for domain in sample.domains)
     assert times_sized(world) == [1, 1, 1, 1]
@@ -1281,6 +1281,12 @@ def test_sizes_of_disks_are_asked_for_once_and_are_in_each_sample():
 def test_nobody_is_asked_for_sizes_of_disks_who_does_not_want_them():
     world = with_one_size(World(4))
     assert "block.0.info.physical" not in world.rounds(2)[-1].domains[0].stats
+    assert times_sized(world) == [0, 0, 0, 0]
+
+
+def test_nobody_is_asked_for_sizes_of_disks_where_nothing_watches_the_storage():
+    world = with_one_size(World(4, disk_sizes=500))
+    world.rounds(3)
     assert times_sized(world) == [0, 0, 0, 0]
 
 
@@ -1312,7 +1318,7 @@ def test_no_domain_is_asked_for_sizes_before_it_is_known_where_its_disks_lie():
 
 
 def test_a_domain_that_was_stopped_and_started_is_asked_for_sizes_anew():
-    world = with_one_size(World(2, disk_sizes=500))
+    world = with_one_size(World(2, watches=["storage"], disk_sizes=500))
     world.rounds(2)
     world.guest(0).active = False
     world.round()
