@@ -199,8 +199,8 @@ become `_`. A domain that does not run has `domain_state` only.
   only what the bulk answer does not tell is asked for so (the length of qcow2 files, and of files
   that were not written to), once in five minutes, and only where the storage watch looks: while
   storage hangs, that call makes libvirtd itself stand still. A file that somebody else makes longer
-  meanwhile has its old length until then. In the first round after a disk was plugged in, its size is what
-  the bulk answer says.
+  meanwhile has its old length until then. In the first round after a disk was plugged in, its size
+  is what the bulk answer says.
 - `disk_error` is of guests that stand still for the error: QEMU tells of no other's, so virt, which
   asks those that run, sends none.
 """
