@@ -39,7 +39,7 @@ FOLDERS = frozenset(
 #: What the ground is for output: of the rest of the package it knows nothing.
 GROUND = frozenset({"model", "errors", "shown"})
 #: Who may import libvirt itself.
-BORDER = frozenset({"hypervisor.connection", "hypervisor.classic"})
+BORDER = frozenset({"hypervisor.binding"})
 #: What collectd's own Python need not have.
 COMMAND_LINE_ONLY = frozenset({"click", "rich", "textual"})
 
@@ -96,7 +96,7 @@ def test_every_folder_is_there_with_something_to_check() -> None:
     assert {name for name in MODULES if (PACKAGE / name).is_dir()} == FOLDERS
     assert all(sum(name.startswith(f"{folder}.") for name in MODULES) > 1 for folder in FOLDERS)
     assert set().union(*ROWS) == {name.split(".")[0] for name in MODULES}
-    assert "libvirt" in others("hypervisor.connection")
+    assert "libvirt" in others("hypervisor.binding")
     assert "sampling.sampler" in ours("agents.adapter")
     assert {"model", "errors", "hypervisor.connection"} <= reached("sampling.sampler")
 

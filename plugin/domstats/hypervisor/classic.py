@@ -16,11 +16,7 @@ from ..domain_xml.describe import DiskTarget, device_names
 from ..domain_xml.disk_counters import Disk
 from ..domain_xml.untold_sizes import untold_disks
 from ..model import PAUSED_IOERROR, STATE_PAUSED, STATE_RUNNING, STATE_SHUTOFF, Stats
-
-try:
-    import libvirt
-except ImportError:
-    libvirt = None
+from .binding import libvirt
 
 #: A libvirt.virDomain, of whatever version.
 Domain = Any

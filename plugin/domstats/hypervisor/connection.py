@@ -30,15 +30,8 @@ from ..errors import (
 from ..events import RawEvent
 from ..model import Stats
 from . import classic
+from .binding import absence, libvirt
 from .remedies import this_interpreter, why_no_libvirt, why_unreachable
-
-#: Why there is no libvirt, where there is none.
-_absence: ImportError
-
-try:
-    import libvirt
-except ImportError as error:  # told by connect(), in one line, to whoever wants to sample
-    libvirt, _absence = None, error
 
 #: Keepalive: a ping after so many idle seconds, and so many unanswered ones end the connection.
 KEEPALIVE_INTERVAL_S = 5
@@ -122,7 +115,8 @@ class Connection:
         if self._conn is not None:
             return
         if libvirt is None:
-            raise LibvirtMissingError(why_no_libvirt(_absence, this_interpreter()))
+            reason = absence or ImportError("no reason is known")
+            raise LibvirtMissingError(why_no_libvirt(reason, this_interpreter()))
         _prepare_libvirt(self._keepalive or bool(self._watch and self._watch.sources))
         try:
             conn = libvirt.openReadOnly(self.uri)

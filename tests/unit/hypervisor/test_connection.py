@@ -133,7 +133,7 @@ def test_a_hypervisor_that_cannot_be_reached_is_one_line_with_a_remedy(driver, u
 def test_a_missing_libvirt_python_is_an_error_that_says_for_which_python_to_install_it(monkeypatch):
     monkeypatch.setattr(connection, "libvirt", None)
     absence = ModuleNotFoundError("No module named 'libvirt'", name="libvirt")
-    monkeypatch.setattr(connection, "_absence", absence, raising=False)
+    monkeypatch.setattr(connection, "absence", absence)
     with pytest.raises(LibvirtMissingError, match="install") as raised:
         Connection("qemu:///system").list_domains(inactive=False)
     assert sys.executable in str(raised.value)
