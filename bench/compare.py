@@ -193,7 +193,7 @@ def text(figures: dict[str, dict[str, Any]]) -> str:
         ]
         for name, each in figures.items()
     ]
-    titles = (
+    titles: tuple[str, ...] = (
         "who", "round ms", "least-most", "times ours", "CPU ms", "libvirtd CPU ms", "peak MiB",
         "threads",
     )  # fmt: skip

@@ -34,7 +34,8 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--run", nargs=2, metavar=("PROGRAM", "URI"), help=argparse.SUPPRESS)
     given = parser.parse_args(arguments)
     if given.run:
-        print(json.dumps(run(*given.run, given.rounds)))
+        program, uri = given.run
+        print(json.dumps(run(program, uri, given.rounds)))
         return
     with SimHost(domains=given.domains, **SHAPE) as host:
         figures = {

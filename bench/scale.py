@@ -112,7 +112,7 @@ def text(figures: Sequence[dict[str, Any]]) -> str:
                 lines["threads"],
             ]
         )
-    titles = (
+    titles: tuple[str, ...] = (
         "line protocol: domains", "round ms", "bare ms", "CPU us/domain", "bare us/domain",
         "own us/domain", "peak MiB", "threads",
     )  # fmt: skip

@@ -111,7 +111,12 @@ async def _serve(options: argparse.Namespace) -> None:
     if options.until_eof:
         loop = asyncio.get_running_loop()
         ended = loop.create_future()
-        loop.add_reader(sys.stdin.fileno(), lambda: ended.done() or ended.set_result(None))
+
+        def end() -> None:
+            if not ended.done():
+                ended.set_result(None)
+
+        loop.add_reader(sys.stdin.fileno(), end)
         await ended
     else:
         await asyncio.Event().wait()

@@ -129,7 +129,7 @@ def _cpu_stats_of_each(server: Server, time_of_all: int, count: int, start: int,
     return xdr.array(chosen) + xdr.int32(min(count, 2))
 
 
-_NET_STATS = ("rx.bytes", "rx.pkts", "rx.errs", "rx.drop")
+_NET_STATS: tuple[str, ...] = ("rx.bytes", "rx.pkts", "rx.errs", "rx.drop")
 _NET_STATS += ("tx.bytes", "tx.pkts", "tx.errs", "tx.drop")
 
 

@@ -107,6 +107,7 @@ async def _distorted(
     server: Server, call: Call, domains: list[Domain], groups: int, flags: int
 ) -> bytes:
     """The same records, changed as a test wants it."""
+    assert call.distort_records is not None
     records = await _records(server, call, domains, groups, flags)
     answer: faults.Answer = [wire.read_record(xdr.Reader(record)) for record in records]
     return xdr.array(

@@ -73,8 +73,10 @@ def _broken_texts(parameters: list[wire.Parameter]) -> list[wire.Parameter]:
     return [*parameters, wire.Parameter("cpu.mood", wire.STRING, _BROKEN_TEXT)]
 
 
-_HOSTILE_KEYS = ("", ".", "..", "cpu", "cpu.", "block.-1.rd.bytes", "block.99999999999.rd.bytes")
-_HOSTILE_KEYS += ("vcpu.x.time", "net.0", "a b,c=d", "new\nline", "cpu.time\0.x")
+_HOSTILE_KEYS = (
+    "", ".", "..", "cpu", "cpu.", "block.-1.rd.bytes", "block.99999999999.rd.bytes",
+    "vcpu.x.time", "net.0", "a b,c=d", "new\nline", "cpu.time\0.x",
+)  # fmt: skip
 
 
 def _hostile_keys(parameters: list[wire.Parameter]) -> list[wire.Parameter]:
@@ -89,7 +91,9 @@ def _extreme(parameters: list[wire.Parameter]) -> list[wire.Parameter]:
 
 def _backwards(parameters: list[wire.Parameter]) -> list[wire.Parameter]:
     """Counters as if the guest had been restarted."""
-    return [p._replace(value=p.value // 7) if p.type == wire.ULLONG else p for p in parameters]
+    return [
+        p._replace(value=int(p.value) // 7) if p.type == wire.ULLONG else p for p in parameters
+    ]
 
 
 def _duplicate_names(answer: Answer) -> Answer:

@@ -52,16 +52,13 @@ class SimHost:
         if control is not None:
             control.close()
         if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            self._process.stdin.close()
-            self._process.stdout.close()
+            _end(self._process)
             self._process = None
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _start(self) -> None:
         orders = os.path.join(self._folder, "control")
-        self._process = subprocess.Popen(
+        process = self._process = subprocess.Popen(
             [
                 sys.executable,
                 "-m",
@@ -73,8 +70,9 @@ class SimHost:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )
-        ready, _, _ = select.select([self._process.stdout], [], [], _START)
-        line = self._process.stdout.readline() if ready else b""
+        assert process.stdout is not None
+        ready, _, _ = select.select([process.stdout], [], [], _START)
+        line = process.stdout.readline() if ready else b""
         if not line:
             raise RuntimeError("the simulated host did not start; its error is on stderr")
         self.epoch: float = json.loads(line)["epoch"]
@@ -82,6 +80,7 @@ class SimHost:
 
     @property
     def pid(self) -> int:
+        assert self._process is not None
         return self._process.pid
 
     def elapsed(self) -> float:
@@ -108,13 +107,19 @@ class SimHost:
     def kill(self) -> None:
         """Kill it (-9) and leave its socket lying there."""
         self.control.close()
-        self._process.kill()
-        self._process.wait()
-        self._process.stdin.close()
-        self._process.stdout.close()
+        assert self._process is not None
+        _end(self._process)
         control = os.path.join(self._folder, "control")
         if os.path.exists(control):
             os.unlink(control)
+
+
+def _end(process: subprocess.Popen) -> None:
+    process.kill()
+    process.wait()
+    for pipe in (process.stdin, process.stdout):
+        assert pipe is not None
+        pipe.close()
 
 
 def _as_arguments(options: dict) -> list[str]:

@@ -33,6 +33,10 @@ def _about(part: str, name: str, arguments: bytes = b"") -> Question:
     )
 
 
+def _lookup(part: str, name: str, argument: Callable[[wire.Identity], bytes]) -> Question:
+    return Question(procedures.NUMBERS[name], lambda domains: argument(domains[part]))
+
+
 def _bulk(groups: int, flags: int, *parts: str) -> Question:
     def arguments(domains: Domains) -> bytes:
         chosen = xdr.array(wire.identity(domains[part]) for part in parts)
@@ -119,23 +123,20 @@ _HOST = {
 
 _LOOKUPS = {
     **{
-        f"lookup by name, {part}": Question(
-            procedures.NUMBERS["DomainLookupByName"],
-            lambda domains, part=part: xdr.string(domains[part].name),
+        f"lookup by name, {part}": _lookup(
+            part, "DomainLookupByName", lambda domain: xdr.string(domain.name)
         )
         for part in (RICH, OFF, NOBODY)
     },
     **{
-        f"lookup by uuid, {part}": Question(
-            procedures.NUMBERS["DomainLookupByUUID"],
-            lambda domains, part=part: xdr.fixed(domains[part].uuid),
+        f"lookup by uuid, {part}": _lookup(
+            part, "DomainLookupByUUID", lambda domain: xdr.fixed(domain.uuid)
         )
         for part in (RICH, NOBODY)
     },
     **{
-        f"lookup by id, {part}": Question(
-            procedures.NUMBERS["DomainLookupByID"],
-            lambda domains, part=part: xdr.int32(domains[part].id),
+        f"lookup by id, {part}": _lookup(
+            part, "DomainLookupByID", lambda domain: xdr.int32(domain.id)
         )
         for part in (RICH, NOBODY)
     },
@@ -327,7 +328,7 @@ def essence(question: Question, status: int, body: bytes) -> Any:
     of the procedure's type, or longer."""
     reader = xdr.Reader(body)
     if status == wire.ERROR:
-        read = _error
+        read: Callable[[xdr.Reader], Any] = _error
     else:
         read = ANSWERS[procedures.PROCEDURES[question.procedure].name]
     found = read(reader)

@@ -42,10 +42,10 @@ class _Count:
 
 
 class Device(NamedTuple):
-    """A part of a domain with keys of its own: `index` goes into the key's pattern, `place`
-    into the curve (they differ where backing images are counted in between)."""
+    """A part of a domain with keys of its own: `number` goes into the key's pattern,
+    `place` into the curve (they differ where backing images are counted in between)."""
 
-    index: int | str | None
+    number: int | str | None
     place: int | str | None
     holder: Any
     parts: tuple[str, ...]
@@ -211,7 +211,7 @@ class Records:
                             continue
                         source = _source(of, key, device)
                         if source is not None:
-                            field = _field(key.pattern, device.index)
+                            field = _field(key.pattern, device.number)
                             described.append(Described(field, key.type, source, key.needs))
         return described
 

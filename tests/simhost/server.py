@@ -58,7 +58,7 @@ class Server:
     """One simulated host: the hypervisor, its clients and what is wrong with it."""
 
     def __init__(self, hypervisor: Hypervisor, limits: Limits | None = None) -> None:
-        self.hypervisor = hypervisor
+        self.hypervisor: Hypervisor = hypervisor
         self.limits = limits or Limits()
         self.faults = faults.Faults()
         self.records = Records(hypervisor.seed)
@@ -142,8 +142,8 @@ class Server:
         except Exception as mistake:
             traceback.print_exc()
             self.tally.mistakes.append(repr(mistake))
-            refusal = wire.Refusal(wire.INTERNAL_ERROR, f"simhost: {mistake!r}")
-            body, status = refusal.body(), wire.ERROR
+            own = wire.Refusal(wire.INTERNAL_ERROR, f"simhost: {mistake!r}")
+            body, status = own.body(), wire.ERROR
         reply = message._replace(type=wire.REPLY, status=status, body=body)
         client.answer(reply, mode)
 
@@ -226,6 +226,7 @@ class Client(asyncio.Protocol):
         self._requests += 1
         if self._requests >= self._server.limits.client_requests:
             self._throttled = True
+            assert self._transport is not None
             self._transport.pause_reading()
         self._server.pool.submit(
             Job(
@@ -240,7 +241,7 @@ class Client(asyncio.Protocol):
         self._requests -= 1
         if self._transport is None:
             return
-        change, close = faults.OF_REPLIES.get(mode, (wire.frame, False))
+        change, close = faults.OF_REPLIES.get(mode or "", (wire.frame, False))
         self._transport.write(change(reply))
         if close:
             self._transport.close()
@@ -294,6 +295,7 @@ class Client(asyncio.Protocol):
             self._server.tally.pongs += 1
 
     def _send_keepalive(self, procedure: int) -> None:
+        assert self._transport is not None
         self._transport.write(
             wire.frame(
                 wire.Message(

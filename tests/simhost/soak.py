@@ -150,6 +150,7 @@ def check_values(host: SimHost, sample: Sample, domain: DomainSample, offset: fl
         if keys.moves(key):
             least = host.expected(domain.uuid, key, then - CLOCKS)
             most = host.expected(domain.uuid, key)
+            assert isinstance(value, int)
             assert least <= value <= most, (domain.name, domain.status, key, value, least, most)
 
 

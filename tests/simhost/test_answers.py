@@ -248,7 +248,9 @@ def test_the_description_names_disks_and_interfaces(host, connection):
         stats["block.0.path"],
         stats["block.1.path"],
     ]
-    assert root.find("devices/interface/target").get("dev") == stats["net.0.name"]
+    target = root.find("devices/interface/target")
+    assert target is not None
+    assert target.get("dev") == stats["net.0.name"]
     assert root.find(f"metadata/{{{NOVA}}}instance") is not None
 
 

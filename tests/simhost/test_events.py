@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
@@ -83,9 +84,11 @@ class _Client:
         self._process.communicate()
 
     def says(self):
+        assert self._process.stdout is not None
         return json.loads(self._process.stdout.readline())
 
     def goes_on(self) -> None:
+        assert self._process.stdin is not None
         self._process.stdin.write("\n")
         self._process.stdin.flush()
 
@@ -119,7 +122,7 @@ def test_clients_hear_of_domains_that_come_change_and_go(host):
 
 
 def test_a_client_answers_the_pings_of_the_host():
-    options = {"keepalive_interval": 0.1, "keepalive_count": 2}
+    options: dict[str, Any] = {"keepalive_interval": 0.1, "keepalive_count": 2}
     with SimHost(domains=1, **options) as host, _Client(_STAY_ALIVE, host.uri):
         wait_until(lambda: host.control.statistics()["pongs"] >= 4)
         statistics = host.control.statistics()
@@ -139,7 +142,7 @@ def test_the_host_answers_pings_until_it_is_told_not_to_and_the_client_gives_up(
 
 
 def test_a_client_that_answers_no_ping_is_dropped():
-    options = {"keepalive_interval": 0.05, "keepalive_count": 2}
+    options: dict[str, Any] = {"keepalive_interval": 0.05, "keepalive_count": 2}
     with SimHost(domains=1, **options) as host, _Client(_STAY_SILENT, host.uri) as client:
         wait_until(lambda: host.control.statistics()["keepalive_deaths"] == 1)
         client.goes_on()

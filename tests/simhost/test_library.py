@@ -12,6 +12,7 @@ import threading
 import time
 import weakref
 from contextlib import suppress
+from typing import Any
 
 import pytest
 from domstats import (
@@ -29,7 +30,7 @@ from tests.simhost import SimHost
 
 from .conftest import wait_until
 
-FAR = {"process_watch": False, "storage_watch": False}
+FAR: dict[str, Any] = {"process_watch": False, "storage_watch": False}
 GROUPS = ["state", "cpu_total", "block"]
 #: Of the process, not of a hypervisor: libvirt's event loop.
 LOOP = "domstats-events"

@@ -24,7 +24,7 @@ RECORDINGS = {path.stem: json.loads(path.read_text()) for path in RECORDED.glob(
 QUESTIONS = {**CALM, **WHILE_STUCK}
 
 # What record.py has the bed make, in the simulation's terms.
-SHAPES = {
+SHAPES: dict[str, dict[str, Any]] = {
     RICH: {"disks": 2, "interfaces": 2, "cdrom": "hda", "iothreads": 1},
     OFF: {"disks": 2, "interfaces": 2, "cdrom": "hda", "iothreads": 1},
     HUNG: {"disks": 1, "interfaces": 1, "iothreads": 1},

@@ -15,6 +15,7 @@ from domstats.agents.telegraf_execd import writer
 from domstats.config.settings import Settings
 from domstats.config.telegraf import parse_telegraf
 from domstats.engine.engine import FEWEST_PARTS
+from domstats.model import DomainSample
 from domstats.sampling.sampler import Sampler
 
 from tests.blocks import block, line
@@ -33,6 +34,13 @@ LIST, BULK = "ConnectListAllDomains", "ConnectGetAllDomainStats"
 INFO = Counter(DomainGetInfo=1)
 CPU = Counter(ConnectSupportsFeature=2, DomainGetCPUStats=2)
 VCPUS = Counter(DomainGetInfo=1, NodeGetCPUMap=1, DomainGetVcpus=1)
+
+
+def whole(domain: DomainSample, key: str) -> int:
+    """A value that has to be a whole number."""
+    value = domain.stats[key]
+    assert isinstance(value, int)
+    return value
 
 
 @pytest.fixture(scope="module")
@@ -136,13 +144,14 @@ def test_sizes_of_disks_are_asked_for_once_and_then_rarely(quiet: SimHost) -> No
         for _ in range(ROUNDS):
             sample = sampler.sample(20.0)
         calls = quiet.control.statistics()["calls"]
-    disks = sum(domain.stats["block.count"] for domain in sample.domains)
+    disks = sum(whole(domain, "block.count") for domain in sample.domains)
     assert first >= disks
     # A few are asked again, since five minutes are not over for all of them at once.
     assert calls["DomainGetBlockInfo"] - first < disks / 4
     for domain in sample.domains:
-        assert domain.stats["block.0.info.allocation"] == domain.stats["block.0.physical"]
-        assert domain.stats["block.0.info.physical"] == domain.stats["block.0.physical"] + 4096
+        physical = whole(domain, "block.0.physical")
+        assert domain.stats["block.0.info.allocation"] == physical
+        assert domain.stats["block.0.info.physical"] == physical + 4096
 
 
 def test_a_round_of_the_fast_lane_asks_no_monitor(quiet: SimHost) -> None:

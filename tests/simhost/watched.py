@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 from domstats.config.settings import Settings
 from domstats.model import DomainSample, Sample, Status
 from domstats.sampling.sampler import Sampler
 
 from tests.simhost import SimHost
+
+T = TypeVar("T", bound="Watched")
 
 
 class Watched:
@@ -20,7 +24,7 @@ class Watched:
             lambda level, text: self.log.append((level, text)),
         )
 
-    def __enter__(self) -> Watched:
+    def __enter__(self: T) -> T:
         return self
 
     def __exit__(self, *_) -> None:

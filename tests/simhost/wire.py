@@ -4,7 +4,7 @@ share (a domain, a typed parameter, an error). Pure: bytes in, bytes out; no soc
 from __future__ import annotations
 
 import struct
-from typing import NamedTuple
+from typing import Callable, NamedTuple
 
 from . import xdr
 
@@ -35,7 +35,7 @@ TYPED = {
     BOOLEAN: xdr.int32,
     STRING: xdr.string,
 }
-_UNTYPED = {
+_UNTYPED: dict[int, Callable[[xdr.Reader], int | float | str]] = {
     INT: xdr.Reader.int32,
     UINT: xdr.Reader.uint,
     LLONG: xdr.Reader.hyper,

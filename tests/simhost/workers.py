@@ -6,14 +6,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable
-from typing import Callable, NamedTuple
+from collections.abc import Coroutine
+from typing import Any, Callable, NamedTuple
 
 WORKERS, PRIORITY_WORKERS = 20, 5
 
 
 class Job(NamedTuple):
-    run: Callable[[], Awaitable[None]]
+    run: Callable[[], Coroutine[Any, Any, None]]
     priority: bool
     client: int
 

@@ -32,7 +32,7 @@ FULL = WITHOUT_SIZES | {"sizes"}
 
 #: For rounds of a second the soft deadline is a quarter of one, in which a healthy guest may fail
 #: to answer on a machine that is busy with other tests. Of use where the watches name culprits.
-PATIENT = {"soft_deadline": 0.4}
+PATIENT: dict[str, Any] = {"soft_deadline": 0.4}
 
 
 class Seen(NamedTuple):

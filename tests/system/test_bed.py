@@ -3,6 +3,7 @@
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,10 @@ os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
+def has_ended(pid: str) -> bool:
+    return not Path(f"/proc/{pid}").exists()
+
+
 def test_a_killed_tester_leaves_no_guest_behind_and_the_next_bed_no_folder(bed: Any) -> None:
     tester = subprocess.run(
         [sys.executable, "-c", KILLED_TESTER],
@@ -38,7 +43,7 @@ def test_a_killed_tester_leaves_no_guest_behind_and_the_next_bed_no_folder(bed: 
     assert tester.returncode == -signal.SIGKILL
     folder, *pids = tester.stdout.split()
     for pid in pids:
-        wait_for("end of its guests", lambda pid=pid: not Path(f"/proc/{pid}").exists())
+        wait_for("end of its guests", partial(has_ended, pid))
 
     type(bed)().close()
 

@@ -93,7 +93,7 @@ def two_rounds_later(rounds: Callable[[], Rounds]) -> Iterator[list[dict[str, se
     def later() -> list[dict[str, set[str]]]:
         return [seen for at, seen in rounds().items() if at > since]
 
-    found += wait_for("two rounds", lambda: len(later()) >= 2 and later())
+    found += wait_for("two rounds", lambda: later() if len(later()) >= 2 else None)
 
 
 def test_what_comes_and_goes_is_there_as_long_as_it_is_and_the_others_have_no_gap(

@@ -45,7 +45,11 @@ BUDGET = 6
 SHORT_CALLS = 4
 #: Somebody else's command is prompt if it takes less; without us it takes a fraction of a second.
 PROMPT_S = 10.0
-WATCHES_OFF = {"process_watch": False, "storage_watch": False, "occupancy_watch": False}
+WATCHES_OFF: dict[str, Any] = {
+    "process_watch": False,
+    "storage_watch": False,
+    "occupancy_watch": False,
+}
 
 
 class Hang(NamedTuple):

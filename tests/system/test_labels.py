@@ -1,7 +1,8 @@
 """Whose machine a real guest is: as tags in Telegraf, as host or plugin instance in collectd."""
 
+from functools import partial
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any, Callable, Optional
 
 import libvirt
 import pytest
@@ -101,10 +102,7 @@ def test_metadata_in_collectd_gives_the_identifiers_that_virt_gives(
     theirs = start(Collectd, virt_plugin(lines), 0.5, name="theirs")
     ours = start(Collectd, python_plugin(f"{lines}\nReportRound false"), 0.5, name="ours")
     for each in (theirs, ours):
-        wait_for(
-            "three rounds",
-            lambda each=each: max(map(len, each.series().values()), default=0) >= 3,
-        )
+        wait_for("three rounds", partial(each.has_rounds, 3))
     assert set(ours.series()) == set(theirs.series())
     assert "Traceback" not in ours.log
 
@@ -132,7 +130,7 @@ def test_a_metadata_element_is_to_us_what_libvirt_gives_of_it(
         whole = etree.fromstring(domain.XMLDesc(0))
         domain.setMetadata(kind, None, None, "urn:shop", LIVE)
     for xpath in ("/shop/name/text()", "/shop/name/@at", "/shop/*/text()", "/shop/text()"):
-        found = theirs.xpath(xpath)
+        found: Any = theirs.xpath(xpath)
         expected = found[0] if len(found) == 1 else ""
         ours = Labels([of_metadata("urn:shop", xpath)]).take(whole)
         assert ours == {"metadata": expected}, xpath
@@ -157,7 +155,11 @@ def test_a_guest_with_more_metadata_than_libvirt_can_send_is_sampled_all_the_sam
                 assert domains[instance.uuid].stats["cpu.time"]
                 return {uuid: domain.labels for uuid, domain in domains.items()}
 
-            found = wait_for("labels of all", lambda: all((last := labels()).values()) and last)
+            def labels_of_all() -> Optional[dict[str, dict[str, str]]]:
+                found = labels()
+                return found if all(found.values()) else None
+
+            found = wait_for("labels of all", labels_of_all)
             assert found[other.uuid] == {"nova_name": "other"}
             assert found[instance.uuid] == {"nova_name": ""}
     finally:

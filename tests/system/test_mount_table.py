@@ -102,19 +102,20 @@ def test_what_is_mounted_from_outside_is_seen(tmp_path: Path) -> None:
             stdout=subprocess.PIPE,
             text=True,
         ) as process:
-            assert process.stdin is not None
-            assert process.stdout is not None
+            stdin, stdout = process.stdin, process.stdout
+            assert stdin is not None
+            assert stdout is not None
 
             def is_seen() -> bool:
-                print(file=process.stdin, flush=True)
-                return process.stdout.readline() == "True\n"
+                print(file=stdin, flush=True)
+                return stdout.readline() == "True\n"
 
             seen = [is_seen()]
             subprocess.run(["mount", "-t", "tmpfs", "none", inside], check=True)
             seen.append(is_seen())
             subprocess.run(["umount", inside], check=True)
             seen.append(is_seen())
-            process.stdin.close()
+            stdin.close()
     finally:
         subprocess.run(["umount", tmp_path], check=True)
     assert seen == [False, True, False]

@@ -7,6 +7,7 @@ With other options each plugin has a collectd of its own, with literally the sam
 import math
 from collections import defaultdict
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, Callable
 
 import pytest
@@ -197,9 +198,6 @@ def test_options_of_virt_give_the_identifiers_that_virt_gives(
         Collectd, python_plugin(f"{options}{ours_only}\nReportRound false"), 0.5, name="ours"
     )
     for each in (theirs, ours):
-        wait_for(
-            "three rounds",
-            lambda each=each: max(map(len, each.series().values()), default=0) >= 3,
-        )
+        wait_for("three rounds", partial(each.has_rounds, 3))
     assert set(ours.series()) == set(theirs.series())
     assert "Traceback" not in ours.log

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Collection
 from pathlib import Path
@@ -13,11 +14,11 @@ from domstats import collectd_plugin
 from domstats.agents.collectd_daemon import Daemon
 from domstats.collectd_plugin import (
     LINE_BYTES,
-    MODULE,
     NOT_KNOWN,
     collectd_options,
     register_plugin,
 )
+from domstats.config.collectd import MODULE
 from domstats.config.collectd_conf import read
 from domstats.config.settings import Settings
 from domstats.errors import ConfigError
@@ -703,7 +704,7 @@ def test_the_hosts_name_is_looked_up_only_where_a_combination_needs_it(
     settings: Settings, hostname: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        collectd_plugin.socket,
+        socket,
         "getaddrinfo",
         lambda *_, **__: [(2, 1, 6, "node-1.example.org", ("127.0.0.1", 0))],
     )
@@ -714,6 +715,6 @@ def test_a_host_without_a_full_name_has_its_short_one(monkeypatch: pytest.Monkey
     def fail(*_: Any, **__: Any) -> Any:
         raise OSError("no name")
 
-    monkeypatch.setattr(collectd_plugin.socket, "getaddrinfo", fail)
-    monkeypatch.setattr(collectd_plugin.socket, "gethostname", lambda: "node-1")
+    monkeypatch.setattr(socket, "getaddrinfo", fail)
+    monkeypatch.setattr(socket, "gethostname", lambda: "node-1")
     assert collectd_options(Settings(plugin_instance_format=("hostname",))).hostname == "node-1"

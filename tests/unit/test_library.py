@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from typing import Any
 
 import domstats
 import pytest
@@ -188,8 +189,9 @@ def test_what_cannot_be_asked_is_refused_at_once(asked, wrong):
 
 @pytest.mark.parametrize("option", ["interval", "statistics_groups", "deadline", "no_such"])
 def test_options_that_queries_say_are_none_of_a_hypervisors(option):
+    wrong: dict[str, Any] = {option: 1}
     with pytest.raises(ConfigError, match=option):
-        Hypervisor(URI, **{option: 1})
+        Hypervisor(URI, **wrong)
 
 
 def test_a_domain_that_has_nothing_to_tell_of_a_group_is_no_error(asked, hypervisor, monkeypatch):
@@ -303,9 +305,12 @@ def test_a_callback_that_raises_is_logged_and_harms_nobody(asked, log, error):
 
 
 def test_python_logging_is_told_if_nobody_else_is(hypervisor, caplog):
+    def fail(*_):
+        raise ZeroDivisionError
+
     answers = Answers()
     with Hypervisor(URI) as asked:
-        asked.query(lambda *_: 1 / 0)
+        asked.query(fail)
         asked.query(answers)
         answers.wait()
     assert "ZeroDivisionError" in caplog.text
@@ -479,7 +484,9 @@ def test_cancelling_a_task_cancels_its_query(hypervisor):
             with pytest.raises(asyncio.CancelledError):
                 await task
             assert (await asked.sample(domains=["u1"])).round.fresh == 1
-            assert not asked._sampler._thread.open
+            thread = asked._sampler._thread
+            assert thread is not None
+            assert not thread.open
 
     in_loop(run())
 

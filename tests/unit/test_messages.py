@@ -97,7 +97,7 @@ def test_each_message_says_what_it_means_and_what_to_do() -> None:
 def test_what_the_code_can_say_is_on_the_page(module: str) -> None:
     page = normal(" ".join(message for message, _, _ in rows()))
     tree = ast.parse((PACKAGE / module).read_text("utf-8"))
-    found = {}
+    found: dict[str, ast.AST] = {}
     for node in ast.walk(tree):
         if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
             found[node.name] = node

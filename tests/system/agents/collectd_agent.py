@@ -79,6 +79,10 @@ class Collectd(Program):
                 found.setdefault(name, []).extend(_rows(path))
         return found
 
+    def has_rounds(self, count: int) -> bool:
+        """Whether something was dispatched so many times."""
+        return max(map(len, self.series().values()), default=0) >= count
+
     @property
     def _csv(self) -> Path:
         return self.folder / "csv"

@@ -7,13 +7,14 @@ from pathlib import Path
 import pytest
 from domstats import collectd_plugin
 from domstats.config import config_file
+from domstats.config.collectd import MODULE
 from domstats.config.pages import collectd_conf, telegraf_toml
 from domstats.errors import ConfigError
 
 PYTHON = f"""\
 LoadPlugin python
 <Plugin python>
-  Import "{config_file.MODULE}"
+  Import "{MODULE}"
 {{}}
 </Plugin>
 """
@@ -26,7 +27,7 @@ def written(folder: Path, text: str) -> str:
 
 
 def test_the_module_has_one_name() -> None:
-    assert config_file.MODULE == collectd_plugin.MODULE
+    assert vars(config_file)["MODULE"] == vars(collectd_plugin)["MODULE"] == MODULE
 
 
 @pytest.mark.parametrize(
@@ -56,7 +57,7 @@ def test_the_ready_files_can_be_read(tmp_path: Path) -> None:
 def test_blocks_in_included_files_count(tmp_path: Path) -> None:
     folder = tmp_path / "collectd.conf.d"
     folder.mkdir()
-    block = f'<Module "{config_file.MODULE}">\nConnection "test:///default"\n</Module>'
+    block = f'<Module "{MODULE}">\nConnection "test:///default"\n</Module>'
     (folder / "domstats.conf").write_text(PYTHON.format(block))
     parsed = config_file.read(written(tmp_path, f'Interval 5\nInclude "{folder}"\n'))
     assert [each.uri for each in parsed.settings] == ["test:///default"]
@@ -81,7 +82,7 @@ def test_a_configuration_without_the_module_says_what_is_missing(tmp_path: Path)
 
 
 def test_all_mistakes_of_all_blocks_come_with_their_place(tmp_path: Path) -> None:
-    block = f'<Module "{config_file.MODULE}">\nInstances {{}}\nHost {{}}\n</Module>'
+    block = f'<Module "{MODULE}">\nInstances {{}}\nHost {{}}\n</Module>'
     path = written(tmp_path, PYTHON.format("\n".join([block.format(998, 1), block.format(999, 2)])))
     with pytest.raises(ConfigError) as caught:
         config_file.read(path)

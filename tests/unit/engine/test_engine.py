@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from functools import partial
 
 import pytest
 from domstats.domain_xml.disk_counters import COUNTERS
@@ -12,7 +13,7 @@ from domstats.engine.engine import PART, Engine
 from domstats.engine.introduction import View
 from domstats.engine.pace import chunk_size
 from domstats.engine.rounds import Kind
-from domstats.model import FAST_GROUPS, Status
+from domstats.model import FAST_GROUPS, DomainSample, Status
 from domstats.selection import entries
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -38,6 +39,13 @@ def counts(sample):
 
 def by_name(sample):
     return {domain.name: domain for domain in sample.domains}
+
+
+def whole(domain: DomainSample, key: str) -> int:
+    """A value that has to be a whole number."""
+    value = domain.stats[key]
+    assert isinstance(value, int)
+    return value
 
 
 # --- everybody is well
@@ -238,6 +246,7 @@ def test_who_changes_a_snapshot_of_a_round_does_not_change_what_others_get_of_it
     query = world.query()
     world.run(world.now + 0.2)  # the others have answered
     snapshot = world.engine.snapshot(query, None, world.now)
+    assert snapshot is not None
     for domain in snapshot.domains:
         domain.stats.clear()
     world.run(world.now + 10)
@@ -449,7 +458,9 @@ def test_what_an_idle_group_has_to_tell_is_told_within_a_minute():
     for guest in world.guests.values():
         guest.says = {}
     late = [world.round() for _ in range(7)]
-    told = [sum(domain.stats["iothread.count"] > 0 for domain in sample.domains) for sample in late]
+    told = [
+        sum(whole(domain, "iothread.count") > 0 for domain in sample.domains) for sample in late
+    ]
     assert told == sorted(told), "who has something to tell is asked from then on"
     assert told[0] < 20 == told[-1]
 
@@ -519,7 +530,7 @@ def test_a_balloon_that_reports_nothing_is_idle_where_the_rest_of_it_is_known(se
     assert {guest.asked["balloon"] for guest in world.guests.values()} == {1 if is_idle else 4}
     for sample in samples:
         assert sample.round.fresh == 3
-        assert all(domain.stats["balloon.rss"] >= sample.time_ns for domain in sample.domains)
+        assert all(whole(domain, "balloon.rss") >= sample.time_ns for domain in sample.domains)
 
 
 def test_the_fast_lane_asks_no_monitor_and_costs_the_same_whatever_hangs():
@@ -1707,7 +1718,7 @@ def test_whatever_happens_each_query_is_answered_in_time_and_all_recover(
     )
     for operations in rounds:
         for at, operation, number in operations:
-            world.after(at, lambda o=operation, n=number: schedule(world, o, n))
+            world.after(at, partial(schedule, world, operation, number))
         world.round()
     for number in range(12):
         world.heal(number)
@@ -1727,7 +1738,7 @@ def test_a_domain_that_is_well_has_a_complete_sample_in_every_round_while_few_ot
         for at, operation, number in operations:
             if operation in ("hang", "heal", "destroy", "start", "occupy"):
                 touched.add(number % 3)
-                world.after(at, lambda o=operation, n=number % 3: schedule(world, o, n))
+                world.after(at, partial(schedule, world, operation, number % 3))
         sample = world.round()
         well = [domain for domain in sample.domains if int(domain.name[2:]) not in touched]
         assert all(is_complete(domain) for domain in well)

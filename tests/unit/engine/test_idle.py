@@ -60,7 +60,8 @@ def test_an_answer_that_may_be_without_the_monitor_shows_no_idle_group() -> None
 
 
 def test_a_domain_without_a_balloon_is_one_whose_balloon_is_idle() -> None:
-    assert "balloon" in idle_after(**{"balloon__last-update": None})
+    changes: dict[str, Any] = {"balloon__last-update": None}
+    assert "balloon" in idle_after(**changes)
 
 
 def test_the_balloon_is_not_idle_where_nobody_else_tells_the_memory() -> None:

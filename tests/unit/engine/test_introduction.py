@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import domstats
 import pytest
 from domstats.engine.introduction import Introduction, View
@@ -38,7 +40,7 @@ def test_who_samples_what_with_all_watches_on_is_one_line() -> None:
         ({"blind": tuple("/abcde")}, "/, a, b and 3 more"),
     ],
 )
-def test_what_the_watches_cannot_see_is_said(changes: dict[str, object], said: str) -> None:
+def test_what_the_watches_cannot_see_is_said(changes: dict[str, Any], said: str) -> None:
     assert said in line(SEES_ALL._replace(**changes))
 
 

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import pytest
-from domstats.drivers import shows_monitor
+from domstats.drivers import BLOCK, shows_monitor
 from domstats.engine.rounds import (
-    BLOCK,
     Entry,
     Query,
     RoundBook,
     SeenDevices,
     device_names,
 )
-from domstats.model import GROUPS, MONITOR_FREE_GROUPS
+from domstats.model import GROUPS, MONITOR_FREE_GROUPS, Stats
 
 ALL = frozenset(GROUPS)
 
@@ -105,7 +104,7 @@ def test_an_answer_shows_whether_the_monitor_was_asked(groups, stats, shown):
 
 
 def test_devices_are_known_by_their_names_and_paths():
-    stats = {
+    stats: Stats = {
         "net.count": 1,
         "net.0.name": "vnet0",
         "block.count": 2,
@@ -141,8 +140,13 @@ def test_a_count_that_makes_no_sense_does_no_harm(count):
 )
 @pytest.mark.parametrize("has_cdrom", [True, False])
 def test_other_devices_are_noticed_once(then, differ, has_cdrom):
-    first = {"net.count": 1, "net.0.name": "vnet0", "block.count": 1, "block.0.name": "vda",
-             "block.0.path": "/a"}  # fmt: skip
+    first: Stats = {
+        "net.count": 1,
+        "net.0.name": "vnet0",
+        "block.count": 1,
+        "block.0.name": "vda",
+        "block.0.path": "/a",
+    }
     if has_cdrom:
         first.update({"block.count": 2, "block.1.name": "sda"})
     elif "block.1.path" in then or then == {"block.count": 1}:
@@ -158,8 +162,8 @@ def test_other_devices_are_noticed_once(then, differ, has_cdrom):
 def test_devices_that_were_not_in_every_answer_are_noticed_all_the_same():
     seen = SeenDevices()
     assert not seen.differ({"net.count": 1, "net.0.name": "vnet0"})
-    disk = {"block.count": 1, "block.0.name": "vda", "block.0.path": "/a"}
-    both = {"net.count": 1, "net.0.name": "vnet0", **disk}
+    disk: Stats = {"block.count": 1, "block.0.name": "vda", "block.0.path": "/a"}
+    both: Stats = {"net.count": 1, "net.0.name": "vnet0", **disk}
     assert not seen.differ(both)
     assert not seen.differ({"net.count": 1, "net.0.name": "vnet0"})
     assert seen.differ({**both, "block.0.path": "/b"})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from domstats.engine.xml_book import XmlBook
-from domstats.model import Devices
+from domstats.model import Devices, Stats
 
 DISK = Devices(targets=("vda",))
 
@@ -88,7 +88,7 @@ def test_xml_that_could_not_be_read_is_read_again_when_its_domain_is_listed(book
 
 
 def test_other_device_names_in_an_answer_mean_another_xml(book: XmlBook) -> None:
-    stats = {"net.count": 1, "net.0.name": "vnet0", "block.count": 0}
+    stats: Stats = {"net.count": 1, "net.0.name": "vnet0", "block.count": 0}
     book.see("a", {**stats})
     book.see("a", {**stats})
     assert not book.has_work

@@ -12,6 +12,7 @@ from __future__ import annotations
 import heapq
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Generator, Iterable, Mapping
+from functools import partial
 from itertools import count
 from typing import Any, Optional
 
@@ -67,7 +68,7 @@ COST_S = {
 }
 
 #: A domain's keys by group: with the monitor's help, and without.
-_WITHOUT = {
+_WITHOUT: dict[str, tuple[str, ...]] = {
     "state": ("state.state",),
     "interface": ("net.0.rx.bytes",),
     "memory": ("memory.bandwidth.monitor.count",),
@@ -77,7 +78,7 @@ _WITHOUT = {
     "vcpu": ("vcpu.0.time",),
     "block": ("block.0.capacity",),
 }
-_WITH = {
+_WITH: dict[str, tuple[str, ...]] = {
     "cpu_total": ("cpu.haltpoll.success.time",),
     "balloon": ("balloon.rss",),
     "vcpu": ("vcpu.0.halt_exits.sum",),
@@ -142,7 +143,7 @@ class Silence(Hints):
     def _probe(self, storages: Iterable[str]) -> None:
         for storage in storages:
             if storage not in self.answered and self._returns(storage):
-                self.world.after(0.001, lambda storage=storage: self._back(storage))
+                self.world.after(0.001, partial(self._back, storage))
 
     def _returns(self, storage: str) -> bool:
         return storage not in self.world.silent or storage in self.world.blind_to
@@ -261,7 +262,7 @@ class World:
         self.events = self.wakeups = 0
         self._free_workers = workers
         self._workers_wanted: deque[_Process] = deque()
-        self._heap: list[tuple[float, int, Callable[[], None]]] = []
+        self._heap: list[tuple[float, int, Callable[[], object]]] = []
         self._order = count()
         self._queries = count(1)
         self._open: dict[int, Query] = {}
@@ -384,7 +385,7 @@ class World:
             self._step(float("inf"))
         return self.samples[asked]
 
-    def after(self, seconds: float, then: Callable[[], None]) -> None:
+    def after(self, seconds: float, then: Callable[[], object]) -> None:
         heapq.heappush(self._heap, (self.now + seconds, next(self._order), then))
 
     def run(self, until: float) -> None:
@@ -495,7 +496,7 @@ class World:
     def _wake(self, waiting: deque[_Process]) -> None:
         while waiting:
             process = waiting.popleft()
-            self.after(0.0, lambda process=process: self._resume(process))
+            self.after(0.0, partial(self._resume, process))
 
     def _list(self) -> _Process:
         if self.list_takes is None:
@@ -529,8 +530,8 @@ class World:
         for uuid in uuids:
             guest = self.guests[uuid]
             if guest.exists:
-                busy = guest.job_since is not None
-                controls[uuid] = (busy, self.now - guest.job_since if busy else 0.0)
+                since = guest.job_since
+                controls[uuid] = (since is not None, 0.0 if since is None else self.now - since)
         self.engine.controls(controls, self.now)
 
     def _ask_monitor(self, call: Call) -> _Process:

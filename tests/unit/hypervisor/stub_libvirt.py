@@ -190,6 +190,8 @@ class StubLibvirt:
         self.lists = 0
         self.no_events: set[int] = set()
         self.opened: list[StubConn] = []
+        #: Whether each preparation of the event loop was for keepalive; see the tests' fixture.
+        self.loops: list[bool] = []
 
     def __getattr__(self, name: str) -> int:
         raise AttributeError(name)

@@ -12,7 +12,7 @@ from domstats.hypervisor.classic import (
     add_facts,
     complete,
 )
-from domstats.model import FACTS, GROUPS
+from domstats.model import FACTS, GROUPS, Stats
 
 from tests.unit.hypervisor.stub_libvirt import COUNTERS, StubDomain, StubLibvirt
 
@@ -98,7 +98,7 @@ def test_groups_that_nobody_wants_are_not_asked_for(stub):
 
 def test_a_domain_that_does_not_run_is_asked_for_nothing_more(stub):
     domain = StubDomain("u1", "web")
-    stats = {"state.state": 5}
+    stats: Stats = {"state.state": 5}
     complete(domain, stats, ALL, DeviceCache())
     assert stats == {"state.state": 5}
     assert domain.calls == []
@@ -177,7 +177,7 @@ def test_facts_of_one_call_take_one_call(stub):
 
 def test_a_domain_that_is_not_started_is_asked_for_its_affinities_alone(stub):
     domain = StubDomain("u1", "web", vcpus=stub.error("VIR_ERR_OPERATION_INVALID"))
-    stats = {"state.state": 5}
+    stats: Stats = {"state.state": 5}
     assert add_facts(domain, stats, FACTS)
     assert stats == {"state.state": 5, "vcpu.0.affinity": "0"}
     assert domain.calls == ["vcpus", "vcpuPinInfo"]
@@ -209,7 +209,7 @@ def test_vcpus_of_a_domain_that_does_not_run_may_be_somewhere_and_are_nowhere(st
     assert stats == {"vcpu.0.affinity": "0"}
 
 
-ENOSPC = {
+ENOSPC: Stats = {
     "state.state": 3,
     "state.reason": 5,
     "block.count": 3,
@@ -267,7 +267,8 @@ VDA, HDA = Disk(0, "vda", "/a"), Disk(2, "hda", "")
 
 
 def test_counters_of_disks_come_under_the_keys_of_the_bulk_answer(stub):
-    stats, domain = {"state.state": 1}, StubDomain("u1", "web")
+    stats: Stats = {"state.state": 1}
+    domain = StubDomain("u1", "web")
     assert add_disk_counters(domain, stats, [VDA, HDA])
     counters = {
         "rd.reqs": 4,
@@ -303,7 +304,8 @@ def test_a_domain_that_cannot_be_asked_for_counters_keeps_what_it_has_told(stub,
         name: stub.error(value) if isinstance(value, str) else value
         for name, value in answers.items()
     }
-    stats, domain = {"state.state": 1}, StubDomain("u1", "web", **given)
+    stats: Stats = {"state.state": 1}
+    domain = StubDomain("u1", "web", **given)
     assert add_disk_counters(domain, stats, [VDA])
     assert stats == {"state.state": 1}
     assert domain.calls == calls
@@ -338,7 +340,7 @@ def test_a_domain_that_ends_while_its_disks_are_counted_is_left_out(stub):
 
 #: A disk that was written to, one that was not, an empty drive, one on a network, and one of which
 #: the monitor told nothing.
-SIZES = {
+SIZES: Stats = {
     "block.count": 5,
     **{f"block.{index}.name": f"vd{letter}" for index, letter in enumerate("abecd")},
     **{f"block.{index}.path": f"/{index}" for index in (0, 1, 4)},
@@ -352,7 +354,12 @@ SIZES = {
 @pytest.mark.parametrize(("images", "asked"), [(set(), ["vdb"]), ({"vda"}, ["vda", "vdb"])])
 def test_disks_are_asked_for_their_sizes_where_the_bulk_answer_does_not_tell(stub, images, asked):
     found = []
-    domain = StubDomain("u1", "web", blockInfo=lambda name: found.append(name) or (100, 90, 95))
+
+    def block_info(name):
+        found.append(name)
+        return 100, 90, 95
+
+    domain = StubDomain("u1", "web", blockInfo=block_info)
     stats = dict(SIZES)
     assert add_disk_sizes(domain, stats, frozenset(images))
     assert found == asked

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import importlib.util
 import platform
 import re
 import sys
@@ -35,7 +36,6 @@ def stub(monkeypatch):
     made = StubLibvirt(StubDomain(U1, "web"), StubDomain(U2, "db"))
     for module in (connection, classic):
         monkeypatch.setattr(module, "libvirt", made)
-    made.loops = []
     monkeypatch.setattr(connection, "_prepare_libvirt", made.loops.append)
     return made
 
@@ -43,7 +43,7 @@ def stub(monkeypatch):
 @pytest.fixture
 def driver(missing):
     """libvirt's own driver for tests, in the client library."""
-    if connection.libvirt is None:
+    if importlib.util.find_spec("libvirt") is None:
         missing("libvirt-python", "pip install libvirt-python")
     made = Connection("test:///default")
     yield made

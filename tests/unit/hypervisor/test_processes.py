@@ -84,7 +84,12 @@ def test_while_processes_are_searched_for_nobody_is_called_unseen(
 ) -> None:
     proc.guest(100, WEB)
     goes_on = threading.Event()
-    monkeypatch.setattr(watch_process, "_pids", lambda proc: [goes_on.wait(10)] and [100])
+
+    def late(proc: str) -> list[int]:
+        goes_on.wait(10)
+        return [100]
+
+    monkeypatch.setattr(watch_process, "_pids", late)
     watch = ProcessWatch(str(proc.folder), patience=0)
     watch.look([WEB], 0)
     assert watch.unseen([WEB]) is None

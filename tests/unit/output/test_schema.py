@@ -9,7 +9,17 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from domstats.model import GROUPS, Change, DomainEvent, DomainSample, Round, Sample, Status, Value
+from domstats.model import (
+    GROUP_OF_WORD,
+    GROUPS,
+    Change,
+    DomainEvent,
+    DomainSample,
+    Round,
+    Sample,
+    Status,
+    Value,
+)
 from domstats.output import metrics_table, schema, virt_schema
 from domstats.output.line_protocol import LineProtocol
 from domstats.output.schema import Key, Wire, place, row_by_rule
@@ -177,9 +187,9 @@ def test_a_row_is_complete(row: Key) -> None:
 
 
 def test_each_group_of_keys_is_one_that_libvirt_has() -> None:
-    assert set(schema.GROUP_OF_WORD.values()) == set(GROUPS)
+    assert set(GROUP_OF_WORD.values()) == set(GROUPS)
     words = {row.pattern.split(".")[0]: row.group for row in schema.KEYS if row.group}
-    assert words == schema.GROUP_OF_WORD
+    assert words == GROUP_OF_WORD
 
 
 def test_types_are_those_of_the_stock_types_db() -> None:

@@ -203,7 +203,8 @@ def test_domains_without_metadata_do_not_become_one() -> None:
 def test_a_domain_whose_metadata_is_not_known_yet_gets_no_name_that_it_will_not_keep(
     option: str,
 ) -> None:
-    of = CollectdOptions(**{option: ("metadata",)})
+    options: dict[str, Any] = {option: ("metadata",)}
+    of = CollectdOptions(**options)
     known = domain({"cpu.time": 1}, labels={"metadata": "shop"})
     new = domain({"cpu.time": 2}, "web-2", uuid="u2", status=Status.UNRESPONSIVE)
     told = [part for part in lists(of, known, new) if part.host]

@@ -27,6 +27,13 @@ from domstats.sampling.sampler import Sampler
 from tests.unit.fake_hypervisor import LONG_S, Connection, Hypervisor, threads
 
 
+class LoggedSampler(Sampler):
+    """A sampler, and what it told."""
+
+    log: list[tuple[str, str]]
+    begun: queue.SimpleQueue[tuple[str, str]]
+
+
 @pytest.fixture
 def hypervisor(monkeypatch):
     made = Hypervisor()
@@ -52,7 +59,7 @@ def new_sampler(hypervisor):
             else:
                 log.append((level, text))
 
-        sampler = Sampler(Settings(uri="test:///fake", **chosen), tell)
+        sampler = LoggedSampler(Settings(uri="test:///fake", **chosen), tell)
         sampler.log, sampler.begun = log, begun
         made.append(sampler)
         return sampler
