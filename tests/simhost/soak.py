@@ -170,16 +170,18 @@ def soak(domains: int, hung: int, rounds: int, seed: int, watches: bool) -> None
         try:
             for number in range(rounds):
                 began = time.monotonic()
-                sample = sampler.sample(20.0, take=lambda part: None)  # as the agents do
+                parts: list[Sample] = []
+                sample = sampler.sample(20.0, take=parts.append)  # as the agents do
+                early = [domain for part in parts for domain in part.domains]
                 well = unrest.were_well(began)
-                by_name = {domain.name: domain for domain in sample.domains}
+                by_name = {domain.name: domain for domain in (*sample.domains, *early)}
                 missed = [
                     name for name in well if name not in by_name or not by_name[name].stats
                 ]
                 assert sample.round.connected, (number, sample.round.error)
                 why = Counter(by_name[name].reason for name in missed if name in by_name)
                 assert not missed, (number, len(missed), why, sample.round)
-                for domain in chance.sample(sample.domains, CHECKED):
+                for domain in chance.sample(list(by_name.values()), CHECKED):
                     check_values(host, sample, domain, offset)
                 fresh = sum(by_name[name].status is Status.FRESH for name in well)
                 complete.append(fresh / len(well))
