@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     )
     from .library import AsyncHypervisor, DomainsUnresponsiveError, Hypervisor, Query
     from .model import Change, Devices, DomainEvent, DomainSample, Round, Sample, Status
+    from .rates import DiskRates, DomainRates, NicRates, Rates, VcpuRates
 
 #: The version: setup.cfg reads it here, and so does whoever tells it to users.
 __version__ = "0.1.0"
@@ -28,23 +29,29 @@ __all__ = [
     "Change",
     "ConfigError",
     "Devices",
+    "DiskRates",
     "DomainEvent",
+    "DomainRates",
     "DomainSample",
     "DomainsUnresponsiveError",
     "DomstatsError",
     "Hypervisor",
     "HypervisorError",
+    "NicRates",
     "NoSuchDomainError",
     "Query",
     "QueryCancelledError",
+    "Rates",
     "Round",
     "Sample",
     "Status",
+    "VcpuRates",
 ]
 
 _MODULES = {
     "library": ("AsyncHypervisor", "DomainsUnresponsiveError", "Hypervisor", "Query"),
     "model": ("Change", "Devices", "DomainEvent", "DomainSample", "Round", "Sample", "Status"),
+    "rates": ("DiskRates", "DomainRates", "NicRates", "Rates", "VcpuRates"),
 }
 
 

@@ -164,6 +164,8 @@ class DomainSample(msgspec.Struct, gc=False):
     :param labels: metadata labels by name, those that were asked for: an empty text for one that
         the domain does not have; none at all while its XML is not known. Samples share them, as
         they do the devices: they cannot be changed.
+    :param at_s: when its statistics were asked for, in seconds of a clock that only goes forward,
+        for the time between two samples of it; 0 if that is not known.
     """
 
     uuid: str
@@ -176,6 +178,7 @@ class DomainSample(msgspec.Struct, gc=False):
     reason: str = ""
     devices: Devices = NO_DEVICES
     labels: dict[str, str] = msgspec.field(default_factory=dict)
+    at_s: float = 0.0
 
 
 class Change(msgspec.Struct, frozen=True):

@@ -308,6 +308,7 @@ def test_asyncio_awaits_thousands_at_once_and_cancels_them():
         ("finish.py", "how many: 5 of 5 domains"),
         ("loop.py", "guest-00001: "),
         ("loop.py", ": 5 of 5 domains"),
+        ("rates.py", "guest-00004: "),
     ],
 )
 def test_the_documented_programs_do_what_they_say(program, printed, capsys):
@@ -317,7 +318,14 @@ def test_the_documented_programs_do_what_they_say(program, printed, capsys):
 
 
 def test_all_documented_programs_are_run_here():
-    assert set(programs()) == {"callback.py", "finish.py", "loop.py", "threads.py", "daemon.py"}
+    assert set(programs()) == {
+        "callback.py",
+        "daemon.py",
+        "finish.py",
+        "loop.py",
+        "rates.py",
+        "threads.py",
+    }
 
 
 def test_hundreds_of_domains_give_a_daemon_what_hundreds_of_threads_gave_it():

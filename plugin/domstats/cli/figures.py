@@ -6,10 +6,11 @@ domain was started becomes a rate as soon as there is an earlier sample of the s
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple, Optional
 
 from ..model import DomainSample, Sample, Stats, Status
+from ..rates import DomainRates, Rates
 
 #: virDomainState in words.
 STATES: tuple[str, ...] = (
@@ -23,9 +24,7 @@ STATES: tuple[str, ...] = (
     "suspended",
 )
 
-#: What is counted since a domain's start, and how.
-COUNTED: tuple[str, ...] = ("cpu", "read", "written", "received", "sent")
-
+#: What is shown of disks and network interfaces: the field, and the keys that count it.
 _BYTES: Mapping[tuple[str, str], str] = {
     ("block", "rd.bytes"): "read",
     ("block", "wr.bytes"): "written",
@@ -71,83 +70,78 @@ class Picture(NamedTuple):
     domains: tuple[Figures, ...]
 
 
-#: The values of one counter by device; CPU time has one.
-_Values = dict[str, int]
-
-
 class Meter:
     """Makes figures of one hypervisor's samples, in the order in which they were taken."""
 
     def __init__(self) -> None:
-        #: By domain and counter: when it was told last, and what.
-        self._before: dict[tuple[str, str], tuple[int, _Values]] = {}
+        self._rates = Rates()
         self._rounds = 0
 
     def read(self, sample: Sample) -> Picture:
         """What a sample says, beside those before it."""
-        rates = self._rounds > 0
-        domains = [self._figures(domain, sample.time_ns, rates) for domain in sample.domains]
-        if sample.round.connected:
-            self._rounds += 1
-            there = {domain.uuid for domain in sample.domains}
-            for key in [key for key in self._before if key[0] not in there]:
-                del self._before[key]
+        is_first = self._rounds == 0
+        rates = self._rates.read(sample)
+        domains = []
+        for domain in sample.domains:
+            its = rates.get(domain.uuid, DomainRates(domain.uuid, domain.name))
+            counted = _totals(domain.stats) if is_first else _by_the_second(its)
+            domains.append(_figures(domain, counted, its.memory_used, sample.time_ns))
+        self._rounds += sample.round.connected
         domains.sort(key=lambda figures: figures.name)
-        return Picture(sample, rates, tuple(domains))
-
-    def _figures(self, domain: DomainSample, time_ns: int, rates: bool) -> Figures:
-        counted = _counters(domain.stats)
-        numbers: dict[str, Optional[float]] = {}
-        for counter in COUNTED:
-            values = counted.get(counter)
-            per_second = self._per_second(domain.uuid, counter, values, time_ns)
-            total = sum(values.values()) if values else None
-            numbers[counter] = per_second if rates else total
-        cpu = numbers.pop("cpu")
-        used, most = _memory(domain.stats)
-        return Figures(
-            name=domain.name,
-            state=_state(domain),
-            status=domain.status,
-            cpu=None if cpu is None else cpu / (1e7 if rates else 1e9),
-            vcpus=_number(domain.stats, "vcpu.current", "vcpu.maximum"),
-            memory=used,
-            memory_max=most,
-            trouble=_trouble(domain, time_ns),
-            **numbers,
-        )
-
-    def _per_second(
-        self, uuid: str, counter: str, values: Optional[_Values], time_ns: int
-    ) -> Optional[float]:
-        """What a counter grew by each second since it was told last.
-
-        None if it is new, or was reset: the domain was started anew, or a device replaced.
-        """
-        if not values:
-            return None
-        before_ns, before = self._before.get((uuid, counter), (time_ns, {}))
-        self._before[uuid, counter] = (time_ns, values)
-        grown = [value - before[device] for device, value in values.items() if device in before]
-        if not grown or min(grown) < 0 or time_ns <= before_ns:
-            return None
-        return sum(grown) * 1e9 / (time_ns - before_ns)
+        return Picture(sample, not is_first, tuple(domains))
 
 
-def _counters(stats: Stats) -> dict[str, _Values]:
-    found: dict[str, _Values] = {}
+def _figures(
+    domain: DomainSample,
+    counted: Mapping[str, Optional[float]],
+    memory_used: Optional[int],
+    time_ns: int,
+) -> Figures:
+    has, most = (_number(domain.stats, f"balloon.{key}") for key in ("current", "maximum"))
+    memory = memory_used if memory_used is not None else None if has is None else has * 1024
+    return Figures(
+        name=domain.name,
+        state=_state(domain),
+        status=domain.status,
+        cpu=counted.get("cpu"),
+        vcpus=_number(domain.stats, "vcpu.current", "vcpu.maximum"),
+        memory=memory,
+        memory_max=None if most is None else most * 1024,
+        read=counted.get("read"),
+        written=counted.get("written"),
+        received=counted.get("received"),
+        sent=counted.get("sent"),
+        trouble=_trouble(domain, time_ns),
+    )
+
+
+def _by_the_second(rates: DomainRates) -> dict[str, Optional[float]]:
+    return {
+        "cpu": rates.cpu_percent,
+        "read": _sum(disk.read_bytes for disk in rates.disks),
+        "written": _sum(disk.written_bytes for disk in rates.disks),
+        "received": _sum(nic.received_bytes for nic in rates.nics),
+        "sent": _sum(nic.sent_bytes for nic in rates.nics),
+    }
+
+
+def _totals(stats: Stats) -> dict[str, Optional[float]]:
+    """What was counted since the domain was started; seconds of CPU, and bytes."""
+    found: dict[str, Optional[float]] = {}
     for key, value in stats.items():
-        if key.endswith(".bytes") and _is_number(value):
-            group, _, rest = key.partition(".")
-            index, _, what = rest.partition(".")
-            counter = _BYTES.get((group, what))
-            if counter:
-                device = str(stats.get(f"{group}.{index}.name", index))
-                found.setdefault(counter, {})[device] = int(value)
+        group, _, rest = key.partition(".")
+        field = _BYTES.get((group, rest.partition(".")[2]))
+        if field and isinstance(value, int) and not isinstance(value, bool):
+            found[field] = (found.get(field) or 0) + value
     cpu = _number(stats, "cpu.time")
     if cpu is not None:
-        found["cpu"] = {"": cpu}
+        found["cpu"] = cpu / 1e9
     return found
+
+
+def _sum(values: Iterable[Optional[float]]) -> Optional[float]:
+    known = [value for value in values if value is not None]
+    return sum(known) if known else None
 
 
 def _state(domain: DomainSample) -> str:
@@ -157,15 +151,6 @@ def _state(domain: DomainSample) -> str:
     if state is None:
         return "active" if domain.active else "shut off"
     return STATES[state] if 0 <= state < len(STATES) else f"state {state}"
-
-
-def _memory(stats: Stats) -> tuple[Optional[int], Optional[int]]:
-    """Bytes used and at most, of KiB in libvirt."""
-    available, unused = _number(stats, "balloon.available"), _number(stats, "balloon.unused")
-    used, most = _number(stats, "balloon.current"), _number(stats, "balloon.maximum")
-    if available is not None and unused is not None and 0 <= unused <= available:
-        used = available - unused
-    return None if used is None else used * 1024, None if most is None else most * 1024
 
 
 def _trouble(domain: DomainSample, now_ns: int) -> str:
@@ -186,7 +171,3 @@ def _number(stats: Stats, *keys: str) -> Optional[int]:
         if isinstance(value, int) and not isinstance(value, bool):
             return value
     return None
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)

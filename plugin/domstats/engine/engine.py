@@ -281,6 +281,7 @@ class Engine:
                 entry = round_.entries[uuid]
                 if entry.handed_out or (call.stuck and not entry.missing):
                     continue  # another call for it was quicker
+                entry.at_s = call.made
                 if call.kind is Kind.FREE:
                     entry.take_partial(stats, call.groups)
                 elif uuid in complete:

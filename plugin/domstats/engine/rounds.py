@@ -112,6 +112,7 @@ class Entry(msgspec.Struct, eq=False, gc=False):
     :param asked: the groups that are wanted of it.
     :param got: those that it has answered.
     :param idle: what it need not be asked for, and what that told last.
+    :param at_s: when it was asked for what it has answered.
     :param handed_out: what is left of it once it was handed out, before the round's end.
     """
 
@@ -124,6 +125,7 @@ class Entry(msgspec.Struct, eq=False, gc=False):
     gone: bool = False
     failure: str = ""
     idle: Optional[Idle] = None
+    at_s: float = 0.0
     handed_out: Optional[DomainSample] = None
 
     @property

@@ -121,6 +121,7 @@ class Samples:
                     whole.active,
                     devices=whole.devices,
                     labels=whole.labels,
+                    at_s=whole.at_s,
                 )
                 entry.stats = NO_STATS
                 part.append(whole)
@@ -171,6 +172,7 @@ class Samples:
             entry.active,
             devices=self._xml.devices.get(uuid, NO_DEVICES),
             labels=self._xml.labels.get(uuid, _NO_LABELS),
+            at_s=entry.at_s,
         )
 
     def _why_partial(self, round_: RoundBook, entry: Entry) -> str:

@@ -51,6 +51,19 @@ def whole(domain: DomainSample, key: str) -> int:
 # --- everybody is well
 
 
+def test_each_domain_says_when_it_was_asked_which_in_a_late_round_is_late():
+    world = World(40, lanes=1)
+    sample = world.rounds(2)[-1]
+    made = {
+        uuid: call.made
+        for call in world.calls_made
+        if call.kind is Kind.MONITOR
+        for uuid in call.uuids
+    }
+    assert {domain.uuid: domain.at_s for domain in sample.domains} == made
+    assert len(set(made.values())) > 1
+
+
 def test_domains_are_handed_out_as_soon_as_they_are_complete():
     world = World(8 * PART, in_parts=True)
     sample = world.rounds(2)[-1]
