@@ -147,20 +147,23 @@ class Rates:
         self._before: dict[str, _Readings] = {}
 
     def read(self, sample: Sample) -> dict[str, DomainRates]:
-        """What a sample says beside those before it, by uuid; of domains that have answered.
+        """What a whole sample says beside those before it, by uuid, of domains that answered."""
+        found = {domain.uuid: self.of(domain, sample) for domain in sample.domains if domain.stats}
+        self.end(sample)
+        return found
 
-        Give it whole samples: those in whose domains all statistics are.
-        """
-        found = {
-            domain.uuid: self._domain(domain, sample) for domain in sample.domains if domain.stats
-        }
+    def end(self, sample: Sample) -> None:
+        """A round is over: forget the domains that are listed no more."""
         if sample.round.connected:
             there = {domain.uuid for domain in sample.domains}
             for uuid in self._before.keys() - there:
                 del self._before[uuid]
-        return found
 
-    def _domain(self, domain: DomainSample, sample: Sample) -> DomainRates:
+    def of(self, domain: DomainSample, sample: Sample) -> DomainRates:
+        """What one domain of a sample, or of a part of it, says beside those before it.
+
+        When all have been asked for, ``end`` is to be called with the round's own sample.
+        """
         stats = domain.stats
         at_s = domain.at_s or sample.time_ns / _NS
         now = {device: _Reading(at_s, counters) for device, counters in _counters(stats)}

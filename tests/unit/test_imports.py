@@ -37,7 +37,7 @@ FOLDERS = frozenset(
     {"agents", "cli", "config", "domain_xml", "engine", "hypervisor", "output", "sampling"}
 )
 #: What the ground is for output: of the rest of the package it knows nothing.
-GROUND = frozenset({"model", "errors", "shown"})
+GROUND = frozenset({"model", "errors", "shown", "rates"})
 #: Who may import libvirt itself.
 BORDER = frozenset({"hypervisor.binding"})
 #: What collectd's own Python need not have.

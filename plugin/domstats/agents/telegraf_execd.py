@@ -70,6 +70,7 @@ def writer(settings: Settings) -> LineProtocol:
         kvm_statistics=settings.kvm_statistics,
         groups=settings.groups,
         vcpu_mapping=settings.vcpu_mapping,
+        rates=settings.rates,
     )
 
 

@@ -167,13 +167,14 @@ def _from_block(given: Given) -> Settings:
     with mistakes.at("option HostnameMetadataXPath: "):
         labels = _metadata(given)
     takes_metadata = "metadata" in (*instance, *given.get("hostname_format", ()))
-    local = is_local(fields.get("uri", Settings().uri))
+    # Rates need what only the bulk call tells: steal, halt polling, the age of memory's figures.
+    in_bulk = given.get("rates", False) or not is_local(fields.get("uri", Settings().uri))
     settings = Settings(
         **as_fields(fields),
         labels=labels if takes_metadata else (),
         groups=_groups_of_output(given, extra),
-        direct=_direct(extra) if local else {},
-        vcpu_mapping="vcpupin" in extra and not local,
+        direct={} if in_bulk else _direct(extra),
+        vcpu_mapping="vcpupin" in extra and in_bulk,
         inactive="domain_state" in extra,
         wants_devices=given.get("interface_format") == "address",
         selection=Selection(
@@ -204,6 +205,8 @@ def _groups_of_output(given: Given, extra: frozenset[str]) -> frozenset[str]:
     """Only what is put out is asked for: each monitor group costs a round trip per domain."""
     groups = {"state", "cpu_total", "balloon"}
     groups.update(group for word, group in _GROUP_OF_SELECTOR.items() if word in extra)
+    if given.get("rates", False):
+        groups.add("vcpu")
     if given.get("report_block_devices", True):
         groups.add("block")
     if given.get("report_network_interfaces", True):

@@ -370,6 +370,18 @@ OPTIONS: tuple[Option, ...] = (
         ours=True,
     ),
     Option(
+        key="rates",
+        kind=Kind.FLAG,
+        collectd="Rates",
+        telegraf="rates",
+        text="Also send what follows of the counters by the second: CPU percent of one CPU, of the"
+        " vCPUs and of the host, steal, halt polling, latency and queue of each disk, memory used"
+        " and the age of its figures (in Telegraf also throughput and requests, which collectd"
+        " works out by itself). In collectd all groups are then asked for in bulk, which costs"
+        " more.",
+        ours=True,
+    ),
+    Option(
         key="refresh_interval",
         kind=Kind.COUNT,
         collectd="RefreshInterval",

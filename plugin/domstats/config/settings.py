@@ -26,6 +26,7 @@ class Settings(RoundSettings, frozen=True, kw_only=True):
     """All that is set for one hypervisor. The defaults are those of Telegraf's vocabulary.
 
     :param kvm_statistics: whether the KVM statistics of the groups vcpu and vm are passed on.
+    :param rates: whether what follows of counters by the second is sent too.
     :param inactive: whether domains that are defined and not started are listed too.
     :param wants_devices: whether facts of the domains' XML are needed (MAC addresses).
     :param interval: seconds between rounds, as far as the agent does not say otherwise.
@@ -38,6 +39,7 @@ class Settings(RoundSettings, frozen=True, kw_only=True):
 
     groups: frozenset[str] = frozenset(TELEGRAF_GROUPS)
     kvm_statistics: bool = False
+    rates: bool = False
     inactive: bool = True
     selection: Selection = ALL
     wants_devices: bool = False

@@ -91,6 +91,9 @@ def parse_telegraf(
         if settings.events and settings.series == "telegraf":
             notes.append(f"{where}, option events: no events are sent with series telegraf")
             settings = msgspec.structs.replace(settings, events=())
+        if settings.rates and settings.series == "telegraf":
+            notes.append(f"{where}, option rates: no rates are sent with series telegraf")
+            settings = msgspec.structs.replace(settings, rates=False)
         notes.extend(f"{where}, {text}" for text in advice_on(settings, _telegraf_name))
         hypervisors.append(settings)
     mistakes.end()

@@ -29,7 +29,9 @@ from typing import (
 from .. import __version__
 from ..errors import ConfigError
 from ..model import GROUPS, DomainEvent, DomainSample, Sample, Status, Value, picker
+from ..rates import DomainRates, Rates
 from . import schema
+from .rate_tables import groups_of
 from .remembered import Remembered
 
 SERIES = ("full", "telegraf")
@@ -205,6 +207,7 @@ class LineProtocol:
         stays out. Keys of no known group always pass.
     :param vcpu_mapping: also each vCPU's physical CPU and affinity, where a sample has them.
     :param reports: False leaves out what the full series tells of the round itself.
+    :param rates: also what follows of counters by the second (full series); ``rate_tables``.
     :param version: of this package, told with each round.
     :raises ConfigError: for a series that does not exist.
     """
@@ -217,6 +220,7 @@ class LineProtocol:
         groups: Iterable[str] = GROUPS,
         vcpu_mapping: bool = True,
         reports: bool = True,
+        rates: bool = False,
         version: str = __version__,
     ) -> None:
         if series not in SERIES:
@@ -226,6 +230,7 @@ class LineProtocol:
         self._groups: frozenset[str] = frozenset(groups)
         self._vcpu_mapping = vcpu_mapping
         self._reports = reports and self._full
+        self._rates = Rates() if rates and self._full else None
         self._version = version
         self._compiled: Remembered[_Compiled] = Remembered()
         self._shapes: dict[tuple[str, ...], _Shape] = {}
@@ -245,6 +250,8 @@ class LineProtocol:
         if self._has_new_shapes or is_other:
             self._has_new_shapes = False
             self._shapes = {known.shape.keys: known.shape for known in self._compiled}
+        if self._rates is not None:
+            self._rates.end(sample)
         if self._reports:
             written.append(self._own_lines(sample, str(sample.time_ns)))
         return "".join(written).encode()
@@ -262,6 +269,8 @@ class LineProtocol:
                 self._compiled.use(domain.uuid, known)
                 lines = _fill_in(known, values, time)
             written.append(self._plain(domain, values, time) if lines is None else lines)
+            if self._rates is not None:
+                written += self._rate_lines(domain, self._rates.of(domain, sample), time)
         return written
 
     # -- key by key
@@ -356,6 +365,17 @@ class LineProtocol:
         return _Compiled(
             shape, domain.name, dict(domain.labels), shape.texts(values), tuple(written)
         )
+
+    # -- what follows of counters
+
+    def _rate_lines(self, domain: DomainSample, rates: DomainRates, time: str) -> Iterator[str]:
+        for group in groups_of(rates):
+            tags = self._domain_tags(domain)
+            if group.table.tag:
+                tags[group.table.tag] = group.device
+            fields = {row.field: _double(value) for row, value in group.values}
+            written = ",".join(f"{name}={fields[name]}" for name in sorted(fields))
+            yield f"{group.table.measurement}{_written_tags(tags)} {written} {time}\n"
 
     # -- what we tell of our own work
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from . import schema, virt_schema
+from .rate_tables import RATE_TABLES
 
 #: The type of a field, by what libvirt sends.
 FIELD_TYPES: dict[schema.Wire, str] = {
@@ -60,6 +61,18 @@ def metrics() -> Iterator[Metric]:
                 "telegraf", f"{measurement} {own.field}", "", FIELD_TYPES[own.wire],
                 own.kind.value, own.unit, own.description, 'series = "full"',
             )  # fmt: skip
+    for table in RATE_TABLES:
+        for rate in table.rows:
+            yield Metric(
+                "telegraf", f"{table.measurement} {rate.field}", "", "float", "gauge", rate.unit,
+                rate.description, "rates",
+            )  # fmt: skip
+            if rate.type:
+                yield Metric(
+                    "collectd",
+                    f"{virt_schema.OWN_PLUGIN}/{_collectd_name(rate.type, rate.instance)}",
+                    "", "gauge", "gauge", rate.unit, rate.description, "Rates",
+                )  # fmt: skip
     for row_ in virt_schema.VALUE_LISTS:
         yield Metric(
             "collectd", f"virt/{_collectd_name(row_.type, row_.instance)}", ", ".join(row_.keys),
@@ -90,7 +103,7 @@ def _collectd_name(type_: str, instance: str) -> str:
 
 def page() -> str:
     """docs/metrics.md."""
-    return "\n".join((*_telegraf_part(), *_collectd_part()))
+    return "\n".join((*_telegraf_part(), *_rates_part(), *_collectd_part()))
 
 
 _INTRODUCTION = """\
@@ -176,6 +189,19 @@ and stops, which are inferred (`inferred`=1) | reconnected |
 Kind `stream` has the tag `hypervisor` instead of a domain's.
 """
 
+_RATES_TEXT = """\
+With `rates = true`. It needs two samples of a domain: the time between them is that of the domain's
+own answers, so a round that was late or missed makes no difference. Where a counter has begun anew
+(a guest was started again, a disk replaced) there is no rate once. What is not known is left out.
+"""
+
+_RATES_OF_COLLECTD_TEXT = """\
+
+With `Rates true`, under the domain's host, as above for Telegraf. Throughput and requests by the
+second are not among them: collectd works these out of what plugin virt sends. A `percent` is 100 at
+most, since types.db refuses more.
+"""
+
 _COLLECTD_TEXT = """\
 ## collectd: value lists
 
@@ -259,6 +285,18 @@ def _telegraf_part() -> Iterator[str]:
         )
 
 
+def _rates_part() -> Iterator[str]:
+    for number, table in enumerate(RATE_TABLES):
+        yield f"### {table.measurement}+\n"
+        yield _RATES_TEXT if number == 0 else "With `rates = true`.\n"
+        if table.tag:
+            yield f"Tag `{table.tag}`.\n"
+        yield from _table(
+            ("field", "type", "kind", "unit", "what"),
+            ((f"`{row.field}`", "float", "gauge", row.unit, row.description) for row in table.rows),
+        )
+
+
 def _collectd_part() -> Iterator[str]:
     yield _COLLECTD_TEXT
     yield from _table(
@@ -283,6 +321,16 @@ def _collectd_part() -> Iterator[str]:
             for row in virt_schema.OWN_VALUE_LISTS
         ),
     )  # fmt: skip
+    yield _RATES_OF_COLLECTD_TEXT
+    yield from _table(
+        ("type and instance", "data source", "unit", "what"),
+        (
+            (f"`{_collectd_name(row.type, row.instance)}`", "GAUGE", row.unit, row.description)
+            for table in RATE_TABLES
+            for row in table.rows
+            if row.type
+        ),
+    )
 
 
 def _calculation(row: virt_schema.ValueListRow) -> str:

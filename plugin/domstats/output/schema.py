@@ -19,6 +19,7 @@ from typing import NamedTuple
 import msgspec
 
 from ..model import GROUP_OF_WORD
+from .rate_tables import RATE_TABLES
 
 #: Where a key has an index. Indexes may have holes.
 INDEX = "<n>"
@@ -610,5 +611,6 @@ RESERVED_TAGS: frozenset[str] = frozenset(
     | {tag for row in KEYS for tag in row.tags}
     | {field for row in KEYS if not row.kvm for field in (row.field, *row.twins, *row.own_twins)}
     | {row.field for row in (*DOMAIN_FIELDS, *EVENT_FIELDS)}
+    | {row.field for table in RATE_TABLES for row in table.rows}
     | {*EVENT_TAGS}
 )

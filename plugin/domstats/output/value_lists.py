@@ -32,6 +32,7 @@ from ..model import (
     Status,
     Value,
 )
+from ..rates import Rates
 from . import virt_schema
 from .identity import (
     HOSTNAME_FIELDS,
@@ -42,6 +43,7 @@ from .identity import (
     valid_host,
     valid_part,
 )
+from .rate_tables import groups_of
 from .remembered import Remembered
 from .virt_plans import (
     Device,
@@ -97,6 +99,7 @@ class CollectdOptions(msgspec.Struct, frozen=True, kw_only=True):
     :param groups: the stats groups of whose keys there are value lists; of the others none.
     :param every: by group that not every sample has: the seconds between two that do.
     :param report_round: also tell of the rounds and of domains that hang, as plugin domstats.
+    :param rates: also what follows of counters, as plugin domstats; ``rate_tables``.
     :param round_instance: the plugin instance of the rounds, to tell hypervisors apart.
     """
 
@@ -115,6 +118,7 @@ class CollectdOptions(msgspec.Struct, frozen=True, kw_only=True):
     groups: frozenset[str] = frozenset(GROUPS)
     every: Mapping[str, float] = {}
     report_round: bool = True
+    rates: bool = False
     round_instance: str = ""
 
     def __post_init__(self) -> None:
@@ -225,6 +229,7 @@ class ValueLists:
         self._cpu: dict[str, tuple[int, int]] = {}
         self._names: dict[str, tuple[str, str]] = {}
         self._identities: dict[str, Identity] = {}
+        self._rates = Rates() if options.rates else None
         #: Of the parts of this round: domains whose value lists have to wait for its end.
         self._postponed: dict[str, DomainSample] = {}
 
@@ -240,6 +245,7 @@ class ValueLists:
             if self._is_identified(domain):
                 identity = self._identities[domain.uuid]
                 yield self._domain(domain, known.get(domain.uuid), identity, part, interval_s)
+                yield from self._of_rates(domain, identity, part)
             else:
                 self._postponed[domain.uuid] = domain
 
@@ -259,6 +265,9 @@ class ValueLists:
             if whole.stats and domain.uuid in identities:
                 identity = identities[domain.uuid]
                 yield self._domain(whole, known.get(domain.uuid), identity, sample, interval_s)
+                yield from self._of_rates(whole, identity, sample)
+        if self._rates is not None:
+            self._rates.end(sample)
         if self._wants_percent:
             self._cpu = {each.uuid: self._cpu[each.uuid] for each in sample.domains
                          if each.uuid in self._cpu}  # fmt: skip
@@ -298,6 +307,26 @@ class ValueLists:
             self._cpu[domain.uuid] = (spent, sample.time_ns)
         host, plugin_instance = identity
         return Batch(host, PLUGIN, plugin_instance, sample.time_ns / 1e9, heads, values)
+
+    def _of_rates(
+        self, domain: DomainSample, identity: Identity, sample: Sample
+    ) -> Iterator[Batch]:
+        """What follows of a domain's counters, if that is wanted."""
+        if self._rates is None:
+            return
+        heads: list[Head] = []
+        values: list[Values] = []
+        for group in groups_of(self._rates.of(domain, sample)):
+            device = valid_part(group.device)
+            for row, value in group.values:
+                if row.type:
+                    heads.append((row.type, row.instance.format(device=device), 0.0))
+                    # collectd takes no percent beyond 100.1, and no two clocks are the same.
+                    values.append((min(value, 100.0) if row.type == "percent" else value,))
+        if heads:
+            host, instance = identity
+            time_s, plugin = sample.time_ns / 1e9, virt_schema.OWN_PLUGIN
+            yield Batch(host, plugin, instance, time_s, heads, values)
 
     def notifications(self, sample: Sample) -> list[Notification]:
         """A failure for each domain that began to hang, an okay for each that is back; events."""

@@ -136,6 +136,7 @@ RIGHT_TOML: dict[str, tuple[tuple[str, str, Any], ...]] = {
     "process_watch": (("false", "process_watch", False),),
     "storage_watch": (("false", "storage_watch", False),),
     "occupancy_watch": (("false", "occupancy_watch", False),),
+    "rates": (("true", "rates", True),),
 }
 
 #: For each key: TOML value, and words that the message has.
@@ -223,6 +224,7 @@ WRONG_TOML: dict[str, tuple[tuple[str, str], ...]] = {
     "process_watch": (("0", "true or false"),),
     "storage_watch": (("0", "true or false"),),
     "occupancy_watch": (("0", "true or false"),),
+    "rates": (('"yes"', "true or false"),),
 }
 
 #: For each option: the line's values, the field, what it is then.
@@ -311,6 +313,11 @@ RIGHT_COLLECTD: dict[str, tuple[tuple[tuple[Any, ...], str, Any], ...]] = {
     "ProcessWatch": ((("no",), "process_watch", False),),
     "StorageWatch": (((False,), "storage_watch", False),),
     "OccupancyWatch": (((False,), "occupancy_watch", False),),
+    "Rates": (
+        ((True,), "rates", True),
+        ((True,), "direct", {}),  # what rates need only the bulk call tells
+        ((True,), "groups", frozenset({"vcpu", *block().groups})),
+    ),
 }
 
 #: For each option: the line's values, and words that the message has.
@@ -373,6 +380,7 @@ WRONG_COLLECTD: dict[str, tuple[tuple[tuple[Any, ...], str], ...]] = {
     "ProcessWatch": (((2.0,), "true or false"),),
     "StorageWatch": (((2.0,), "true or false"),),
     "OccupancyWatch": (((2.0,), "true or false"),),
+    "Rates": (((2.0,), "true or false"),),
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import re
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
@@ -22,6 +23,7 @@ from domstats.model import (
 )
 from domstats.output import metrics_table, schema, virt_schema
 from domstats.output.line_protocol import LineProtocol
+from domstats.output.rate_tables import RATE_TABLES
 from domstats.output.schema import Key, Wire, place, row_by_rule
 from domstats.output.value_lists import CollectdOptions, ValueLists
 from domstats.output.virt_schema import Per
@@ -72,17 +74,34 @@ def everything() -> Sample:
     )
 
 
+def earlier() -> Sample:
+    """The same, ten seconds before, when less had been counted."""
+    domains = [
+        msgspec.structs.replace(
+            domain,
+            stats={
+                key: value - 5 if isinstance(value, int) and value == 7 else value
+                for key, value in domain.stats.items()
+            },
+        )
+        for domain in everything().domains
+    ]
+    sample = everything()
+    return msgspec.structs.replace(sample, domains=tuple(domains), time_ns=sample.time_ns - 10**10)
+
+
 @functools.cache
 def sent_fields() -> set[tuple[str, str]]:
-    lines = LineProtocol(kvm_statistics=True).encode(everything()).decode().splitlines()
+    writer = LineProtocol(kvm_statistics=True, rates=True)
+    writer.encode(earlier())
+    lines = writer.encode(everything()).decode().splitlines()
     return {(p["measurement"], field) for p in map(parse_line, lines) for field in p["fields"]}
 
 
 @functools.cache
 def sent_types() -> set[tuple[str, str, str]]:
-    lists = ValueLists(CollectdOptions(extra_stats=virt_schema.EXTRA_STATS))
-    earlier = msgspec.structs.replace(everything(), time_ns=everything().time_ns - 10**10)
-    list(lists.translate(earlier, 10.0))
+    lists = ValueLists(CollectdOptions(extra_stats=virt_schema.EXTRA_STATS, rates=True))
+    list(lists.translate(earlier(), 10.0))
     return {
         (part.plugin, part.type, part.type_instance)
         for part in one_by_one(lists.translate(everything(), 10.0))
@@ -117,16 +136,18 @@ def documented_types() -> set[tuple[str, str, str]]:
 
 def without_names(plugin: str, type_: str, instance: str) -> tuple[str, str, str]:
     """A type instance as the page has it, with placeholders."""
-    row = next(
-        (
-            row
-            for row in virt_schema.VALUE_LISTS
-            if row.type == type_
-            and re.fullmatch(re.sub(r"\\{\w+\\}", ".+", re.escape(row.instance)), instance)
-        ),
-        None,
+    rows: Iterable[tuple[str, str]] = (
+        [(row.type, row.instance) for row in virt_schema.VALUE_LISTS]
+        if plugin == "virt"
+        else [(rate.type, rate.instance) for table in RATE_TABLES for rate in table.rows]
     )
-    return plugin, type_, row.instance if row is not None and plugin == "virt" else instance
+    patterns = (
+        known
+        for type_of_row, known in rows
+        if type_of_row == type_
+        and re.fullmatch(re.sub(r"\\{\w+\\}", ".+", re.escape(known)), instance)
+    )
+    return plugin, type_, next(patterns, instance)
 
 
 def test_the_page_is_the_one_that_the_schema_makes() -> None:
@@ -195,6 +216,7 @@ def test_each_group_of_keys_is_one_that_libvirt_has() -> None:
 def test_types_are_those_of_the_stock_types_db() -> None:
     types = {row.type: row.counter for row in virt_schema.VALUE_LISTS}
     types.update({row.type: row.counter for row in virt_schema.OWN_VALUE_LISTS})
+    types.update({row.type: False for table in RATE_TABLES for row in table.rows if row.type})
     stock = dict(
         line.split(maxsplit=1)
         for line in (HERE / "types.db").read_text().splitlines()
