@@ -99,6 +99,10 @@ class Control:
         """The same uuid, another name."""
         self._order("rename", old=old, new=new)
 
+    def say(self, name: str, said: dict[str, tuple[int, Any]]) -> None:
+        """Have a domain answer in bulk with exactly these keys, and type and value of each."""
+        self._order("say", name=name, said=said)
+
     def suspend(self, names: Names = None, count: int | None = None) -> list[str]:
         return self._order("suspend", names=names, count=count)
 
@@ -289,6 +293,11 @@ class Orders:
 
     def order_rename(self, old, new):
         self._hypervisor.rename(self._hypervisor.by_name(old), new)
+
+    def order_say(self, name, said):
+        domain = self._hypervisor.by_name(name)
+        domain.said = {key: tuple(told) for key, told in said.items()}
+        domain.kept.clear()
 
     def order_suspend(self, names, count):
         return self._each(names, count, self._hypervisor.suspend, lambda d: d.state == 1)

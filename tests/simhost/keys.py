@@ -34,6 +34,16 @@ GROUPS = {
     "vm": VM,
 }
 ALL_GROUPS = sum(GROUPS.values())
+#: The first word of a group's keys, where it is not the group's name.
+_WORDS = {"net": INTERFACE}
+
+
+def group_of(key: str) -> int:
+    """The group that a key belongs to."""
+    word = key.partition(".")[0]
+    return _WORDS.get(word) or GROUPS[word]
+
+
 MONITOR_GROUPS = CPU | BALLOON | VCPU | BLOCK | IOTHREAD | DIRTYRATE | VM
 
 # Seconds per domain and group in the real one (FACTS.md: 40 guests, one bulk call).

@@ -8,7 +8,7 @@ import uuid as uuids
 from collections import Counter, deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Callable
+from typing import Any, Callable
 
 from . import keys, wire
 
@@ -92,6 +92,8 @@ class Domain:
         self.description = ""
         self.disks = _disks(uuid, shape, folder)
         self.interfaces = _interfaces(uuid, shape)
+        #: By key: type and value of all that it answers in bulk, in place of what it would.
+        self.said: dict[str, tuple[int, Any]] = {}
         self.errors: dict[str, int] = {}  # disk's target: why it stands (virDomainDiskErrorCode)
         self.version = 0
         self.kept: dict = {}  # answers encoded for this version

@@ -197,6 +197,12 @@ class Records:
     ) -> list[Described]:
         """Each parameter with its value or curve, in libvirt's order. `level` is how much can be
         told: keys.OFF, PARTIAL or FULL."""
+        if domain.said:
+            return [
+                Described(field, type, value, keys.NOTHING)
+                for field, (type, value) in domain.said.items()
+                if groups & keys.group_of(field)
+            ]
         described: list[Described] = []
         of = None if level == keys.OFF else keys.fingerprint(self._seed, domain.uuid)
         told = keys.TOLD[level]

@@ -6,7 +6,7 @@ import xml.etree.ElementTree as ElementTree
 
 import pytest
 
-from tests.simhost import SimHost, keys
+from tests.simhost import SimHost, keys, wire
 from tests.simhost.model import NOVA
 
 libvirt = pytest.importorskip("libvirt")
@@ -301,3 +301,16 @@ def test_thousands_of_domains_fit_into_one_answer():
     assert len(records) == 2000
     assert len({record[0].UUIDString() for record in records}) == 2000
     assert all(len(record[1]) == len(records[0][1]) for record in records)
+
+
+def test_a_domain_says_in_bulk_exactly_what_a_test_wants_by_group_and_type(host, connection):
+    name = host.control.add()[0]
+    try:
+        said = {"state.state": (wire.INT, 1), "net.2.rx.bytes": (wire.ULLONG, 2**64 - 1)}
+        host.control.say(name, {**said, "block.0.name": (wire.STRING, "vda")})
+        domain = connection.lookupByName(name)
+        wanted = keys.ALL_GROUPS & ~keys.BLOCK
+        [(_, stats)] = connection.domainListGetStats([domain], wanted, 0)
+        assert stats == {key: value for key, (_, value) in said.items()}
+    finally:
+        host.control.remove(name)
