@@ -200,7 +200,9 @@ class _Plugin:
         """Register the read of a fast lane."""
         interval = settings.fast_interval
         paced = msgspec.structs.replace(settings, deadline=None)
-        fast = msgspec.structs.replace(options, groups=FAST_GROUPS, report_round=False, rates=False)
+        fast = msgspec.structs.replace(
+            options, groups=FAST_GROUPS, report_round=False, rates=False, state_changes=False
+        )
         reader = _FastReader(self._collectd, paced, fast, shared, self._log, interval)
         self._readers.append(reader)
         self._collectd.register_read(reader.read, name=name, interval=interval)
@@ -326,6 +328,7 @@ def collectd_options(settings: Settings, instance: str = "") -> CollectdOptions:
         every=settings.every,
         report_round=settings.report_round,
         rates=settings.rates,
+        persistent_notification=settings.persistent_notification,
         round_instance=instance,
     )
 

@@ -57,11 +57,6 @@ def parse_collectd(config: Any, source: str) -> Parsed:
         settings = _from_block(given)
     mistakes.end()
     advice = list(advice_on(settings, _collectd_name))
-    if given.get("persistent_notification"):
-        advice.append(
-            "option PersistentNotification: has no effect in this version, which sends"
-            " notifications when a domain hangs and when it is back, and others with Events"
-        )
     return Parsed([settings], notes + [f"{source}, {text}" for text in advice])
 
 
@@ -175,7 +170,7 @@ def _from_block(given: Given) -> Settings:
         groups=_groups_of_output(given, extra),
         direct={} if in_bulk else _direct(extra),
         vcpu_mapping="vcpupin" in extra and in_bulk,
-        inactive="domain_state" in extra,
+        inactive="domain_state" in extra or given.get("persistent_notification", False),
         wants_devices=given.get("interface_format") == "address",
         selection=Selection(
             domains=entries(given.get("domain", ()), ignored),

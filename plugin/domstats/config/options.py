@@ -397,9 +397,9 @@ OPTIONS: tuple[Option, ...] = (
         kind=Kind.FLAG,
         collectd="PersistentNotification",
         default="false",
-        text="Accepted for virt's sake and without effect: notifications are sent when a domain"
-        " begins to hang and when it is back, and of its lifecycle with Events lifecycle."
-        " ExtraStats domain_state reports the state as a value.",
+        text="Send a notification of each domain's state in each round, not only when it is another"
+        " than in the round before. (What begins and ends between two rounds is told by Events"
+        " lifecycle alone.)",
     ),
     Option(
         key="instances",

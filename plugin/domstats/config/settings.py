@@ -66,6 +66,7 @@ class Settings(RoundSettings, frozen=True, kw_only=True):
     report_network_interfaces: bool = True
     extra_stats: frozenset[str] = frozenset()
     report_round: bool = True
+    persistent_notification: bool = False
     hostname: str = ""
 
 

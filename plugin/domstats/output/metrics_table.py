@@ -227,6 +227,11 @@ become `_`. A domain that does not run has `domain_state` only.
   storage hangs, that call makes libvirtd itself stand still. A file that somebody else makes longer
   meanwhile has its old length until then. In the first round after a disk was plugged in, its size
   is what the bulk answer says.
+- Notifications of type `domain_state` tell of domains whose state is another than in the round
+  before, in virt's words and severities; with `PersistentNotification` of each domain, each round.
+  virt has them from libvirt's events, so it also tells of what began and ended between two rounds;
+  here `Events lifecycle` does. Why a domain was shut off is known only where domains that do not
+  run are listed: with `ExtraStats domain_state` or `PersistentNotification`.
 - `disk_error` is of guests that stand still for the error: QEMU tells of no other's, so virt, which
   asks those that run, sends none.
 """

@@ -33,7 +33,7 @@ from ..model import (
     Value,
 )
 from ..rates import Rates
-from . import virt_schema
+from . import state_notices, virt_schema
 from .identity import (
     HOSTNAME_FIELDS,
     PLUGIN_INSTANCE_FIELDS,
@@ -45,6 +45,7 @@ from .identity import (
 )
 from .rate_tables import groups_of
 from .remembered import Remembered
+from .state_notices import DomainStates
 from .virt_plans import (
     Device,
     Head,
@@ -99,6 +100,8 @@ class CollectdOptions(msgspec.Struct, frozen=True, kw_only=True):
     :param groups: the stats groups of whose keys there are value lists; of the others none.
     :param every: by group that not every sample has: the seconds between two that do.
     :param report_round: also tell of the rounds and of domains that hang, as plugin domstats.
+    :param state_changes: also notify of domains whose state is another than in the round before.
+    :param persistent_notification: PersistentNotification: of each domain's state in each round.
     :param rates: also what follows of counters, as plugin domstats; ``rate_tables``.
     :param round_instance: the plugin instance of the rounds, to tell hypervisors apart.
     """
@@ -118,6 +121,8 @@ class CollectdOptions(msgspec.Struct, frozen=True, kw_only=True):
     groups: frozenset[str] = frozenset(GROUPS)
     every: Mapping[str, float] = {}
     report_round: bool = True
+    state_changes: bool = True
+    persistent_notification: bool = False
     rates: bool = False
     round_instance: str = ""
 
@@ -230,6 +235,7 @@ class ValueLists:
         self._names: dict[str, tuple[str, str]] = {}
         self._identities: dict[str, Identity] = {}
         self._rates = Rates() if options.rates else None
+        self._states = DomainStates(options.persistent_notification)
         #: Of the parts of this round: domains whose value lists have to wait for its end.
         self._postponed: dict[str, DomainSample] = {}
 
@@ -291,7 +297,9 @@ class ValueLists:
         stats = domain.stats
         known = self._recall(known, domain, sample.node_cpus)
         self._known.use(domain.uuid, known)
-        runs = domain.active and stats.get("state.state", STATE_RUNNING) == STATE_RUNNING
+        state = stats.get("state.state", STATE_RUNNING)
+        runs = domain.active and state == STATE_RUNNING
+        self._states.now[domain.uuid] = state, stats.get("state.reason"), identity
         heads, layout = known.running if runs else known.stopped
         values = plain_values(layout, stats)
         if layout.others:
@@ -329,7 +337,11 @@ class ValueLists:
             yield Batch(host, plugin, instance, time_s, heads, values)
 
     def notifications(self, sample: Sample) -> list[Notification]:
-        """A failure for each domain that began to hang, an okay for each that is back; events."""
+        """Of domains that began to hang, or are back; of events; of states that are others than in
+        the round before.
+
+        The sample must have been translated before.
+        """
         is_needed = sample.changes or sample.events
         identities = self._identify(sample.domains) if is_needed else {}
         found = []
@@ -364,6 +376,15 @@ class ValueLists:
                     plugin_instance, EVENT_TYPE, event.kind, event.time_ns / 1e9,
                 )
             )  # fmt: skip
+        if self._options.state_changes:
+            for notice in self._states.end(sample):
+                host, plugin_instance = notice.identity
+                found.append(
+                    Notification(
+                        notice.severity, notice.message, host, PLUGIN, plugin_instance,
+                        state_notices.TYPE, "", sample.time_ns / 1e9,
+                    )
+                )  # fmt: skip
         return found
 
     # -- who it is

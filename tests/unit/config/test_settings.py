@@ -295,7 +295,7 @@ RIGHT_COLLECTD: dict[str, tuple[tuple[tuple[Any, ...], str, Any], ...]] = {
     ),
     "ReportRound": (((False,), "report_round", False),),
     "RefreshInterval": (((60.0,), "interval", 10.0), ((0.0,), "interval", 10.0)),
-    "PersistentNotification": (((True,), "uri", "qemu:///system"),),
+    "PersistentNotification": (((True,), "persistent_notification", True),),
     "Instances": (((5.0,), "lanes", 5), ((128.0,), "lanes", SAFE_BUDGET)),
     "Interval": (((2.5,), "interval", 2.5), (("30",), "interval", 30.0)),
     "Every": (
@@ -995,10 +995,9 @@ def test_metadata_is_taken_from_where_the_options_of_virt_say() -> None:
     assert settings.labels == (of_metadata("urn:shop", "/shop/@name"),)
 
 
-def test_persistent_notification_has_no_effect_and_says_so() -> None:
-    (text,) = parsed_block(line("PersistentNotification", True)).warnings
-    assert "PersistentNotification: has no effect" in text
-    assert parsed_block(line("PersistentNotification", False)).warnings == []
+def test_who_is_to_be_notified_of_each_domains_state_gets_those_that_do_not_run_too() -> None:
+    assert block(line("PersistentNotification", True)).inactive
+    assert not block(line("PersistentNotification", False)).inactive
 
 
 def test_an_unknown_option_of_collectd_is_told_with_the_nearest_right_name() -> None:
