@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import IO
 
 from bench import proc, report
 from bench.agents import DOMSTATS
@@ -68,7 +69,7 @@ def first_line_s(environment: Mapping[str, str]) -> float:
         assert process.stdout is not None
         process.stdin.write(b"\n")
         process.stdin.flush()
-        process.stdout.readline()
+        _line(process.stdout)
         return time.perf_counter() - began
 
 
@@ -80,9 +81,20 @@ def memory_kib(uri: str, environment: Mapping[str, str]) -> tuple[int, int]:
         for _ in range(SETTLED):
             process.stdin.write(b"\n")
             process.stdin.flush()
-            while not process.stdout.readline().startswith(OWN_LINE):
+            while not _line(process.stdout).startswith(OWN_LINE):
                 pass
         return proc.resident_kib(process.pid), proc.usage([process.pid]).peak_kib
+
+
+def _line(output: IO[bytes]) -> bytes:
+    """The next line.
+
+    :raises RuntimeError: the child has ended; its error is on stderr.
+    """
+    line = output.readline()
+    if not line:
+        raise RuntimeError("Telegraf's child has ended")
+    return line
 
 
 @contextlib.contextmanager

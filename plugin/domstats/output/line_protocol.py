@@ -20,6 +20,7 @@ import re
 import struct
 from collections.abc import Iterable, Iterator, Mapping
 from typing import (
+    TYPE_CHECKING,
     Any,
     Callable,
     NamedTuple,
@@ -29,10 +30,12 @@ from typing import (
 from .. import __version__
 from ..errors import ConfigError
 from ..model import GROUPS, DomainEvent, DomainSample, Sample, Status, Value, picker
-from ..rates import DomainRates, Rates
 from . import schema
 from .rate_tables import groups_of
 from .remembered import Remembered
+
+if TYPE_CHECKING:
+    from ..rates import DomainRates, Rates
 
 SERIES = ("full", "telegraf")
 
@@ -230,7 +233,11 @@ class LineProtocol:
         self._groups: frozenset[str] = frozenset(groups)
         self._vcpu_mapping = vcpu_mapping
         self._reports = reports and self._full
-        self._rates = Rates() if rates and self._full else None
+        self._rates: Optional[Rates] = None
+        if rates and self._full:
+            from ..rates import Rates  # few want them, and each agent's memory counts
+
+            self._rates = Rates()
         self._version = version
         self._compiled: Remembered[_Compiled] = Remembered()
         self._shapes: dict[tuple[str, ...], _Shape] = {}

@@ -6,11 +6,12 @@ Data. What each number is ``rates`` says and works out.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Optional
+from typing import TYPE_CHECKING, Any, Optional
 
 import msgspec
 
-from ..rates import DomainRates
+if TYPE_CHECKING:
+    from ..rates import DomainRates
 
 
 class RateRow(msgspec.Struct, frozen=True):

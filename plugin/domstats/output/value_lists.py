@@ -17,7 +17,7 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Callable, NamedTuple, Optional
+from typing import TYPE_CHECKING, Callable, NamedTuple, Optional
 
 import msgspec
 
@@ -32,7 +32,6 @@ from ..model import (
     Status,
     Value,
 )
-from ..rates import Rates
 from . import state_notices, virt_schema
 from .identity import (
     HOSTNAME_FIELDS,
@@ -64,6 +63,9 @@ from .virt_plans import (
     values_of,
 )
 from .virt_schema import Per, Rule
+
+if TYPE_CHECKING:
+    from ..rates import Rates
 
 PLUGIN = "virt"
 #: Bytes that collectd holds of a notification's message.
@@ -234,7 +236,11 @@ class ValueLists:
         self._cpu: dict[str, tuple[int, int]] = {}
         self._names: dict[str, tuple[str, str]] = {}
         self._identities: dict[str, Identity] = {}
-        self._rates = Rates() if options.rates else None
+        self._rates: Optional[Rates] = None
+        if options.rates:
+            from ..rates import Rates  # few want them, and each agent's memory counts
+
+            self._rates = Rates()
         self._states = DomainStates(options.persistent_notification)
         #: Of the parts of this round: domains whose value lists have to wait for its end.
         self._postponed: dict[str, DomainSample] = {}
