@@ -466,7 +466,9 @@ def test_a_fault_of_the_engine_is_a_sample_that_says_so_one_line_and_a_fresh_eng
             assert "a fault in domstats" in sample.round.error
             assert not sample.round.connected
         faulty.times = 0
-        assert statuses(sampler.sample(deadline=2.0)) == {Status.FRESH: 8}
+        while sampler.sample().round.stuck_calls:
+            pass  # calls of the round that failed are not back yet
+        assert statuses(sampler.sample()) == {Status.FRESH: 8}
     assert len(sampler.log) == 1
     assert "please report it: KeyError('a bug of ours')" in sampler.log[0][1]
 
