@@ -174,7 +174,7 @@ class Rates:
         self._before[domain.uuid] = {**absent, **now}
         grown = _Grown(now, before)
         cpu = grown.percent(_DOMAIN, "cpu.time")
-        vcpus, cpus = _number(stats, "vcpu.current", "vcpu.maximum"), sample.node_cpus
+        vcpus, cpus = number(stats, "vcpu.current", "vcpu.maximum"), sample.node_cpus
         polled = (grown.percent(_DOMAIN, counter) for counter in _POLLED)
         return DomainRates(
             uuid=domain.uuid,
@@ -183,7 +183,7 @@ class Rates:
             cpu_percent=cpu,
             cpu_percent_of_vcpus=cpu / vcpus if cpu is not None and vcpus else None,
             cpu_percent_of_host=cpu / cpus if cpu is not None and cpus else None,
-            halt_poll_percent=_sum(polled),
+            halt_poll_percent=sum_of_known(polled),
             memory_used=_memory_used(stats),
             memory_age_s=_memory_age(stats, sample.time_ns),
             vcpus=tuple(_vcpu(vcpu, grown) for vcpu in now if vcpu[0] == "vcpu"),
@@ -255,7 +255,7 @@ def _vcpu(vcpu: _Device, grown: _Grown) -> VcpuRates:
 
 
 def _disk(disk: _Device, grown: _Grown) -> DiskRates:
-    took = _sum(grown.per_second(disk, f"{kind}.times") for kind in ("rd", "wr", "fl"))
+    took = sum_of_known(grown.per_second(disk, f"{kind}.times") for kind in ("rd", "wr", "fl"))
     return DiskRates(
         name=disk[1],
         read_bytes=grown.per_second(disk, "rd.bytes"),
@@ -285,7 +285,7 @@ def _counters(stats: Stats) -> Iterable[tuple[_Device, _Counters]]:
         index, _, end = rest.partition(".")
         if end in ends and index.isdecimal():
             found.setdefault((word, index), {})[end] = value
-    own = {key: spent for key in _OF_DOMAIN if (spent := _number(stats, key)) is not None}
+    own = {key: spent for key in _OF_DOMAIN if (spent := number(stats, key)) is not None}
     yield _DOMAIN, own
     named: set[_Device] = set()
     for (word, index), counters in found.items():
@@ -304,8 +304,8 @@ _ENDS: Mapping[str, frozenset[str]] = {
 
 
 def _memory_used(stats: Stats) -> Optional[int]:
-    available = _number(stats, "balloon.available")
-    usable = _number(stats, "balloon.usable", "balloon.unused")
+    available = number(stats, "balloon.available")
+    usable = number(stats, "balloon.usable", "balloon.unused")
     if available is None or usable is None or not 0 <= usable <= available:
         return None
     return (available - usable) * _KIB
@@ -313,11 +313,12 @@ def _memory_used(stats: Stats) -> Optional[int]:
 
 def _memory_age(stats: Stats, time_ns: int) -> Optional[float]:
     """Seconds; None if the guest has never told, as one without the driver."""
-    told = _number(stats, "balloon.last-update")
+    told = number(stats, "balloon.last-update")
     return None if not told else max(0.0, time_ns / _NS - told)
 
 
-def _number(stats: Stats, *keys: str) -> Optional[int]:
+def number(stats: Stats, *keys: str) -> Optional[int]:
+    """The integer under the first of the keys that has one; None if none has."""
     for key in keys:
         value = stats.get(key)
         if isinstance(value, int) and not isinstance(value, bool):
@@ -325,7 +326,7 @@ def _number(stats: Stats, *keys: str) -> Optional[int]:
     return None
 
 
-def _sum(values: Iterable[Optional[float]]) -> Optional[float]:
+def sum_of_known(values: Iterable[Optional[float]]) -> Optional[float]:
     """Of those that are known; None if none is."""
     known = [value for value in values if value is not None]
     return sum(known) if known else None

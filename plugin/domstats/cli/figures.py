@@ -6,11 +6,11 @@ domain was started becomes a rate as soon as there is an earlier sample of the s
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import NamedTuple, Optional
 
 from ..model import DomainSample, Sample, Stats, Status
-from ..rates import DomainRates, Rates
+from ..rates import DomainRates, Rates, number, sum_of_known
 
 #: virDomainState in words.
 STATES: tuple[str, ...] = (
@@ -97,14 +97,14 @@ def _figures(
     memory_used: Optional[int],
     time_ns: int,
 ) -> Figures:
-    has, most = (_number(domain.stats, f"balloon.{key}") for key in ("current", "maximum"))
+    has, most = (number(domain.stats, f"balloon.{key}") for key in ("current", "maximum"))
     memory = memory_used if memory_used is not None else None if has is None else has * 1024
     return Figures(
         name=domain.name,
         state=_state(domain),
         status=domain.status,
         cpu=counted.get("cpu"),
-        vcpus=_number(domain.stats, "vcpu.current", "vcpu.maximum"),
+        vcpus=number(domain.stats, "vcpu.current", "vcpu.maximum"),
         memory=memory,
         memory_max=None if most is None else most * 1024,
         read=counted.get("read"),
@@ -118,10 +118,10 @@ def _figures(
 def _by_the_second(rates: DomainRates) -> dict[str, Optional[float]]:
     return {
         "cpu": rates.cpu_percent,
-        "read": _sum(disk.read_bytes for disk in rates.disks),
-        "written": _sum(disk.written_bytes for disk in rates.disks),
-        "received": _sum(nic.received_bytes for nic in rates.nics),
-        "sent": _sum(nic.sent_bytes for nic in rates.nics),
+        "read": sum_of_known(disk.read_bytes for disk in rates.disks),
+        "written": sum_of_known(disk.written_bytes for disk in rates.disks),
+        "received": sum_of_known(nic.received_bytes for nic in rates.nics),
+        "sent": sum_of_known(nic.sent_bytes for nic in rates.nics),
     }
 
 
@@ -133,19 +133,14 @@ def _totals(stats: Stats) -> dict[str, Optional[float]]:
         field = _BYTES.get((group, rest.partition(".")[2]))
         if field and isinstance(value, int) and not isinstance(value, bool):
             found[field] = (found.get(field) or 0) + value
-    cpu = _number(stats, "cpu.time")
+    cpu = number(stats, "cpu.time")
     if cpu is not None:
         found["cpu"] = cpu / 1e9
     return found
 
 
-def _sum(values: Iterable[Optional[float]]) -> Optional[float]:
-    known = [value for value in values if value is not None]
-    return sum(known) if known else None
-
-
 def _state(domain: DomainSample) -> str:
-    state = _number(domain.stats, "state.state")
+    state = number(domain.stats, "state.state")
     if domain.status is Status.GONE:
         return "gone"
     if state is None:
@@ -163,11 +158,3 @@ def _trouble(domain: DomainSample, now_ns: int) -> str:
     if domain.missing and (domain.status is Status.PARTIAL or not domain.reason):
         text += f", no {', '.join(sorted(domain.missing))}"
     return f"{text}: {domain.reason}" if domain.reason else text
-
-
-def _number(stats: Stats, *keys: str) -> Optional[int]:
-    for key in keys:
-        value = stats.get(key)
-        if isinstance(value, int) and not isinstance(value, bool):
-            return value
-    return None

@@ -25,6 +25,8 @@ from .values import CONVERT, NUMBER, did_you_mean, to_seconds, to_uri
 #: A variable that is a value, and not in quotes.
 _BARE = re.compile(rb"=\s*\$")
 _TABLE = "[[inputs.libvirt]]"
+#: What the series telegraf does not have, and the value that switches it off.
+_FULL_SERIES_ONLY: Mapping[str, object] = {"labels": (), "events": (), "rates": False}
 
 
 def _telegraf_name(key: str) -> str:
@@ -85,15 +87,10 @@ def parse_telegraf(
         settings = Settings()
         with mistakes.at(f"{where}, "):
             settings = from_table(table, reserved, environment)
-        if settings.labels and settings.series == "telegraf":
-            notes.append(f"{where}, option labels: no labels are sent with series telegraf")
-            settings = msgspec.structs.replace(settings, labels=())
-        if settings.events and settings.series == "telegraf":
-            notes.append(f"{where}, option events: no events are sent with series telegraf")
-            settings = msgspec.structs.replace(settings, events=())
-        if settings.rates and settings.series == "telegraf":
-            notes.append(f"{where}, option rates: no rates are sent with series telegraf")
-            settings = msgspec.structs.replace(settings, rates=False)
+        for option, nothing in _FULL_SERIES_ONLY.items():
+            if settings.series == "telegraf" and getattr(settings, option):
+                notes.append(f"{where}, option {option}: no {option} are sent with series telegraf")
+                settings = msgspec.structs.replace(settings, **{option: nothing})
         notes.extend(f"{where}, {text}" for text in advice_on(settings, _telegraf_name))
         hypervisors.append(settings)
     mistakes.end()

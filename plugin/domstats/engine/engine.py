@@ -242,14 +242,13 @@ class Engine:
 
     def introduced(self, version: str) -> None:
         """The hypervisor has said what it is; an empty text if it could not."""
-        members = self.roster.members.values()
-        running = [member.uuid for member in members if member.active]
-        remote = {storage for member in members for storage in member.storages}
-        view = self._hints.view(running)
-        occupancy = self._settings.occupancy_watch and self._can_control
-        self._notices.introduce(
-            version, lambda it: it.line(len(members), len(running), view, remote, occupancy)
-        )
+        if self._notices.is_news(version):
+            members = self.roster.members.values()
+            running = [member.uuid for member in members if member.active]
+            remote = {storage for member in members for storage in member.storages}
+            view = self._hints.view(running)
+            occupancy = self._settings.occupancy_watch and self._can_control
+            self._notices.introduce(len(members), len(running), view, remote, occupancy)
 
     def list_failed(self, error: str, now: float) -> None:
         """The hypervisor cannot be asked at all."""

@@ -7,13 +7,13 @@ hangs; times are the engine's seconds.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator
-from typing import NamedTuple
+from typing import NamedTuple, Optional
 
 from ..model import Change
 from ..selection import Entries, Unmatched
 from ..shown import first_of
 from .actions import Log
-from .introduction import Introduction
+from .introduction import Introduction, View
 from .roster import Event, Turn
 from .rounds import Query
 
@@ -102,13 +102,21 @@ class Notices:
         """
         return self._introduction.is_due(connection)
 
-    def introduce(self, version: str, line: Callable[[Introduction], str]) -> None:
-        """It has said what it is; an empty text if it could not.
+    def is_news(self, version: str) -> bool:
+        """It has said what it is; an empty text if it could not. Whether it is to be introduced."""
+        return self._introduction.is_news(version)
 
-        :param line: makes the line, if it is news.
-        """
-        if self._introduction.is_news(version):
-            self._say("info", line(self._introduction))
+    def introduce(
+        self,
+        domains: int,
+        running: int,
+        view: Optional[View],
+        remote: Iterable[str],
+        occupancy: bool,
+    ) -> None:
+        """The line that begins its sampling, as of ``Introduction``."""
+        line = self._introduction.line(domains, running, view, remote, occupancy)
+        self._say("info", line)
 
     # --- its domains
 

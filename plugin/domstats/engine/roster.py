@@ -357,8 +357,8 @@ class Roster:
         if member is None:
             return False
         alert = self.alert_since
-        if self.awaits_places(uuid):
-            return alert is None or member.answered_block <= alert
+        if alert is not None and self.awaits_places(uuid):
+            return member.answered_block <= alert
         if not member.storages:
             return False
         return self._suspicion.spares(uuid, member.storages, member.answered_block, alert)

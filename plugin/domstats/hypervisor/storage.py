@@ -324,8 +324,7 @@ class StorageWatch:
             outcome = self._outcome_of_probe(mount.point)
             with self._lock:
                 counts = self._book.returned(mount, outcome)
-                if counts:
-                    on_answer = self.on_answer
+            on_answer = self.on_answer
             if counts and on_answer is not None:
                 # A mistake there must not cost the mount its thread, and its domains their disks.
                 with contextlib.suppress(Exception):

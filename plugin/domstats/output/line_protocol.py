@@ -380,9 +380,9 @@ class LineProtocol:
             tags = self._domain_tags(domain)
             if group.table.tag:
                 tags[group.table.tag] = group.device
-            fields = {row.field: _double(value) for row, value in group.values}
-            written = ",".join(f"{name}={fields[name]}" for name in sorted(fields))
-            yield f"{group.table.measurement}{_written_tags(tags)} {written} {time}\n"
+            head = group.table.measurement + _written_tags(tags)
+            fields = (f"{row.field}={float(value)!r}" for row, value in group.values)
+            yield _sorted_line(head, fields, time)
 
     # -- what we tell of our own work
 
@@ -500,6 +500,11 @@ def _own_line(
         text = RENDER[row.wire](values[row.field])
         if text is not None:
             fields.append(f"{row.field}={text}")
+    return _sorted_line(head, fields, time)
+
+
+def _sorted_line(head: str, fields: Iterable[str], time: str) -> str:
+    """A line with its fields, each as written, by name."""
     return f"{head} {','.join(sorted(fields))} {time}\n"
 
 

@@ -241,7 +241,9 @@ class ValueLists:
             from ..rates import Rates  # few want them, and each agent's memory counts
 
             self._rates = Rates()
-        self._states = DomainStates(options.persistent_notification)
+        self._states: Optional[DomainStates] = None
+        if options.state_changes:
+            self._states = DomainStates(options.persistent_notification)
         #: Of the parts of this round: domains whose value lists have to wait for its end.
         self._postponed: dict[str, DomainSample] = {}
 
@@ -305,7 +307,8 @@ class ValueLists:
         self._known.use(domain.uuid, known)
         state = stats.get("state.state", STATE_RUNNING)
         runs = domain.active and state == STATE_RUNNING
-        self._states.now[domain.uuid] = state, stats.get("state.reason"), identity
+        if self._states is not None:
+            self._states.now[domain.uuid] = state, stats.get("state.reason"), identity
         heads, layout = known.running if runs else known.stopped
         values = plain_values(layout, stats)
         if layout.others:
@@ -382,7 +385,7 @@ class ValueLists:
                     plugin_instance, EVENT_TYPE, event.kind, event.time_ns / 1e9,
                 )
             )  # fmt: skip
-        if self._options.state_changes:
+        if self._states is not None:
             for notice in self._states.end(sample):
                 host, plugin_instance = notice.identity
                 found.append(

@@ -152,12 +152,13 @@ def test_who_takes_over_repeats_nothing_that_was_told():
     heard, other = Heard("db"), Heard("db")
     heard.notices.listed([])
     heard.notices.not_answered("no socket")
-    heard.notices.introduce("QEMU 7", lambda introduction: "samples QEMU 7")
+    assert heard.notices.is_news("QEMU 7")
+    heard.notices.introduce(1, 1, None, (), occupancy=True)
     assert len(heard.take()) == 3
     other.notices.take_over(heard.notices)
     other.notices.listed([])
     other.notices.not_answered("no socket")
-    other.notices.introduce("QEMU 7", lambda introduction: "samples QEMU 7")
+    assert not other.notices.is_news("QEMU 7")
     assert other.take() == []
     other.notices.answers()
     assert other.take() == [("info", "the hypervisor answers again")]

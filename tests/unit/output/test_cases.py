@@ -22,6 +22,7 @@ from domstats.output.line_protocol import LineProtocol
 from domstats.output.value_lists import CollectdOptions, ValueLists
 
 from tests.line_parsers import parse_line
+from tests.unit.output.key_by_key import KeyByKey
 from tests.unit.output.value_lists_told import one_by_one
 
 CASES = Path(__file__).resolve().parents[2] / "cases"
@@ -64,13 +65,6 @@ def the_sample(case: Path, *, before: bool = False) -> Sample:
         changes=() if before else tuple(Change(**change) for change in text.get("changes", ())),
         events=() if before else tuple(DomainEvent(**event) for event in text.get("events", ())),
     )
-
-
-class KeyByKey(LineProtocol):
-    """Writes each domain as if its keys and texts had never been seen before."""
-
-    def _recall(self, *_: Any) -> None:
-        return None
 
 
 def the_lines(case: Path, series: str, writes: type[LineProtocol] = LineProtocol) -> str:

@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.line_parsers import parse_line
+from tests.unit.output.key_by_key import KeyByKey
 
 UUID = "11111111-2222-4333-8444-555555555555"
 TIME = 1_795_374_959_000_000_000
@@ -300,13 +301,6 @@ def told_of(writer: LineProtocol, of: Sample) -> Optional[dict[str, Any]]:
 
 
 # -- with only the numbers filled in
-
-
-class KeyByKey(LineProtocol):
-    """Writes each domain as if its keys and texts had never been seen before."""
-
-    def _recall(self, *_: Any) -> None:
-        return None
 
 
 def both(*samples: Sample, **options: Any) -> tuple[list[bytes], list[bytes]]:
