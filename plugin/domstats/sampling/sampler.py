@@ -20,6 +20,7 @@ from ..engine.engine import Engine
 from ..engine.rounds import Query
 from ..errors import DomstatsError
 from ..model import FAST_GROUPS, Round, Sample
+from .beside import beside_of
 from .engine_thread import EngineThread, LogFunction, OpenQuery, Take
 from .workers import EngineEvent
 
@@ -51,6 +52,7 @@ class Sampler:
         self._thread: Optional[EngineThread] = None
         self._numbers = count(1)
         self._closed = False
+        self._beside = beside_of(settings, log)
 
     def sample(
         self,
@@ -68,7 +70,14 @@ class Sampler:
         :returns: the sample; without domains and with ``round.connected`` False if the hypervisor
             cannot be asked. Nothing is raised for trouble with the hypervisor.
         """
-        return self._wait_for(self._query(deadline, domains, take), take)
+        query = self._query(deadline, domains, take)
+        beside = self._beside if domains is None else ()
+        for look in beside:
+            look.begin()
+        sample = self._wait_for(query, take)
+        for look in beside:
+            look.add_to(sample)
+        return sample
 
     def sample_fast(self, deadline: float, *, take: Optional[Take] = None) -> Sample:
         """Make a round of the fast lane and wait for it: what is known without any monitor.
@@ -197,6 +206,8 @@ class Sampler:
         with self._lock:
             self._closed = True
             thread, self._thread = self._thread, None
+        for look in self._beside:
+            look.close()
         if thread is not None:
             self._events.put(None)
             if thread is not threading.current_thread():  # as it is if ``log`` closes
