@@ -165,6 +165,44 @@ def sample(
     )
 
 
+@domstats.command()
+@click.option(
+    "--config",
+    "path",
+    metavar="FILE",
+    help="Telegraf's domstats.toml or a collectd.conf. Default: those at their usual places.",
+)
+@click.option(
+    "--connect",
+    "uris",
+    multiple=True,
+    metavar="URI",
+    help="A hypervisor, with the defaults. Repeatable.",
+)
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="json: one object with status, verdict, sections and findings.",
+)
+def check(path: Optional[str], uris: tuple[str, ...], format_: str) -> int:
+    """Say whether everything is as it should be, and what to do where not.
+
+    Reads the agent's configuration, makes some rounds, measures what each group costs, looks at
+    what this user cannot see, and whether the agent itself will find domstats. To see it as
+    Telegraf's user does: sudo -u telegraf domstats check.
+
+    Exit status: 0 if all is fine, 1 if it works with findings, 2 if it does not work.
+    """
+    from . import check_command  # the library takes its time
+
+    if uris and path is not None:
+        raise click.UsageError("--connect and --config exclude each other: leave one of them out")
+    return check_command.run(check_command.Wanted(path or "", uris, format_))
+
+
 # --- What there is to know ----------------------------------------------------------------------
 
 

@@ -96,6 +96,18 @@ def for_collectd() -> ForCollectd:
     )
 
 
+def collectds_python(paths: Sequence[str]) -> tuple[str, str]:
+    """The Python whose modules collectd takes, and why it cannot import domstats.
+
+    :param paths: folders that it has to be told of, the first one counting first.
+    :return: its path, empty if there is none; and what it says, empty if it can.
+    """
+    python = _system_python()
+    if not python:
+        return "", "there is no python3 of the system"
+    return python, _trial(python, paths)
+
+
 def start_words(argv0: str, interpreter: str) -> tuple[str, ...]:
     """The words that start what was started as ``argv0``.
 

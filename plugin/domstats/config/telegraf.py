@@ -79,7 +79,7 @@ def parse_telegraf(
     """
     source = one_line(source)
     mistakes = Mistakes()
-    tables = _tables(_toml(content, source), source, mistakes)
+    tables = _tables(document_of(content, source), source, mistakes)
     hypervisors: list[Settings] = []
     notes: list[str] = []
     for number, table in enumerate(tables, 1):
@@ -114,7 +114,12 @@ def seconds(text: str) -> float:
     return to_seconds(TELEGRAF_OPTIONS["interval"], text)
 
 
-def _toml(content: bytes, source: str) -> dict[str, Any]:
+def document_of(content: bytes, source: str) -> dict[str, Any]:
+    """A TOML file's content.
+
+    :param source: what messages call the file.
+    :raises ConfigError: it is not TOML.
+    """
     import msgspec.toml  # collectd does without
 
     if content.startswith(codecs.BOM_UTF8):

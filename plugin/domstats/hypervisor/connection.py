@@ -525,6 +525,11 @@ def _prepare_libvirt(needs_loop: bool) -> None:
             _has_loop = True
 
 
+def library_version() -> str:
+    """The version of this host's libvirt library (virGetVersion); empty where there is none."""
+    return "" if libvirt is None else _dotted(libvirt.getVersion())
+
+
 def release_libvirt() -> None:
     """Take our error handler out before the interpreter ends; others may use libvirt after us."""
     with _prepared:

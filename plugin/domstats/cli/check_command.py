@@ -1,0 +1,168 @@
+"""``domstats check``: is everything as it should be, from the agent's configuration to the guests?
+
+It must not know how a command line is read.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import NamedTuple
+
+import msgspec
+
+from .. import __version__
+from ..config import collectd_conf, config_file
+from ..config.collectd import MODULE
+from ..config.settings import Parsed, Settings
+from ..config.telegraf import content_of, for_uri
+from ..errors import ConfigError
+from ..hypervisor.connection import library_version
+from ..output.schema import RESERVED_TAGS
+from ..shown import write
+from . import agent_check, hypervisor_check
+from .agent_check import Agent
+from .findings import Finding, Report, Section
+
+#: Sampled where no configuration is found.
+LOCAL = "qemu:///system"
+#: Cells of a page that goes into a file or a pipe.
+_WIDTH = 80
+
+
+class Wanted(NamedTuple):
+    """What was asked for.
+
+    :param path: of an agent's configuration; empty for those at their usual places.
+    :param uris: hypervisors, in place of a configuration.
+    """
+
+    path: str = ""
+    uris: tuple[str, ...] = ()
+    format: str = "text"
+
+
+def run(wanted: Wanted) -> int:
+    """Check, and show what was found.
+
+    :return: the exit status, of ``findings``.
+    """
+    report = Report()
+    report.add(_versions())
+    found = _configurations(wanted)
+    if not (found or wanted.uris):
+        report.add(_nothing_found())
+        wanted = wanted._replace(uris=(LOCAL,))
+    for path in found:
+        _check_configuration(path, report)
+    for uri in wanted.uris:
+        _check_hypervisor(for_uri(uri), report)
+    if wanted.format == "json":
+        write(report.json())
+    else:
+        text = "\n".join(report.lines(_width())) + "\n"
+        write(text.encode("utf-8", "backslashreplace"))
+    return report.status
+
+
+def _versions() -> Section:
+    python = f"Python {sys.version.split()[0]} ({sys.executable})"
+    library = library_version()
+    rows = [
+        ("domstats", f"{__version__}, {python}"),
+        ("libvirt", f"library {library}" if library else "its Python binding is missing"),
+        ("user", _user()),
+    ]
+    return Section("", rows)
+
+
+def _user() -> str:
+    number = os.geteuid()
+    return "root, who sees more than an ordinary user" if not number else f"number {number}"
+
+
+def _width() -> int:
+    if not sys.stdout.isatty():
+        return _WIDTH
+    from .table import console_of  # rich takes its time
+
+    return console_of(sys.stdout).width
+
+
+# --- Configurations -----------------------------------------------------------------------------
+
+
+def _configurations(wanted: Wanted) -> list[str]:
+    """The configurations to check: those of agents that are set up for domstats."""
+    if wanted.path or wanted.uris:
+        return [wanted.path] if wanted.path else []
+    found = [agent_check.TELEGRAF_CHILD] if os.path.exists(agent_check.TELEGRAF_CHILD) else []
+    return found + [path for path in agent_check.COLLECTD if _imports(path)]
+
+
+def _imports(path: str) -> bool:
+    try:
+        return MODULE in collectd_conf.read(path).imported
+    except ConfigError:
+        return False
+
+
+def _nothing_found() -> Section:
+    places = ", ".join((agent_check.TELEGRAF_CHILD, *agent_check.COLLECTD))
+    text = (
+        f"none that is set up for domstats, in {places}: {LOCAL} is checked with the defaults;"
+        " name another one with --config, or a hypervisor with --connect"
+    )
+    return Section("", [("agents", text)])
+
+
+def _check_configuration(path: str, report: Report) -> None:
+    try:
+        parsed = config_file.read(path, RESERVED_TAGS)
+        agent = _agent(path, parsed.settings)
+    except ConfigError as error:
+        report.add(Section(path, [("", "has mistakes")]), _mistakes(path, error))
+        return
+    report.add(agent.section, [*_warnings(path, parsed), *agent.findings])
+    for settings in parsed.settings:
+        if agent.interval and not settings.interval_fixed:
+            settings = msgspec.structs.replace(settings, interval=agent.interval)
+        _check_hypervisor(settings, report)
+
+
+def _agent(path: str, settings: list[Settings]) -> Agent:
+    if config_file.is_toml(content_of(path)):
+        return agent_check.of_telegraf(path)
+    return agent_check.of_collectd(path, settings)
+
+
+def _mistakes(path: str, error: ConfigError) -> list[Finding]:
+    head = f"{path}: "
+    return [
+        Finding(
+            path,
+            text[len(head) :] if text.startswith(head) else text,
+            "what this block or table configures is not sampled",
+            "docs/options.md has every option with what it takes",
+            breaks=True,
+        )
+        for text in error.mistakes
+    ]
+
+
+def _warnings(path: str, parsed: Parsed) -> list[Finding]:
+    head = f"{path}: "
+    return [
+        Finding(
+            path,
+            text[len(head) :] if text.startswith(head) else text,
+            "all else is sampled",
+            "change or remove that option",
+        )
+        for text in parsed.warnings
+    ]
+
+
+def _check_hypervisor(settings: Settings, report: Report) -> None:
+    checked = hypervisor_check.check(settings, hypervisor_check.sampler)
+    report.add(checked.section, checked.findings)
