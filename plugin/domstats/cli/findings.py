@@ -79,7 +79,7 @@ class Report(msgspec.Struct):
         for section in self.sections:
             if section.title:
                 yield ""
-                yield one_line(section.title, width)
+                yield one_line(section.title, 300)
             for label, text in section.rows:
                 yield from _row(label, text, width)
         for number, each in enumerate(_by_weight(self.findings), 1):
