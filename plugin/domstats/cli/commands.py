@@ -166,6 +166,46 @@ def sample(
 
 
 @domstats.command()
+@click.option("--connect", "uris", multiple=True, metavar="URI", help="A hypervisor. Repeatable.")
+@click.option(
+    "--config",
+    "path",
+    metavar="FILE",
+    help="The hypervisors of Telegraf's domstats.toml or of a collectd.conf.",
+)
+@click.option(
+    "--domain",
+    "domains",
+    multiple=True,
+    metavar="WHICH",
+    help="Only this domain: a name, a uuid, or a /regular expression/. Repeatable.",
+)
+@click.option(
+    "--interval",
+    callback=_to_seconds,
+    default="2",
+    show_default=True,
+    metavar="S",
+    help="Seconds from the beginning of a round to that of the next.",
+)
+def top(
+    uris: tuple[str, ...], path: Optional[str], domains: tuple[str, ...], interval: float
+) -> int:
+    """Show what every domain does, on the whole terminal, until q.
+
+    Without --connect and --config it is the local hypervisor, qemu:///system. Domains that do not
+    answer stand first. h shows the keys.
+    """
+    from . import sample_command, top_command  # the library takes its time
+
+    if uris and path is not None:
+        raise click.UsageError("--connect and --config exclude each other: leave one of them out")
+    return top_command.run(
+        sample_command.Wanted(uris, path or "", domains, interval=interval, rounds=0)
+    )
+
+
+@domstats.command()
 @click.option(
     "--config",
     "path",

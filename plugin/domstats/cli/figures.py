@@ -101,7 +101,7 @@ def _figures(
     memory = memory_used if memory_used is not None else None if has is None else has * 1024
     return Figures(
         name=domain.name,
-        state=_state(domain),
+        state=state_of(domain),
         status=domain.status,
         cpu=counted.get("cpu"),
         vcpus=number(domain.stats, "vcpu.current", "vcpu.maximum"),
@@ -139,7 +139,8 @@ def _totals(stats: Stats) -> dict[str, Optional[float]]:
     return found
 
 
-def _state(domain: DomainSample) -> str:
+def state_of(domain: DomainSample) -> str:
+    """Its state in words."""
     state = number(domain.stats, "state.state")
     if domain.status is Status.GONE:
         return "gone"

@@ -114,7 +114,7 @@ def _row(label: str, text: str, width: int) -> Iterator[str]:
 
 def _wrapped(head: str, text: str, width: int, indent: int = 0) -> Iterator[str]:
     """The text behind a head, the lines after the first as far to the right as that."""
-    from .table import wrapped  # rich takes its time
+    from .cells import wrapped  # rich takes its time
 
     indent = indent or len(head)
     first, *others = wrapped(one_line(text), width, indent, len(head)) or [""]

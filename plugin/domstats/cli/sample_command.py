@@ -460,7 +460,8 @@ class _Screen(_Table):
         from rich.console import Group
         from rich.text import Text
 
-        from .table import lines, wrapped
+        from .cells import wrapped
+        from .table import lines
 
         width, height = self._console.size
         said = [line for text in self._messages.waiting() for line in wrapped(text, width, 2)]

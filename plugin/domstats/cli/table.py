@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, Optional, TextIO
 
 from rich import box
-from rich.cells import cell_len, set_cell_size
+from rich.cells import cell_len
 from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
@@ -21,6 +21,7 @@ from rich.text import Text
 
 from ..model import Status
 from ..shown import one_line
+from .cells import TIED, bytes_text, cropped, cut, left, right, wrapped
 from .figures import Figures, Picture
 
 #: Cells of a domain's name at most, and characters of what is wrong with it.
@@ -33,8 +34,6 @@ _LEAST_WIDTH, _MOST_WIDTH = 80, 400
 _GAP = "  "
 _INDENT = 4
 _UNKNOWN = "-"
-#: Between a number and its unit, where a line must not break; shown as a space.
-_TIED = "\N{NO-BREAK SPACE}"
 
 _STYLES: Mapping[Status, str] = {
     Status.FRESH: "",
@@ -150,7 +149,7 @@ class _Block:
 
     def __init__(self, picture: Picture, note: str, width: int) -> None:
         self._width = width
-        uri = _cut(one_line(picture.sample.uri), max(8, width))
+        uri = cut(one_line(picture.sample.uri), max(8, width))
         self._head = [Text(uri, style="bold"), *map(Text, wrapped(note, width, 0))]
         self._foot: list[Text] = []
         self._titles: Optional[Text] = None
@@ -191,8 +190,8 @@ class _Block:
             status.value for index, (status, _) in enumerate(self._rows) if index not in shown
         )
         if left_out:
-            others = f"and {_several(left_out)} not shown here".replace(_TIED, " ")
-            yield Text(_cut(others, self._width), style="dim")
+            others = f"and {_several(left_out)} not shown here".replace(TIED, " ")
+            yield Text(cut(others, self._width), style="dim")
         yield from self._foot
         yield Text()
 
@@ -229,7 +228,7 @@ def _counted(picture: Picture) -> str:
     parts = [f"{count} domain{'' if count == 1 else 's'}"]
     if count:
         parts = [f"{parts[0]}: {_several(states)}", _several(answers)]
-    parts.append(f"round of {round_.duration_s:.2f} s".replace(" ", _TIED))
+    parts.append(f"round of {round_.duration_s:.2f} s".replace(" ", TIED))
     if round_.stuck_calls:
         calls = "1 call is" if round_.stuck_calls == 1 else f"{round_.stuck_calls} calls are"
         parts.append(f"{calls} stuck in the hypervisor")
@@ -238,7 +237,7 @@ def _counted(picture: Picture) -> str:
 
 def _several(counted: Mapping[str, int]) -> str:
     most = sorted(counted.items(), key=lambda item: (-item[1], item[0]))
-    return ", ".join(f"{count} {what}".replace(" ", _TIED) for what, count in most)
+    return ", ".join(f"{count} {what}".replace(" ", TIED) for what, count in most)
 
 
 def _sums(picture: Picture) -> str:
@@ -254,14 +253,14 @@ def _sums(picture: Picture) -> str:
         of = f" of {100 * cpus} %" if picture.rates and cpus else ""
         parts.append(f"CPU {_cell('cpu', sums['cpu'], False, picture.rates)}{of}")
     if "memory" in sums:
-        of = f" of {_bytes(sums['memory_max'], False)}" if "memory_max" in sums else ""
-        parts.append(f"memory {_bytes(sums['memory'], False)}{of}")
+        of = f" of {bytes_text(sums['memory_max'], False)}" if "memory_max" in sums else ""
+        parts.append(f"memory {bytes_text(sums['memory'], False)}{of}")
     parts += [
         f"{_TITLES[key].lower()} {_cell(key, sums[key], False, picture.rates)}"
         for key in _RATES
         if key in sums
     ]
-    parts = [part.replace(" ", _TIED) for part in parts]
+    parts = [part.replace(" ", TIED) for part in parts]
     when = "now" if picture.rates else "since they were started"
     return f"all of them {when}: {', '.join(parts)}" if parts else ""
 
@@ -292,15 +291,15 @@ def _table(picture: Picture, width: int) -> tuple[Text, list[list[Text]]]:
 
     def line(cells: Sequence[str]) -> str:
         aligned = (
-            _left(cell, size) if index in texts else _right(cell, size)
+            left(cell, size) if index in texts else right(cell, size)
             for index, (cell, size) in enumerate(zip(cells, widths))
         )
-        return _cropped(_GAP.join(aligned).rstrip(), width)
+        return cropped(_GAP.join(aligned).rstrip(), width)
 
     rows = []
     for domain, (name, *cells) in zip(picture.domains, columns.rows):
         style = _STYLES[domain.status]
-        row = [Text(line([_cut(name, widths[0]), *cells]), style=style)]
+        row = [Text(line([cut(name, widths[0]), *cells]), style=style)]
         if domain.trouble and not layout.beside:
             below = wrapped(_trouble(domain), width, _INDENT, _INDENT)
             row += [Text(each, style=style) for each in below]
@@ -342,68 +341,8 @@ def _cell(key: str, value: Optional[float], short: bool, rates: bool) -> str:
         return str(value)
     if key == "cpu":
         return f"{value:.1f} %" if rates else _seconds(value)
-    return _bytes(value, short) + ("/s" if rates and key in _RATES else "")
+    return bytes_text(value, short) + ("/s" if rates and key in _RATES else "")
 
 
 def _seconds(value: float) -> str:
     return f"{value:,.1f} s" if value < 100_000 else f"{value / 3600:,.0f} h"
-
-
-def _bytes(value: float, short: bool) -> str:
-    """A number of bytes with a binary unit: ``1.2 MiB``, or short ``1.2M``."""
-    if value < 0:
-        return "?"
-    amount = float(value)
-    for unit in ("B", "KiB", "MiB", "GiB", "TiB", "PiB"):
-        if amount < 999.5 or unit == "PiB":
-            break
-        amount /= 1024
-    whole = unit == "B" or amount >= 99.95
-    number = f"{amount:.0f}" if whole else f"{amount:.1f}"
-    return number + (unit[0] if short else f" {unit}")
-
-
-# --- Cells --------------------------------------------------------------------------------------
-
-
-def _cut(text: str, width: int) -> str:
-    """At most so many cells, with the middle left out: names differ at either end."""
-    if cell_len(text) <= width:
-        return text
-    tail_width = (width - 1) // 2
-    head = set_cell_size(text, width - 1 - tail_width)
-    tail = set_cell_size(text[::-1], tail_width)[::-1]
-    return f"{head}…{tail}"
-
-
-def _cropped(text: str, width: int) -> str:
-    return text if cell_len(text) <= width else set_cell_size(text, width)
-
-
-def _left(text: str, width: int) -> str:
-    return set_cell_size(text, width)
-
-
-def _right(text: str, width: int) -> str:
-    return " " * (width - cell_len(text)) + text
-
-
-def wrapped(text: str, width: int, indent: int, first: int = 0) -> list[str]:
-    """Lines of at most so many cells, all but the first indented."""
-    width = max(width, indent + 20)
-    found = [" " * first]
-    for word in filter(None, text.split(" ")):
-        is_begun = not found[-1].isspace() and found[-1] != ""
-        if is_begun and cell_len(found[-1]) + 1 + cell_len(word) <= width:
-            found[-1] += " " + word
-            continue
-        if is_begun:
-            found.append(" " * indent)
-        while cell_len(found[-1] + word) > width:  # a word that is longer than a line
-            room = width - cell_len(found[-1])
-            size = next(n for n in range(room, 0, -1) if cell_len(word[:n]) <= room)
-            found[-1] += word[:size]
-            word = word[size:]
-            found.append(" " * indent)
-        found[-1] += word
-    return [line.replace(_TIED, " ") for line in found if line.strip()]

@@ -1,0 +1,382 @@
+"""``domstats top``: what is shown of samples, in which order, and what keys do."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import queue
+from collections.abc import Awaitable
+from typing import Any, Callable, Optional
+
+import pytest
+from domstats.cli import main as cli
+from domstats.cli.top_app import Arrived, Top
+from domstats.cli.top_command import Poller
+from domstats.cli.top_figures import Book, Row, ordered
+from domstats.cli.top_lines import Table, duration, host_lines, spark
+from domstats.config.settings import Settings
+from domstats.model import Devices, DomainSample, Round, Sample, Status
+
+from tests.unit.fake_sampler import FakeSampler
+
+URI = "qemu:///system"
+
+
+def domain(name: str, second: int, cpu: float, **more: Any) -> DomainSample:
+    """One that has used so many CPUs since it was started at second 0."""
+    stats = {
+        "state.state": 1,
+        "cpu.time": int(second * cpu * 1e9),
+        "vcpu.current": 2,
+        "vcpu.0.time": int(second * cpu * 1e9),
+        "vcpu.0.delay": int(second * 0.1 * 1e9),
+        "balloon.current": 2 << 20,
+        "balloon.maximum": 4 << 20,
+        "balloon.available": 2 << 20,
+        "balloon.usable": 1 << 20,
+        "balloon.last-update": 1000,
+        "block.count": 1,
+        "block.0.name": "vda",
+        "block.0.rd.bytes": second * 4096,
+        "block.0.rd.reqs": second * 10,
+        "block.0.rd.times": second * 20_000_000,
+        "net.count": 1,
+        "net.0.name": "vnet0",
+        "net.0.rx.bytes": second * 2048,
+    }
+    given = {"stats": stats, "status": Status.FRESH, "at_s": float(second), **more}
+    return DomainSample(name, name, **given)
+
+
+def sample(second: int, *domains: DomainSample, uri: str = URI) -> Sample:
+    hung = sum(each.status is Status.UNRESPONSIVE for each in domains)
+    round_ = Round(duration_s=0.25, domains=len(domains), unresponsive=hung)
+    return Sample(uri, (1000 + second) * 10**9, domains, round_, node_cpus=4)
+
+
+def hung(name: str, since_s: int) -> DomainSample:
+    return DomainSample(
+        name,
+        name,
+        Status.UNRESPONSIVE,
+        {"state.state": 1},
+        missing=frozenset({"block"}),
+        since_ns=since_s * 10**9,
+        reason="its process is stopped",
+    )
+
+
+OFF = DomainSample("off", "off", Status.FRESH, {"state.state": 5}, active=False)
+
+
+def book(*rounds: Sample) -> Book:
+    found = Book(URI)
+    for each in rounds:
+        found.read(each)
+    return found
+
+
+TWO_ROUNDS = tuple(
+    sample(s, domain("idle", s, 0), domain("busy", s, 1.5), hung("db", 960), hung("mq", 990), OFF)
+    for s in (2, 4)
+)
+
+
+# --- Figures ------------------------------------------------------------------------------------
+
+
+def test_two_rounds_make_rates() -> None:
+    row = next(row for row in book(*TWO_ROUNDS).rows if row.name == "busy")
+    assert (row.cpu, row.steal, row.memory) == (150, 10, 1 << 30)
+    assert (row.read, row.received, row.latency) == (4096, 2048, 0.002)
+    assert (row.memory_age, row.is_stale) == (4, False)
+    assert row.history == (150.0,)
+
+
+def test_the_host_sums_up_its_running_domains() -> None:
+    host = book(*TWO_ROUNDS).host
+    assert (host.domains, host.running, host.hung, host.cpus, host.vcpus) == (5, 4, 2, 4, 4)
+    assert (host.cpu, host.allotted) == (150, 4 << 30)
+
+
+def test_a_hypervisor_that_is_away_has_its_error_and_no_rows() -> None:
+    away = Sample(URI, 1, (), Round(connected=False, error=f"{URI}: no libvirtd"))
+    found = book(*TWO_ROUNDS, away)
+    assert (found.rows, found.host.error) == ([], f"{URI}: no libvirtd")
+
+
+def test_a_domain_that_is_gone_is_forgotten() -> None:
+    found = book(*TWO_ROUNDS, sample(6, domain("idle", 6, 0)))
+    assert [row.name for row in found.rows] == ["idle"]
+    assert found.of("busy") is None
+
+
+@pytest.mark.parametrize(
+    ("how", "names"),
+    [
+        ({"by": "CPU"}, ["db", "mq", "busy", "idle", "off"]),
+        ({"by": "CPU", "reverse": True}, ["db", "mq", "idle", "busy", "off"]),
+        ({"by": "name"}, ["db", "mq", "busy", "idle", "off"]),
+        ({"by": "name", "reverse": True}, ["db", "mq", "off", "idle", "busy"]),
+        ({"by": "memory", "with_off": False}, ["db", "mq", "busy", "idle"]),
+        ({"by": "disk", "part": "D"}, ["db", "idle"]),
+    ],
+)
+def test_those_that_hang_stand_first_the_longest_at_the_top(how: Any, names: list[str]) -> None:
+    assert [row.name for row in ordered(book(*TWO_ROUNDS).rows, **how)] == names
+
+
+# --- Lines --------------------------------------------------------------------------------------
+
+
+def test_the_table_fits_80_columns() -> None:
+    table = Table(80, several=False)
+    rows = ordered(book(*TWO_ROUNDS).rows, "CPU")
+    assert [table.title("CPU"), *(table.line(row) for row in rows[1:4])] == [
+        "Domain        State      CPU %  Steal  Memory Read/s Writ/s  Laten Recv/s Sent/s",
+        "mq            HUNG 14s       -      -       -      -      -      -      -      -",
+        "busy          running    150.0   10.0    1.0G   4.0K      -  2.0ms   2.0K      -",
+        "idle          running      0.0   10.0    1.0G   4.0K      -  2.0ms   2.0K      -",
+    ]
+
+
+@pytest.mark.parametrize("width", [20, 40, 60, 80, 120, 300])
+def test_every_line_is_as_wide_as_the_screen_whatever_a_tenant_writes(width: int) -> None:
+    hostile = Row(URI, "u", "evil\x1b[31m\n日本" * 30, "running", True, reason="x" * 500)
+    for several in (False, True):
+        line = Table(width, several).line(hostile)
+        assert "\x1b" not in line
+        assert "\n" not in line
+    wide = max(len(Table(width, True).title("name")), len(Table(width, False).title("name")))
+    assert wide == width
+
+
+def test_a_hypervisors_line_says_what_is_wrong_first() -> None:
+    assert host_lines(book(*TWO_ROUNDS).host, 100) == [
+        "qemu:///system, 2 HUNG, 4 run, CPU 150.0 of 400 %, 4 vCPUs on 4, mem 4.0G, 0.25 s"
+    ]
+    away = Sample(URI, 1, (), Round(connected=False, error=f"{URI}: " + "no answer " * 50))
+    lines = host_lines(book(away).host, 60)
+    assert lines[0].startswith(f"{URI}: no answer")
+    assert len(lines) == 3
+
+
+def test_times_are_short() -> None:
+    seconds = (None, 4e-4, 0.0123, 0.99949, 1.5, 42, 99.6, 3600, 7200, 86400, 18e4, 864e3, 1e9)
+    assert [duration(each) for each in seconds] == [
+        "-", "0.4ms", "12ms", "999ms", "1.5s", "42s", "2m", "60m", "2h", "24h", "2d", "10d", "32y",
+    ]  # fmt: skip
+
+
+def test_a_sparkline_fills_its_cells_by_the_highest() -> None:
+    assert spark((0, 25, 50, 100), 10) == "▁▃▅█"
+    assert spark((100, 0, 0), 2) == "▁▁"
+    assert spark((), 10) == ""
+
+
+# --- The screen ---------------------------------------------------------------------------------
+
+
+def shown(top: Top) -> list[str]:
+    """The lines of the screen."""
+    return [strip.text.rstrip() for strip in top.screen._compositor.render_strips()]
+
+
+def with_screen(act: Callable[[Top, Any], Awaitable[None]], uris: tuple[str, ...] = (URI,)) -> Top:
+    """An 80x24 screen after the two rounds, and what is done then."""
+    top = Top(uris, lambda: None)
+
+    async def show() -> None:
+        async with top.run_test(size=(80, 24)) as pilot:
+            for each in TWO_ROUNDS:
+                top.post_message(Arrived(0, each))
+            await pilot.pause()
+            await act(top, pilot)
+
+    asyncio.run(show())
+    return top
+
+
+def test_a_screen_has_the_hypervisor_the_domains_and_the_keys() -> None:
+    async def look(top: Top, pilot: Any) -> None:
+        lines = shown(top)
+        assert lines[0].startswith("qemu:///system, 2 HUNG, 4 run, CPU 150.0 of 400 %")
+        assert lines[1].startswith("Domain        State      CPU %")
+        assert [line.split()[0] for line in lines[2:6]] == ["db", "mq", "busy", "idle"]
+        assert lines[6] == ""
+        assert lines[23].startswith("h help")
+
+    with_screen(look)
+
+
+def test_keys_sort_and_reverse_and_show_what_is_off() -> None:
+    async def look(top: Top, pilot: Any) -> None:
+        def names() -> list[str]:
+            return [line.split()[0] for line in shown(top)[2:8] if line]
+
+        for keys, expected in (
+            ("A", ["db", "mq", "busy", "idle"]),
+            ("R", ["db", "mq", "idle", "busy"]),
+            ("o", ["db", "mq", "off", "idle", "busy"]),
+        ):
+            await pilot.press(keys)
+            await pilot.pause()
+            assert names() == expected
+
+    with_screen(look)
+
+
+def test_a_filter_is_typed_after_a_slash_and_escape_ends_it() -> None:
+    async def look(top: Top, pilot: Any) -> None:
+        await pilot.press("slash", "b", "u", "enter")
+        await pilot.pause()
+        assert [line.split()[0] for line in shown(top)[2:4] if line] == ["busy"]
+        assert "only names with bu" in shown(top)[23]
+        await pilot.press("escape")
+        await pilot.pause()
+        assert shown(top)[3].split()[0] == "mq"
+
+    with_screen(look)
+
+
+def test_the_cursor_stays_with_its_domain_and_says_why_it_hangs() -> None:
+    async def look(top: Top, pilot: Any) -> None:
+        await pilot.press("down", "up", "down")
+        assert shown(top)[23] == "mq: its process is stopped"
+        top.post_message(Arrived(0, sample(6, hung("mq", 990), domain("busy", 6, 1))))
+        await pilot.pause()
+        assert shown(top)[23] == "mq: its process is stopped"
+        assert [line.split()[0] for line in shown(top)[2:4]] == ["mq", "busy"]
+
+    with_screen(look)
+
+
+def test_enter_shows_a_domains_page_until_escape() -> None:
+    path = "/var/lib/libvirt/images/" + "x" * 100 + ".qcow2"
+    devices = Devices(addresses={"vnet0": "52:54:00:00:00:01"}, sources={"vda": path})
+
+    async def look(top: Top, pilot: Any) -> None:
+        top.post_message(Arrived(0, sample(6, domain("busy", 6, 1.5, devices=devices))))
+        await pilot.press("home", "enter")
+        await pilot.pause()
+        lines = shown(top)
+        assert lines[0] == "busy   running"
+        text = "".join(line.strip() for line in lines)
+        assert "1.0 GiB in use, has 2.0 GiB of 4.0 GiB" in " ".join(lines)
+        assert path in text
+        assert "52:54:00:00:00:01" in text
+        await pilot.press("escape")
+        await pilot.pause()
+        assert shown(top)[1].startswith("Domain")
+
+    with_screen(look)
+
+
+def test_several_hypervisors_have_a_line_each_and_a_column() -> None:
+    async def look(top: Top, pilot: Any) -> None:
+        lines = shown(top)
+        assert lines[1] == "test:///default: not asked yet"
+        assert lines[2].split()[:2] == ["Domain", "Host"]
+        assert lines[3].split()[:2] == ["db", URI]
+
+    with_screen(look, (URI, "test:///default"))
+
+
+def test_a_thousand_domains_cost_the_lines_on_the_screen(monkeypatch: pytest.MonkeyPatch) -> None:
+    from domstats.cli import top_app
+
+    drawn: list[str] = []
+
+    def left(text: str, width: int) -> str:
+        drawn.append(text)
+        return text
+
+    monkeypatch.setattr(top_app, "left", left)
+    many = [
+        sample(s, *(domain(f"guest-{number}", s, 0.001 * number) for number in range(1000)))
+        for s in (2, 4)
+    ]
+
+    async def look(top: Top, pilot: Any) -> None:
+        for each in many:
+            top.post_message(Arrived(0, each))
+        await pilot.pause()
+        drawn.clear()
+        await pilot.press("end")
+        await pilot.pause()
+        assert shown(top)[22].split()[0] == "guest-0"
+        assert len(drawn) < 100
+
+    with_screen(look)
+
+
+# --- Asking -------------------------------------------------------------------------------------
+
+
+def test_a_hypervisor_that_hangs_keeps_no_other_from_its_rounds() -> None:
+    arrived: queue.SimpleQueue[str] = queue.SimpleQueue()
+    stuck: list[FakeSampler] = []
+
+    def make(settings: Settings, log: Callable[[str, str], None]) -> FakeSampler:
+        made = FakeSampler(settings, log)
+        if settings.uri == "stuck":
+            made.go.clear()
+            stuck.append(made)
+        return made
+
+    pollers = [
+        Poller(Settings(uri=uri), 0.001, lambda each: arrived.put(each.uri), lambda *_: None, make)
+        for uri in ("stuck", "well")
+    ]
+    for each in pollers:
+        each.start()
+    assert [arrived.get(timeout=30) for _ in range(5)] == ["well"] * 5
+    for each in pollers:
+        each.end()
+    stuck[0].go.set()
+    for each in pollers:
+        each.join(30)
+        assert not each.is_alive()
+    assert stuck[0].closed.is_set()
+
+
+def test_a_round_that_fails_is_shown_as_an_error() -> None:
+    arrived: queue.SimpleQueue[Sample] = queue.SimpleQueue()
+
+    def make(settings: Settings, log: Any) -> FakeSampler:
+        made = FakeSampler(settings)
+        made.failures.append(ValueError("no"))
+        return made
+
+    poller = Poller(Settings(uri=URI), 60, arrived.put, lambda *_: None, make)
+    poller.start()
+    assert "a round failed: ValueError('no')" in arrived.get(timeout=30).round.error
+    poller.end()
+    poller.join(30)
+
+
+def test_without_a_terminal_it_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["top", "--connect", "test:///default"]) == 2
+    assert "top needs a terminal" in capsys.readouterr().err
+
+
+class NoTextual:
+    """Finds no textual."""
+
+    def find_spec(self, name: str, path: Any = None, target: Optional[Any] = None) -> None:
+        if name == "textual" or name.startswith("textual."):
+            raise ModuleNotFoundError("No module named 'textual'", name="textual")
+
+
+def test_without_textual_it_says_how_to_get_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import sys
+
+    for name in [name for name in sys.modules if name.partition(".")[0] == "textual"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.delitem(sys.modules, "domstats.cli.top_app")
+    monkeypatch.setattr(sys, "meta_path", [NoTextual(), *sys.meta_path])
+    monkeypatch.setattr(sys, "stdout", io.StringIO())
+    assert cli.run(["top"]) == 2
+    assert "-m pip install textual" in capsys.readouterr().err
