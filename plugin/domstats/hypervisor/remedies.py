@@ -49,7 +49,7 @@ _REMEDIES: tuple[tuple[str, str], ...] = (
     (
         "Host key verification failed",
         "ssh does not know that host yet: try ssh to it once, as the user that domstats runs as, or"
-        " name its keys with known_hosts in the URI",
+        " set UserKnownHostsFile for it in ~/.ssh/config of that user",
     ),
     (
         "Permission denied",
