@@ -12,7 +12,7 @@ from __future__ import annotations
 import heapq
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Generator, Iterable, Mapping
-from functools import partial
+from functools import cache, partial
 from itertools import count
 from typing import Any, Optional
 
@@ -569,14 +569,14 @@ class World:
 
     def _ask_guest(self, guest: Guest, groups: frozenset[str]) -> Any:
         asked_ns = self.epoch_ns
-        by_calls_of_its_own = stats_of(guest, groups & self.direct.keys(), asked_ns)
-        groups = groups - self.direct.keys()
-        needs_monitor = bool(groups - MONITOR_FREE_GROUPS) and guest.active
+        by_calls_of_its_own = stats_of(guest, groups.intersection(self.direct), asked_ns)
+        groups = groups.difference(self.direct)
+        needs_monitor = not groups <= MONITOR_FREE_GROUPS and guest.active
         has_job = needs_monitor and guest.job_since is None
         if has_job:
             guest.job_since = self.now
             guest.asked.update(groups)
-            yield sum(COST_S[group] for group in groups) * guest.slow
+            yield cost_of(groups) * guest.slow
             if BLOCK in groups and guest.storage in self.silent and self.now >= guest.cached_until:
                 guest.frozen = True
             while guest.hung or guest.frozen:
@@ -584,10 +584,11 @@ class World:
             guest.job_since = None
             if not guest.exists:
                 return None
-        stats = stats_of(guest, groups, asked_ns, _WITHOUT)
+        stats = stats_of(guest, groups, asked_ns)
         if has_job:
-            stats.update(stats_of(guest, groups, asked_ns, _WITH))
-        return {**stats, **by_calls_of_its_own}
+            stats.update(values_of(guest, keys_with(groups), asked_ns))
+        stats.update(by_calls_of_its_own)
+        return stats
 
     def _count_disks(self, guest: Guest, stats: dict[str, Any], call: Call) -> Any:
         """The counters of its disks, by calls that look at no file."""
@@ -655,19 +656,37 @@ class World:
         self._carry_out()
 
 
-def stats_of(
-    guest: Guest,
-    groups: Iterable[str],
-    asked_ns: int,
-    keys: dict[str, tuple[str, ...]] = _WITHOUT,
-) -> dict[str, Any]:
-    stats: dict[str, Any] = {}
-    for group in groups:
-        if guest.active or group == "state":
-            stats.update((key, guest.says.get(key, asked_ns)) for key in keys.get(group, ()))
-    if guest.active and keys is _WITHOUT and "interface" in groups:
+@cache
+def cost_of(groups: frozenset[str]) -> float:
+    return sum(COST_S[group] for group in groups)
+
+
+@cache
+def keys_without(groups: frozenset[str]) -> tuple[str, ...]:
+    """What a domain answers without its monitor's help."""
+    return tuple(key for group in groups for key in _WITHOUT.get(group, ()))
+
+
+@cache
+def keys_with(groups: frozenset[str]) -> tuple[str, ...]:
+    """What it answers beyond that with its monitor's help."""
+    return tuple(key for group in groups for key in _WITH.get(group, ()))
+
+
+def values_of(guest: Guest, keys: Iterable[str], asked_ns: int) -> dict[str, Any]:
+    values: dict[str, Any] = dict.fromkeys(keys, asked_ns)
+    values.update((key, value) for key, value in guest.says.items() if key in values)
+    return values
+
+
+def stats_of(guest: Guest, groups: frozenset[str], asked_ns: int) -> dict[str, Any]:
+    """A domain's answer as far as it needs no monitor."""
+    if not guest.active:
+        return values_of(guest, keys_without(groups & {"state"}), asked_ns)
+    stats = values_of(guest, keys_without(groups), asked_ns)
+    if "interface" in groups:
         stats["net.count"], stats["net.0.name"] = 1, guest.nic
-    if guest.active and keys is _WITHOUT and BLOCK in groups:
+    if BLOCK in groups:
         stats.update({"block.count": 1, "block.0.name": "vda", "block.0.path": guest.storage})
     return stats
 
