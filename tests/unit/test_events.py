@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import pytest
 from domstats import events
 from domstats.engine.event_book import BURST, MOST_WAITING, PER_S, SETTLE_S, EventBook
 from domstats.events import SOURCES, RawEvent, read
 from domstats.model import EVENT_KINDS, DomainEvent
 from domstats.output.schema import EVENT_FIELDS
+
+from tests.unit.rows import each_row
 
 S = 10**9
 
@@ -35,7 +36,7 @@ def started_book(*domains, kinds=("lifecycle",)):
 # --- words
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("came", "kind", "event", "detail", "severity"),
     [
         (news(0, 2, 0), "lifecycle", "started", "booted", "okay"),

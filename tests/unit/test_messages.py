@@ -7,8 +7,9 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
 from domstats.hypervisor.remedies import _REMEDIES
+
+from tests.unit.rows import each_row
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "plugin" / "domstats"
@@ -80,7 +81,7 @@ CODE = [
 ]
 
 
-@pytest.mark.parametrize("message", [message for message, _, _ in rows()])
+@each_row("message", [message for message, _, _ in rows()])
 def test_a_message_of_the_page_is_one_of_the_code(message: str) -> None:
     for piece in pieces(message):
         assert any(piece in text for text in CODE), piece
@@ -93,7 +94,7 @@ def test_each_message_says_what_it_means_and_what_to_do() -> None:
         assert do.strip(), message
 
 
-@pytest.mark.parametrize("module", SPEAKERS)
+@each_row("module", SPEAKERS)
 def test_what_the_code_can_say_is_on_the_page(module: str) -> None:
     page = normal(" ".join(message for message, _, _ in rows()))
     tree = ast.parse((PACKAGE / module).read_text("utf-8"))

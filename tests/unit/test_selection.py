@@ -12,6 +12,8 @@ from domstats.shown import one_line
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.unit.rows import each_row
+
 
 @given(st.text(), st.text(), st.booleans())
 def test_without_entries_everything_is_wanted(name: str, device: str, ignored: bool) -> None:
@@ -22,8 +24,8 @@ def test_without_entries_everything_is_wanted(name: str, device: str, ignored: b
         assert each.wants_interface_device(name, device)
 
 
-@pytest.mark.parametrize("ignored", [False, True])
-@pytest.mark.parametrize(
+@each_row("ignored", [False, True])
+@each_row(
     ("entry", "name", "listed"),
     [
         ("web", "web", True),
@@ -79,7 +81,7 @@ def test_a_disk_can_be_chosen_by_its_path() -> None:
     assert Selection(block_devices=entries([f"b0:{path}"])).wants_block_device("b0", path)
 
 
-@pytest.mark.parametrize("entry", ["", "/(/", "/[/", "/*/", "/a{2,1}/", "/(?P<n>/"])
+@each_row("entry", ["", "/(/", "/[/", "/*/", "/a{2,1}/", "/(?P<n>/"])
 def test_an_entry_that_means_nothing_is_refused(entry: str) -> None:
     with pytest.raises(ConfigError, match=r"^found '"):
         entries([entry])

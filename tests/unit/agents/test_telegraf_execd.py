@@ -25,6 +25,7 @@ from domstats.model import DomainSample, Round, Sample, Status
 from domstats.output.line_protocol import LineProtocol
 
 from tests.unit.fake_sampler import FakeSampler
+from tests.unit.rows import each_row
 
 UUID = "11111111-2222-4333-8444-555555555555"
 PATIENCE_S = 60.0
@@ -490,7 +491,7 @@ def test_a_hypervisor_whose_sampler_cannot_be_made_is_told_once() -> None:
         os.close(descriptor)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("level", "prefix"),
     [("error", "E! "), ("warning", "W! "), ("info", "I! "), ("debug", "D! "), ("odd", "I! ")],
 )
@@ -539,7 +540,7 @@ def test_with_an_interval_a_stdin_that_has_nothing_is_not_its_end() -> None:
     os.close(null)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("now", "interval", "pause"),
     [(100.0, 10, 10), (103.0, 10, 7), (109.0, 10, 1), (109.9, 10, 10.1), (0.2, 0.5, 0.3)],
 )
@@ -695,7 +696,7 @@ def test_a_deadline_longer_than_the_learned_interval_is_told_once() -> None:
     assert "set the deadline to 10 s at most" in text
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("deadline", "ticks"),
     [
         (None, range(0, 300, 10)),

@@ -8,6 +8,8 @@ from collections.abc import Iterable
 import pytest
 from domstats.agents.tick_pace import TickPace
 
+from tests.unit.rows import each_row
+
 #: A moment at which Telegraf's own plugins are sampled, whatever their interval.
 EPOCH = 1_800_000_000.0
 
@@ -40,7 +42,7 @@ def test_ticks_that_come_less_often_than_the_interval_are_all_due(interval: floa
     assert due(interval, every(2, first=0.99)) == every(2, first=0.99)
 
 
-@pytest.mark.parametrize("phase", [number / 10 for number in range(20)])
+@each_row("phase", [number / 10 for number in range(20)])
 def test_ticks_that_do_not_fall_together_with_the_clock_keep_the_pace(phase: float) -> None:
     noise = random.Random(int(phase * 10))
     ticks = [tick + noise.uniform(-0.02, 0.02) for tick in every(2, 300, first=phase)]

@@ -8,6 +8,8 @@ import pytest
 from domstats.cli.figures import STATES, Figures, Meter
 from domstats.model import DomainSample, Round, Sample, Stats, Status
 
+from tests.unit.rows import each_row
+
 UUID = "11111111-2222-4333-8444-555555555555"
 SECOND = 1_000_000_000
 
@@ -110,7 +112,7 @@ def test_memory_is_what_the_guest_uses_if_it_says_so() -> None:
     assert read(a_sample(a_domain(stats))).memory == 100 * 1024**2
 
 
-@pytest.mark.parametrize(("number", "word"), [*enumerate(STATES), (99, "state 99")])
+@each_row(("number", "word"), [*enumerate(STATES), (99, "state 99")])
 def test_states_are_words(number: int, word: str) -> None:
     assert read(a_sample(a_domain({"state.state": number}))).state == word
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import io
 from typing import Any
 
-import pytest
 from domstats.cli.figures import Meter
 from domstats.cli.table import NAME_LIMIT, lines, print_pictures, print_rows
 from domstats.model import DomainSample, Round, Sample, Stats, Status
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
+
+from tests.unit.rows import each_row
 
 SECOND = 1_000_000_000
 GIB = 1024**3
@@ -256,7 +257,7 @@ def test_each_hypervisor_has_a_block() -> None:
     assert "\n\ntest:///default\n0 domains; round of 0.00 s\n" in text
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("value", "shown"),
     [(0, "0B"), (999, "999B"), (1000, "1.0K"), (102_246, "99.8K"), (102_400, "100K"),
      (2**70, "1048576P"), (-5, "?")],

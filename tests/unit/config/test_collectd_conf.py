@@ -13,6 +13,8 @@ from domstats.errors import ConfigError
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.unit.rows import each_row
+
 MODULE = "domstats.collectd_plugin"
 
 
@@ -35,7 +37,7 @@ def refused(text: str) -> str:
 # --- Values -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("text", "expected"),
     [
         ("1 010 0x1F 1.5 .5 -3 +4 1.5e+3", (1.0, 10.0, 31.0, 1.5, 0.5, -3.0, 4.0, 1500.0)),
@@ -153,7 +155,7 @@ def test_blocks_may_nest_as_deep_as_anybody_writes_them() -> None:
     assert node.line == 1
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("text", "message"),
     [
         ("A 1\nB\n", "x.conf:2: option B has no value, and needs one"),

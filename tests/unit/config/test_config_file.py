@@ -11,6 +11,8 @@ from domstats.config.collectd import MODULE
 from domstats.config.pages import collectd_conf, telegraf_toml
 from domstats.errors import ConfigError
 
+from tests.unit.rows import each_row
+
 PYTHON = f"""\
 LoadPlugin python
 <Plugin python>
@@ -30,7 +32,7 @@ def test_the_module_has_one_name() -> None:
     assert vars(config_file)["MODULE"] == vars(collectd_plugin)["MODULE"] == MODULE
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("text", "toml"),
     [
         (telegraf_toml(), True),

@@ -6,10 +6,12 @@ import pytest
 from domstats.config.environment import replaced
 from domstats.errors import ConfigError
 
+from tests.unit.rows import each_row
+
 ENVIRONMENT = {"A": "one", "B_2": "two", "EMPTY": "", "TRICKY": "$A}"}
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("text", "expected"),
     [
         ("", ""),
@@ -42,7 +44,7 @@ def test_a_variable_is_replaced_by_its_value(text: str, expected: str) -> None:
     assert replaced(text, ENVIRONMENT) == expected
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("text", "expected"),
     [
         ("/^web-.*$/", "/^web-.*$/"),
@@ -66,7 +68,7 @@ def test_two_dollar_signs_are_one(text: str, expected: str) -> None:
     assert replaced(text, ENVIRONMENT) == expected
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("text", "names"),
     [
         ("$X", "X"),

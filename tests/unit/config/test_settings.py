@@ -31,6 +31,7 @@ from domstats.output.virt_schema import EXTRA_STATS as REPORTED_EXTRA_STATS
 from domstats.selection import Entries, Selection, entries
 
 from tests.blocks import BLOCK, block, line, parsed_block
+from tests.unit.rows import each_row
 
 ROOT = Path(__file__).resolve().parents[3]
 FILE = "/etc/telegraf/domstats.toml"
@@ -402,7 +403,7 @@ def field(settings: Settings, path: str) -> Any:
     return value
 
 
-@pytest.mark.parametrize(("key", "value", "path", "expected"), each(RIGHT_TOML))
+@each_row(("key", "value", "path", "expected"), each(RIGHT_TOML))
 def test_a_right_value_in_telegrafs_file_counts(
     key: str, value: str, path: str, expected: Any
 ) -> None:
@@ -412,7 +413,7 @@ def test_a_right_value_in_telegrafs_file_counts(
     assert field(settings, path) == expected
 
 
-@pytest.mark.parametrize(("key", "value", "words"), each(WRONG_TOML))
+@each_row(("key", "value", "words"), each(WRONG_TOML))
 def test_a_wrong_value_in_telegrafs_file_is_told_with_its_place_and_what_is_allowed(
     key: str, value: str, words: str
 ) -> None:
@@ -422,7 +423,7 @@ def test_a_wrong_value_in_telegrafs_file_is_told_with_its_place_and_what_is_allo
     assert words in message
 
 
-@pytest.mark.parametrize(("name", "values", "path", "expected"), each(RIGHT_COLLECTD))
+@each_row(("name", "values", "path", "expected"), each(RIGHT_COLLECTD))
 def test_a_right_value_in_collectds_block_counts_however_the_name_is_written(
     name: str, values: tuple[Any, ...], path: str, expected: Any
 ) -> None:
@@ -430,7 +431,7 @@ def test_a_right_value_in_collectds_block_counts_however_the_name_is_written(
     assert field(block(line(name.lower(), *values)), path) == expected
 
 
-@pytest.mark.parametrize(("name", "values", "words"), each(WRONG_COLLECTD))
+@each_row(("name", "values", "words"), each(WRONG_COLLECTD))
 def test_a_wrong_value_in_collectds_block_is_told_with_its_place_and_what_is_allowed(
     name: str, values: tuple[Any, ...], words: str
 ) -> None:
@@ -481,14 +482,14 @@ def test_labels_with_the_series_of_telegrafs_own_plugin_have_no_effect_and_say_s
     assert "option labels: no labels are sent with series telegraf" in parsed.warnings[0]
 
 
-@pytest.mark.parametrize("key", sorted(TELEGRAF_GENERIC))
+@each_row("key", sorted(TELEGRAF_GENERIC))
 def test_what_telegraf_itself_acts_on_is_sent_to_its_own_configuration(key: str) -> None:
     message = refused(f"[[inputs.libvirt]]\n{key} = 1")
     assert f"option {key}: found here, allowed is " in message
     assert key not in TELEGRAF_OPTIONS
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("key", "words"),
     [
         ("tags", "is on [[inputs.execd]] in Telegraf's own configuration: it is Telegraf"),
@@ -514,7 +515,7 @@ def test_a_byte_order_mark_at_the_head_is_no_error() -> None:
     assert settings.lanes == 2
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("uri", "words"),
     [
         ("qemu+ssh://h/system?keyfile=/k&known_hosts=/h", ["known_hosts has", "UserKnownHosts"]),
@@ -602,7 +603,7 @@ def test_a_table_of_tags_is_sent_to_telegrafs_own_configuration() -> None:
     assert "[[inputs.execd]]" in refused("[[inputs.libvirt]]\n[inputs.libvirt.tags]\na = 'b'")
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("text", "words"),
     [
         ("", "has no [[inputs.libvirt]] table"),
@@ -748,7 +749,7 @@ def test_a_password_is_refused_and_not_repeated() -> None:
     assert "hunter2" not in message
 
 
-@pytest.mark.parametrize(
+@each_row(
     "uri",
     [
         "qemu:///system",
@@ -782,7 +783,7 @@ def test_times_that_contradict_each_other_are_refused() -> None:
 # --- The budget of stuck calls ------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("lanes", "budget"), [(1, 6), (4, 6), (6, 8), (8, 10), (10, 10)])
+@each_row(("lanes", "budget"), [(1, 6), (4, 6), (6, 8), (8, 10), (10, 10)])
 def test_more_lanes_have_a_greater_budget(lanes: int, budget: int) -> None:
     parsed = toml(f"lanes = {lanes}")
     assert parsed.settings[0].stuck_budget == budget
@@ -914,7 +915,7 @@ def test_over_a_network_nothing_is_asked_domain_by_domain_that_comes_in_bulk(uri
     assert settings.vcpu_mapping
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("lines", "groups"),
     [
         ((line("ReportBlockDevices", False),), {"state", "cpu_total", "balloon", "interface"}),
@@ -1023,7 +1024,7 @@ def test_a_time_is_written_as_in_the_configuration(text: str, value: float) -> N
     assert seconds(text) == value
 
 
-@pytest.mark.parametrize("text", ["", "ten", "-1", "0", "1e9", "nan", "5 s"])
+@each_row("text", ["", "ten", "-1", "0", "1e9", "nan", "5 s"])
 def test_a_wrong_time_is_refused(text: str) -> None:
     with pytest.raises(ConfigError):
         seconds(text)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from domstats.domain_xml.describe import DiskTarget, describe, device_names
 
+from tests.unit.rows import each_row
+
 XML = """<domain type='kvm' id='3'>
   <name>web &amp; more</name>
   <devices>
@@ -73,7 +75,7 @@ def test_a_domain_without_devices_has_none():
     assert describe("<domain/>").paths == ()
 
 
-@pytest.mark.parametrize("xml", ["", "<domain>", "<network/>", "no xml", "<domain>\x00</domain>"])
+@each_row("xml", ["", "<domain>", "<network/>", "no xml", "<domain>\x00</domain>"])
 def test_what_is_no_xml_of_a_domain_is_one_clear_error(xml):
     with pytest.raises(ValueError, match="XML"):
         describe(xml)

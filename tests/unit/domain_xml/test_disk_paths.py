@@ -7,6 +7,8 @@ import time
 import pytest
 from domstats.domain_xml.disk_paths import XML_MOST, DiskSources, disk_paths, parse_domain
 
+from tests.unit.rows import each_row
+
 
 def sources(*disks: str, rest: str = "") -> DiskSources:
     devices = f"<devices>{''.join(disks)}</devices>"
@@ -85,7 +87,7 @@ def test_two_domains_in_one_ceph_pool_share_a_name_in_whatever_order_their_hosts
     assert sources(disk.format("vms/web", "")).remote == ("rbd:vms@",)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("source", "name"),
     [
         (
@@ -141,7 +143,7 @@ def test_a_chain_as_long_as_libvirt_allows_is_read() -> None:
     assert len(found.paths) == depth + 1
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("xml", "complaint"),
     [
         ("", "cannot be read"),

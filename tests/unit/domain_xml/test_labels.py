@@ -26,6 +26,8 @@ from domstats.output.schema import RESERVED_TAGS
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.unit.rows import each_row
+
 NOVA = """
 <nova:instance xmlns:nova="http://openstack.org/xmlns/libvirt/nova/{version}">
   <nova:package version="29.2.0"/>
@@ -138,7 +140,7 @@ def test_a_label_is_bounded_and_may_hold_whatever_xml_may() -> None:
 # --- the operator's own
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("xpath", "namespaces", "text"),
     [
         ("/domain/os/type/@machine", {}, "pc-q35-7.2"),
@@ -163,7 +165,7 @@ def test_any_xpath_of_the_operator_makes_a_label(
     assert taken(domain(OVIRT), of_operator("mine", xpath, namespaces)) == {"mine": text}
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("xpath", "words"),
     [
         ("", "XPath"),
@@ -202,7 +204,7 @@ def test_whatever_an_operator_writes_is_a_label_or_a_clear_refusal(
     assert not refusal or refusal.isprintable()
 
 
-@pytest.mark.parametrize("name", ["", "a b", "1st", "_field", "a,b", "größe", "title", "a" * 65])
+@each_row("name", ["", "a b", "1st", "_field", "a,b", "größe", "title", "a" * 65])
 def test_a_name_that_is_none_for_a_tag_is_refused(name: str) -> None:
     with pytest.raises(ConfigError, match="found a label"):
         of_operator(name, "/domain/title", {})
@@ -221,7 +223,7 @@ def metadata(element: str, xpath: str = METADATA_XPATH, namespace: str = METADAT
     return text
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("xpath", "text"),
     [
         ("/instance/name/text()", "shop & more"),

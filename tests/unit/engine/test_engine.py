@@ -29,6 +29,7 @@ from tests.unit.engine.world import (
     is_complete,
     names,
 )
+from tests.unit.rows import each_row
 
 EVERYBODY_WELL = {"fresh": 20, "partial": 0, "unresponsive": 0, "gone": 0, "stuck_calls": 0}
 
@@ -283,7 +284,7 @@ def test_a_driver_without_monitors_is_sampled_without_a_second_question():
     assert max(sum(uuid in call.uuids for call in world.calls_made) for uuid in world.guests) <= 2
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("domains", "lanes", "size"),
     [
         (0, 4, 1),
@@ -778,7 +779,7 @@ def test_ten_of_twenty_four_hang_and_the_process_watch_sees_it_nobody_healthy_lo
     assert complete(world.rounds(2)[-1]) == 24
 
 
-@pytest.mark.parametrize("seed", range(6))
+@each_row("seed", range(6))
 def test_ten_of_twenty_four_hang_unseen_and_all_keep_what_needs_no_monitor(seed):
     world = World(24)
     world.rounds(2)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
 from domstats.engine.idle import RSS, IdleGroups
+
+from tests.unit.rows import each_row
 
 NOTHING = {
     "iothread.count": 0,
@@ -33,7 +34,7 @@ def test_a_domain_without_threads_dirty_rate_and_balloon_statistics_has_three_id
     assert idle_after() == {"iothread", "dirtyrate", "balloon"}
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("changes", "active"),
     [
         ({"iothread__count": 1}, "iothread"),
@@ -116,7 +117,7 @@ def test_what_is_left_to_be_asked_shows_whether_the_monitor_was_asked() -> None:
     assert none.within(frozenset({"iothread", "balloon"}))[1] == {"balloon"}
 
 
-@pytest.mark.parametrize("interval_s", [1.0, 10.0, 25.0, 60.0, 300.0])
+@each_row("interval_s", [1.0, 10.0, 25.0, 60.0, 300.0])
 def test_each_domain_is_asked_again_in_time_and_about_as_many_in_each_round(
     interval_s: float,
 ) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import domstats
-import pytest
 from domstats.engine.introduction import Introduction, View
+
+from tests.unit.rows import each_row
 
 SEES_ALL = View(processes=True, unseen=0, hidden=False, storage=True, blind=())
 
@@ -24,7 +25,7 @@ def test_who_samples_what_with_all_watches_on_is_one_line() -> None:
     )
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("changes", "said"),
     [
         ({"processes": False}, "process watch off"),

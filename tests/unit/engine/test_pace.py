@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from domstats.engine.pace import LEAST_S, MOST_DELAY_S, Backoff, Cadence, Pace, Rota
 
+from tests.unit.rows import each_row
+
 
 def settled(per_domain_s):
     pace = Pace()
@@ -63,7 +65,7 @@ def asked(cadence, seconds, interval):
     return [now for now in moments if "block" in cadence.due(GROUPS, now, 0.9 * interval)]
 
 
-@pytest.mark.parametrize("interval", [1.0, 5.0, 10.0, 20.0, 60.0])
+@each_row("interval", [1.0, 5.0, 10.0, 20.0, 60.0])
 def test_a_group_is_asked_for_at_once_and_then_as_often_as_is_set(interval):
     assert asked(Cadence(EVERY_MINUTE), 180, interval) == [0.0, 60.0, 120.0, 180.0]
 

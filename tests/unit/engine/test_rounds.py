@@ -13,6 +13,8 @@ from domstats.engine.rounds import (
 )
 from domstats.model import GROUPS, MONITOR_FREE_GROUPS, Stats
 
+from tests.unit.rows import each_row
+
 ALL = frozenset(GROUPS)
 
 
@@ -53,12 +55,11 @@ def test_a_whole_answer_goes_before_a_partial_one_whichever_comes_first(order):
     assert domain.stats == {"cpu.time": 2, "vcpu.current": 4}
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("listed", "answer"),
     [(False, {}), (False, {"state.state": 5}), (True, {"state.state": 5})],
-    ids=["by the list", "by both", "stopped since it was listed"],
 )
-@pytest.mark.parametrize("taken", [Entry.take, Entry.take_partial])
+@each_row("taken", [Entry.take, Entry.take_partial])
 def test_a_domain_that_does_not_run_has_no_cpu_time_of_libvirtds_own(listed, answer, taken):
     domain = Entry("u1", "vm1", listed, ALL)
     taken(domain, {**answer, "cpu.time": 5, "cpu.user": 3, "vcpu.current": 2}, ALL)
@@ -84,7 +85,7 @@ def test_an_answer_ends_a_failure():
     assert not domain.failure
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("groups", "stats", "shown"),
     [
         (ALL, {"balloon.rss": 1}, True),
@@ -119,12 +120,12 @@ def test_an_answer_without_disks_says_nothing_about_disks():
     assert device_names({"net.count": 0, "cpu.time": 1}) == {"net": ()}
 
 
-@pytest.mark.parametrize("count", [-1, "many", 2**64 - 1, None, 1.5])
+@each_row("count", [-1, "many", 2**64 - 1, None, 1.5])
 def test_a_count_that_makes_no_sense_does_no_harm(count):
     assert len(device_names({"block.count": count}).get("block", ())) <= 2 * 4096
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("then", "differ"),
     [
         ({}, False),
@@ -138,7 +139,7 @@ def test_a_count_that_makes_no_sense_does_no_harm(count):
         ({"block.count": None, "block.0.path": "/b"}, False),
     ],
 )
-@pytest.mark.parametrize("has_cdrom", [True, False])
+@each_row("has_cdrom", [True, False])
 def test_other_devices_are_noticed_once(then, differ, has_cdrom):
     first: Stats = {
         "net.count": 1,

@@ -10,10 +10,12 @@ from domstats.hypervisor.remedies import (
     why_unreachable,
 )
 
+from tests.unit.rows import each_row
+
 URI = "qemu:///system"
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("text", "remedy"),
     [
         # As libvirt 9.0 words them; each was provoked with a real libvirtd.

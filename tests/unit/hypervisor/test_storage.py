@@ -18,6 +18,8 @@ import pytest
 from domstats.hypervisor.mounts import Mount, MountInfo, MountTable, remote_mounts
 from domstats.hypervisor.storage import Outcome, StorageBook, StorageWatch, look
 
+from tests.unit.rows import each_row
+
 WEB, DB, LOCAL = "uuid-of-web", "uuid-of-db", "uuid-of-local"
 
 #: A root with an NFS mount and a FUSE mount, and the usual company.
@@ -53,7 +55,7 @@ def points(
     return tuple(sorted(mount.point for mount in mounts))
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("path", "expected"),
     [
         ("/nfs/web.qcow2", ("/nfs",)),
@@ -78,7 +80,7 @@ def test_a_path_lies_on_the_mount_that_the_kernel_would_find(
     assert points(path) == expected
 
 
-@pytest.mark.parametrize(
+@each_row(
     "path", ["", "nfs/x", "../nfs/x", "/nfs/\0", "/nfs/" + "x" * 5000, " /nfs/x"]
 )
 def test_an_odd_path_has_no_mount(path: str) -> None:
@@ -168,7 +170,7 @@ def test_a_folder_that_mounts_on_touch_is_not_touched() -> None:
     assert points("/auto/x/y", mounted) == ("/auto/x",)
 
 
-@pytest.mark.parametrize(
+@each_row(
     "kind",
     [
         *["nfs", "nfs4", "cifs", "smb3", "ceph", "fuse", "fuse.sshfs", "fuseblk", "9p"],
@@ -179,12 +181,12 @@ def test_every_file_system_that_waits_for_somebody_is_watched(kind: str) -> None
     assert points("/m/x", f"27 1 8:1 / / rw - ext4 d rw\n50 27 0:60 / /m rw - {kind} s rw\n")
 
 
-@pytest.mark.parametrize("kind", ["ext4", "xfs", "btrfs", "zfs", "tmpfs", "overlay", "fusectl"])
+@each_row("kind", ["ext4", "xfs", "btrfs", "zfs", "tmpfs", "overlay", "fusectl"])
 def test_a_file_system_of_this_machine_is_not_watched(kind: str) -> None:
     assert not points("/m/x", f"27 1 8:1 / / rw - ext4 d rw\n50 27 0:60 / /m rw - {kind} s rw\n")
 
 
-@pytest.mark.parametrize(
+@each_row(
     "junk",
     [
         "\n\n",

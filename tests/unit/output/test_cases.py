@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import pytest
 from domstats.model import Change, Devices, DomainEvent, DomainSample, Round, Sample, Status
 from domstats.output.line_protocol import LineProtocol
 from domstats.output.value_lists import CollectdOptions, ValueLists
@@ -24,13 +23,12 @@ from domstats.output.value_lists import CollectdOptions, ValueLists
 from tests.line_parsers import parse_line
 from tests.unit.output.key_by_key import KeyByKey
 from tests.unit.output.value_lists_told import one_by_one
+from tests.unit.rows import each_row
 
 CASES = Path(__file__).resolve().parents[2] / "cases"
 UPDATE = os.environ.get("DOMSTATS_UPDATE_CASES") == "1"
 
-every_case = pytest.mark.parametrize(
-    "case", sorted(CASES.iterdir()), ids=lambda folder: folder.name
-)
+every_case = each_row("case", sorted(CASES.iterdir()))
 
 
 def described(case: Path) -> dict[str, Any]:
@@ -135,13 +133,13 @@ def test_collectd_gets_the_value_lists_of_virt(case: Path) -> None:
 
 
 @every_case
-@pytest.mark.parametrize("series", ["full", "telegraf"])
+@each_row("series", ["full", "telegraf"])
 def test_the_compiled_form_writes_the_same(case: Path, series: str) -> None:
     assert the_lines(case, series) == the_lines(case, series, KeyByKey)
 
 
 @every_case
-@pytest.mark.parametrize("series", ["full", "telegraf"])
+@each_row("series", ["full", "telegraf"])
 def test_a_sample_in_parts_gives_the_same_lines(case: Path, series: str) -> None:
     writer = LineProtocol(series, version="1.2.3", **described(case).get("line_protocol", {}))
     for before in (True, False):

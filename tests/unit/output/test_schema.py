@@ -9,7 +9,6 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
-import pytest
 from domstats.model import (
     GROUP_OF_WORD,
     GROUPS,
@@ -30,6 +29,7 @@ from domstats.output.virt_schema import Per
 
 from tests.line_parsers import parse_line
 from tests.unit.output.value_lists_told import one_by_one
+from tests.unit.rows import each_row
 
 HERE = Path(__file__).resolve().parent
 DOCS = HERE.parents[2] / "docs" / "metrics.md"
@@ -199,7 +199,7 @@ def test_no_two_keys_share_a_field() -> None:
     assert [place for place, n in fields.items() if n > 1] == []
 
 
-@pytest.mark.parametrize("row", schema.KEYS, ids=lambda row: row.pattern)
+@each_row("row", schema.KEYS)
 def test_a_row_is_complete(row: Key) -> None:
     assert row.group in GROUPS or (row.group == "" and row.mapping)
     assert row.pattern.split(".").count(schema.INDEX) == len(row.tags)
@@ -254,7 +254,7 @@ def test_statistics_of_the_hypervisor_keep_their_names() -> None:
     assert (vm.measurement, vm.field, vm.kvm) == ("libvirt_vm", "pages_2m_max", True)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("key", "measurement", "tags", "field"),
     [
         ("block.3.new-thing", "libvirt_block", ("block_id",), "new_thing"),

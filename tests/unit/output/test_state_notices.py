@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import pytest
 from domstats.model import STATE_RUNNING, STATE_SHUTOFF, DomainSample, Round, Sample, Status
 from domstats.output.identity import Identity
 from domstats.output.state_notices import REASONS, STATES, DomainStates
+
+from tests.unit.rows import each_row
 
 PAUSED, BY_USER, UNPAUSED, BOOTED = 3, 1, 5, 1
 
@@ -94,7 +95,7 @@ def test_with_persistent_notification_each_domain_is_notified_of_in_each_round()
     assert notices[1][2].endswith("Reason: forced poweroff")
 
 
-@pytest.mark.parametrize("said", [(99, 0), (1, 99), (-1, 0), ("1", 0), (1.0, 1)])
+@each_row("said", [(99, 0), (1, 99), (-1, 0), ("1", 0), (1.0, 1)])
 def test_what_has_no_words_is_not_notified_of(said: tuple[object, object]) -> None:
     states = DomainStates(persistent=True)
     assert told(states, {"web": said}) == []

@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.output.value_lists_told import ValueList, one_by_one
+from tests.unit.rows import each_row
 
 UUID = "11111111-2222-4333-8444-555555555555"
 TIME = 10**18
@@ -119,7 +120,7 @@ def test_a_name_without_anything_odd_stays_itself() -> None:
     assert valid_part("instance-0006f26c_ü.x") == "instance-0006f26c_ü.x"
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("text", "part"),
     [
         ("/var/lib/x.img", "var_lib_x.img"),
@@ -153,7 +154,7 @@ def test_only_the_name_that_was_changed_gets_an_ending() -> None:
     ]
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("fields", "host"),
     [
         (("name",), "web-1"),
@@ -170,7 +171,7 @@ def test_the_host_is_what_hostname_format_says(fields: tuple[str, ...], host: st
     assert (part.host, part.plugin_instance) == (host, "")
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("fields", "instance"),
     [
         (("none",), ""),
@@ -389,7 +390,7 @@ def test_an_affinity_tells_of_every_cpu_of_the_host(node_cpus: int, flags: list[
     assert found == {f"cpu_affinity-vcpu_1-cpu_{cpu}": (flag,) for cpu, flag in enumerate(flags)}
 
 
-@pytest.mark.parametrize("listed", ["", "x", "9" * 5000, "-1", 5])
+@each_row("listed", ["", "x", "9" * 5000, "-1", 5])
 def test_an_affinity_that_is_none_tells_nothing(listed: Any) -> None:
     assert values({"vcpu.0.affinity": listed}, "vcpupin") == {}
 

@@ -25,6 +25,7 @@ from domstats.sampling import sampler as queries
 from domstats.sampling.sampler import Sampler
 
 from tests.unit.fake_hypervisor import LONG_S, Connection, Hypervisor, threads
+from tests.unit.rows import each_row
 
 
 class LoggedSampler(Sampler):
@@ -559,7 +560,7 @@ def test_nobody_is_asked_anything_after_the_close(new_sampler, hypervisor):
 # --- which hypervisor is here
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("uri", "local"),
     [
         ("qemu:///system", True),
@@ -574,7 +575,7 @@ def test_a_hypervisor_of_this_host_is_known_by_its_uri(uri, local):
     assert is_local(uri) is local
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("uri", "remote"),
     [
         ("qemu:///system", False),
