@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import ast
-from pathlib import Path
 
-PACKAGE = Path(__file__).resolve().parents[2] / "plugin" / "domstats"
+from tests.unit.source_trees import PACKAGE, statements, tree
 
 MOST_OF_CLASS = 400
 MOST_OF_FUNCTION = 60
@@ -17,7 +16,7 @@ def test_no_class_is_beyond_400_lines_but_the_engine_and_no_function_beyond_60()
     found: dict[str, int] = {}
     longer = []
     for path in PACKAGE.rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        for node in statements(tree(path)):
             if isinstance(node, ast.ClassDef):
                 most = MOST_OF.get(node.name, MOST_OF_CLASS)
             elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,9 +11,9 @@ from pathlib import Path
 from domstats.hypervisor.remedies import _REMEDIES
 
 from tests.unit.rows import each_row
+from tests.unit.source_trees import PACKAGE, tree
 
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGE = ROOT / "plugin" / "domstats"
 
 #: Stands for whatever is filled in.
 ANYTHING = "…"
@@ -45,10 +46,10 @@ def template(node: ast.AST) -> str | None:
     return None
 
 
-def templates(tree: ast.AST) -> Iterator[str]:
+def templates(code: ast.AST) -> Iterator[str]:
     """All texts of a piece of code but its docstrings; of parts of f-strings, only the whole."""
     skipped: set[ast.AST] = set()
-    for node in ast.walk(tree):
+    for node in ast.walk(code):
         if isinstance(node, ast.JoinedStr):
             skipped.update(node.values)
         if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) and node.body:
@@ -63,6 +64,7 @@ def normal(text: str) -> str:
     return re.sub(r"(… ?)+", ANYTHING, " ".join(text.split()))
 
 
+@functools.cache
 def rows() -> list[tuple[str, str, str]]:
     page = (ROOT / "docs" / "messages.md").read_text("utf-8")
     found = re.findall(r"^\| `(.*?)` \| (.*) \| (.*) \|$", page, re.MULTILINE)
@@ -74,17 +76,17 @@ def pieces(text: str) -> list[str]:
     return [piece.strip(" ,;:()") for piece in text.split(ANYTHING) if len(piece.split()) > 1]
 
 
-CODE = [
-    normal(text)
-    for path in PACKAGE.rglob("*.py")
-    for text in templates(ast.parse(path.read_text("utf-8")))
-]
+@functools.cache
+def said() -> str:
+    """All texts of the code, a line each."""
+    texts = {text for path in PACKAGE.rglob("*.py") for text in templates(tree(path))}
+    return "\n".join(map(normal, texts))
 
 
 @each_row("message", [message for message, _, _ in rows()])
 def test_a_message_of_the_page_is_one_of_the_code(message: str) -> None:
     for piece in pieces(message):
-        assert any(piece in text for text in CODE), piece
+        assert piece in said(), piece
 
 
 def test_each_message_says_what_it_means_and_what_to_do() -> None:
@@ -97,9 +99,8 @@ def test_each_message_says_what_it_means_and_what_to_do() -> None:
 @each_row("module", SPEAKERS)
 def test_what_the_code_can_say_is_on_the_page(module: str) -> None:
     page = normal(" ".join(message for message, _, _ in rows()))
-    tree = ast.parse((PACKAGE / module).read_text("utf-8"))
     found: dict[str, ast.AST] = {}
-    for node in ast.walk(tree):
+    for node in ast.walk(tree(PACKAGE / module)):
         if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
             found[node.name] = node
         elif isinstance(node, (ast.Assign, ast.AnnAssign)):
