@@ -2,6 +2,7 @@
 
 import gc
 import os
+import sys
 from collections import Counter
 from typing import Any, Callable, NoReturn
 
@@ -10,6 +11,10 @@ import pytest
 MISSING = "missing: "
 
 os.environ.pop("COLUMNS", None)  # how wide the screen is, each test says
+
+# What pytest makes of the asserts takes each worker longer than all imports do: it is kept, also
+# where PYTHONDONTWRITEBYTECODE is set. Git ignores it.
+sys.dont_write_bytecode = False
 
 
 @pytest.fixture(scope="session")
