@@ -290,13 +290,14 @@ def test_lines_of_several_hypervisors_are_never_mixed() -> None:
             whole = big_sample(sampler.settings.uri)
             sampler.samples = functools.partial(_always, whole)
         it.tick()
-        sizes = {each.uri: len(lines_of(big_sample(each.uri))) for each in both}
-        found = it.read(sum(sizes.values())).splitlines()
+        expected_of = {each.uri: lines_of(big_sample(each.uri)) for each in both}
+        found = it.read(sum(map(len, expected_of.values()))).splitlines()
         for each in both:
-            expected = lines_of(big_sample(each.uri)).splitlines()
+            expected = expected_of[each.uri].splitlines()
             assert [line for line in found if each.uri.encode() in line] == expected
 
 
+@functools.cache
 def big_sample(uri: str) -> Sample:
     """Many times what a pipe holds."""
     domains = tuple(

@@ -123,7 +123,7 @@ def test_each_domain_is_asked_again_in_time_and_about_as_many_in_each_round(
 ) -> None:
     idle, asked_at, asked = IdleGroups(60.0, has_info=False), dict.fromkeys(range(100), 0.0), []
     now = 0.0
-    for _ in range(200):
+    for _ in range(20 + int(180 / interval_s)):
         now += interval_s
         idle.begin(now)
         due = [number for number in range(100) if idle.of(str(number)) is None]

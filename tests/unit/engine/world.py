@@ -694,9 +694,9 @@ def stats_of(guest: Guest, groups: frozenset[str], asked_ns: int) -> dict[str, A
 def check_domain(domain: DomainSample, time_ns: int, asks_monitors: bool) -> None:
     """What holds for each domain of each sample."""
     assert domain.stats is not NO_STATS, "it is the user's to change"
-    for key, value in domain.stats.items():
-        if isinstance(value, int) and value > EPOCH_NS // 2:
-            assert value >= time_ns, f"{key} of {domain.name} is older than the sample"
+    times = {key: v for key, v in domain.stats.items() if isinstance(v, int) and v > EPOCH_NS // 2}
+    older = [key for key, value in times.items() if value < time_ns]
+    assert not older, f"{older} of {domain.name} is older than the sample"
     if domain.status is Status.FRESH:
         assert not domain.missing
         if domain.active and "net.count" in domain.stats and asks_monitors:
