@@ -1,7 +1,7 @@
 """A test that holds for each row of a table, and that names every row for which it does not.
 
-It is one test, where ``pytest.mark.parametrize`` makes one of each row: the two of them cost some
-milliseconds each, whatever they check.
+``pytest.mark.parametrize`` makes a test of each row, and each test costs some milliseconds whatever
+it checks. Here the whole table is one test.
 """
 
 from __future__ import annotations

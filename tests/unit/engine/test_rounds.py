@@ -57,7 +57,11 @@ def test_a_whole_answer_goes_before_a_partial_one_whichever_comes_first(order):
 
 @each_row(
     ("listed", "answer"),
-    [(False, {}), (False, {"state.state": 5}), (True, {"state.state": 5})],
+    [
+        (False, {}),  # by the list
+        (False, {"state.state": 5}),  # by both
+        (True, {"state.state": 5}),  # stopped since it was listed
+    ],
 )
 @each_row("taken", [Entry.take, Entry.take_partial])
 def test_a_domain_that_does_not_run_has_no_cpu_time_of_libvirtds_own(listed, answer, taken):
