@@ -41,6 +41,7 @@ from .config.collectd import MODULE, from_nothing, parse_collectd
 from .config.settings import Parsed, Settings, share_budget
 from .errors import ConfigError
 from .model import FAST_GROUPS, Sample
+from .output.disk_rows import OWN_EXTRA_STATS
 from .output.value_lists import Batch, CollectdOptions, Notification, ValueLists
 from .shown import cut_bytes, one_line
 
@@ -201,7 +202,13 @@ class _Plugin:
         interval = settings.fast_interval
         paced = msgspec.structs.replace(settings, deadline=None)
         fast = msgspec.structs.replace(
-            options, groups=FAST_GROUPS, report_round=False, rates=False, state_changes=False
+            options,
+            groups=FAST_GROUPS,
+            report_round=False,
+            rates=False,
+            figures=frozenset(),
+            extra_stats=options.extra_stats - OWN_EXTRA_STATS,
+            state_changes=False,
         )
         reader = _FastReader(self._collectd, paced, fast, shared, self._log, interval)
         self._readers.append(reader)
@@ -328,6 +335,7 @@ def collectd_options(settings: Settings, instance: str = "") -> CollectdOptions:
         every=settings.every,
         report_round=settings.report_round,
         rates=settings.rates,
+        figures=settings.figures,
         persistent_notification=settings.persistent_notification,
         round_instance=instance,
     )

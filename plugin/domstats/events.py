@@ -16,8 +16,9 @@ from .model import DomainEvent
 
 #: What is told of the events themselves: that some may be missing.
 STREAM = "stream"
-#: A domain's migration; only for ourselves.
+#: A domain's migration, and a change of its limits; only for ourselves.
 MIGRATION = "migration"
+TUNABLE = "tunable"
 
 
 class RawEvent(NamedTuple):
@@ -137,6 +138,7 @@ SOURCES: Mapping[int, Source] = {
     6: Source("io_error", _io_error),
     13: Source("balloon", _balloon),
     15: Source("device", _device("removed")),
+    17: Source(TUNABLE, lambda parameters: {"event": "changed"}),
     18: Source("agent", _agent),
     19: Source("device", _device("added")),
     20: Source(MIGRATION, lambda iteration: {"event": "iteration"}),
@@ -174,7 +176,9 @@ def severity(kind: str, event: str, detail: str) -> str:
     return "okay"
 
 
-def wanted_sources(kinds: Collection[str], wants_labels: bool) -> tuple[int, ...]:
+def wanted_sources(
+    kinds: Collection[str], wants_labels: bool, wants_limits: bool = False
+) -> tuple[int, ...]:
     """The virDomainEventIDs to register: none, unless events or labels are asked for.
 
     A server keeps callbacks for each client that registers, and libvirtd 9.0 was seen to crash
@@ -182,10 +186,11 @@ def wanted_sources(kinds: Collection[str], wants_labels: bool) -> tuple[int, ...
 
     :param kinds: those that are to be told.
     :param wants_labels: whether changes of domains' XML are to be heard of.
+    :param wants_limits: whether those of disks' limits are, where the others are.
     """
     if not kinds and not wants_labels:
         return ()
-    wanted = {*kinds, *_OWN_NEEDS, *CHANGES_OF_XML}
+    wanted = {*kinds, *_OWN_NEEDS, *CHANGES_OF_XML, *((TUNABLE,) if wants_limits else ())}
     return tuple(number for number, source in SOURCES.items() if source.kind in wanted)
 
 
@@ -231,6 +236,7 @@ _MEANINGS: Mapping[tuple[str, ...], tuple[Meaning, ...]] = {
     ("device", "added"): (Meaning.CHANGED,),
     ("device", "removed"): (Meaning.CHANGED,),
     ("metadata",): (Meaning.CHANGED,),
+    (TUNABLE,): (Meaning.CHANGED,),
 }
 
 

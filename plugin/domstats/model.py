@@ -44,6 +44,8 @@ class FrozenDict(dict[str, str]):
 
 #: Stands where there is no answer yet, and where one has been written; nobody adds to it.
 NO_STATS: Stats = {}
+#: The same for what is found beside a round.
+NO_FIGURES: dict[str, float] = {}
 
 
 def picker(items: Sequence[Any]) -> Callable[[Any], tuple[Any, ...]]:
@@ -129,6 +131,27 @@ class Status(str, enum.Enum):
     GONE = "gone"
 
 
+class Nic(msgspec.Struct, frozen=True):
+    """A network interface as the domain's XML has it; a text that it does not have is empty.
+
+    :param name: its device on the host (``vnet0``). SR-IOV and vhost-user interfaces often have
+        none, and then the bulk answer does not have them either.
+    :param address: its MAC address.
+    :param type: bridge, network, direct, hostdev, vhostuser, …
+    :param source: the network, bridge, device, socket or PCI device behind it.
+    :param pci: the PCI address of the host's device that the guest has (``0000:03:10.1``).
+    :param link: False if its link was taken down.
+    """
+
+    name: str = ""
+    address: str = ""
+    type: str = ""
+    source: str = ""
+    model: str = ""
+    pci: str = ""
+    link: bool = True
+
+
 class Devices(msgspec.Struct, frozen=True):
     """What a domain's XML says of its devices and the bulk answer does not.
 
@@ -137,12 +160,20 @@ class Devices(msgspec.Struct, frozen=True):
     :param targets: the target of each disk, empty drives included.
     :param images: the targets of disks that are qcow2 files: what a guest writes, and how large
         the file is, are two things there.
+    :param places: where each disk lies, by its target: texts under the words of
+        ``domain_xml.device_details``; only if somebody wants them, as what follows.
+    :param throttles: the limits of each disk that has some (``iotune``), by its target: numbers
+        under libvirt's names (``total_iops_sec``).
+    :param nics: the network interfaces, in the XML's order.
     """
 
     addresses: dict[str, str] = msgspec.field(default_factory=FrozenDict)
     sources: dict[str, str] = msgspec.field(default_factory=FrozenDict)
     targets: tuple[str, ...] = ()
     images: frozenset[str] = frozenset()
+    places: dict[str, dict[str, str]] = {}
+    throttles: dict[str, dict[str, int]] = {}
+    nics: tuple[Nic, ...] = ()
 
 
 NO_DEVICES = Devices()
@@ -166,6 +197,9 @@ class DomainSample(msgspec.Struct, gc=False):
         they do the devices: they cannot be changed.
     :param at_s: when its statistics were asked for, in seconds of a clock that only goes forward,
         for the time between two samples of it; 0 if that is not known.
+    :param beside: what the host says of it, found beside the rounds: ``pressure.<resource>.<word>``
+        and ``interface.<n>.<word>``, ``<n>`` being a place in ``devices.nics``. Only in the sample
+        of a round's end, and only what was found since the last one.
     """
 
     uuid: str
@@ -179,6 +213,7 @@ class DomainSample(msgspec.Struct, gc=False):
     devices: Devices = NO_DEVICES
     labels: dict[str, str] = msgspec.field(default_factory=dict)
     at_s: float = 0.0
+    beside: dict[str, float] = NO_FIGURES
 
 
 class Change(msgspec.Struct, frozen=True):

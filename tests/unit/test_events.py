@@ -80,7 +80,8 @@ def test_what_an_event_is_about_and_its_numbers_are_told_too():
 
 
 def test_every_kind_can_come_and_every_number_has_a_field():
-    assert {source.kind for source in SOURCES.values()} - {events.MIGRATION} == set(EVENT_KINDS)
+    own = {events.MIGRATION, events.TUNABLE}
+    assert {source.kind for source in SOURCES.values()} - own == set(EVENT_KINDS)
     numbers = {"actual", "threshold", "excess", "dropped", "gap_ms"}
     assert numbers <= {row.field for row in EVENT_FIELDS}
 
@@ -89,7 +90,18 @@ def test_only_what_somebody_needs_is_registered():
     assert events.wanted_sources((), wants_labels=False) == ()
     labels = set(events.wanted_sources((), wants_labels=True))
     assert labels == {0, 1, 15, 19, 20, 21, 22, 23}
-    assert set(events.wanted_sources(EVENT_KINDS, wants_labels=False)) == set(SOURCES)
+    limits = set(events.wanted_sources((), wants_labels=True, wants_limits=True))
+    assert limits == labels | {17}
+    everything = set(events.wanted_sources(EVENT_KINDS, wants_labels=False))
+    assert everything == set(SOURCES) - {17}
+
+
+def test_of_changed_limits_the_xml_is_read_and_nobody_is_told():
+    changed = read(news(17, {"blkdeviotune.total_iops_sec": 500}))
+    assert events.meanings(changed) == (events.Meaning.CHANGED,)
+    book = started_book(kinds=EVENT_KINDS)
+    book.take_in(changed, 2.0)
+    assert book.hand_out(3.0) == ()
 
 
 # --- told once, and not too often

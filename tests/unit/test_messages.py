@@ -29,6 +29,8 @@ SPEAKERS: dict[str, tuple[str, ...]] = {
     "engine/introduction.py": ("line",),
     "hypervisor/remedies.py": ("_REMEDIES", "why_no_libvirt"),
     "agents/adapter.py": ("complaint", "ErrorOnce"),
+    "hypervisor/pressure.py": ("look", "_hindrance", "_read"),
+    "sampling/guest_looks.py": ("_run",),
     "selection.py": ("listed",),
     "sampling/engine_thread.py": ("_begin", "_call", "_log_fault"),
 }

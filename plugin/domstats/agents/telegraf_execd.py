@@ -71,12 +71,16 @@ def writer(settings: Settings) -> LineProtocol:
         groups=settings.groups,
         vcpu_mapping=settings.vcpu_mapping,
         rates=settings.rates,
+        figures=settings.figures,
+        tagged=settings.device_tags,
     )
 
 
 def fast_writer(settings: Settings) -> LineProtocol:
     """The same for the fast lane, whose rounds are not told of."""
-    return LineProtocol(settings.series, groups=settings.groups, reports=False)
+    return LineProtocol(
+        settings.series, groups=settings.groups, reports=False, tagged=settings.device_tags
+    )
 
 
 def run(

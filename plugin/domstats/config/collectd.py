@@ -194,6 +194,8 @@ def _metadata(given: Given) -> tuple[Label]:
 
 #: Which selectors of ExtraStats need a group that is not asked for anyway.
 _GROUP_OF_SELECTOR: Mapping[str, str] = {"vcpu": "vcpu", "vcpupin": "vcpu", "perf": "perf"}
+#: Which of them need what the group balloon tells in bulk alone.
+_NEED_BALLOON = frozenset({"memory", "memory_age"})
 
 
 def _groups_of_output(given: Given, extra: frozenset[str]) -> frozenset[str]:
@@ -216,7 +218,7 @@ def _direct(extra: frozenset[str]) -> dict[str, frozenset[str]]:
     QEMU; but not over a network, where each call takes the way there and back.
     """
     direct = {"cpu_total": {"info", "modes"} if "pcpu" in extra else {"info"}}
-    if "memory" not in extra:
+    if extra.isdisjoint(_NEED_BALLOON):
         direct["balloon"] = {"info"}
     vcpu = {fact for word, fact in (("vcpu", "vcpus"), ("vcpupin", "affinity")) if word in extra}
     if vcpu:

@@ -103,6 +103,16 @@ EXTRA_STATS: tuple[str, ...] = (
     "vcpupin",
 )
 
+#: Selectors of our own, whose value lists go under plugin domstats.
+OWN_EXTRA_STATS: tuple[str, ...] = (
+    "disk_errors",
+    "disk_latency_histogram",
+    "disk_limits",
+    "disk_threshold",
+    "disk_timed",
+    "memory_age",
+)
+
 #: Selectors of virt's ExtraStats that this version does not report: ignored with a warning.
 EXTRA_STATS_LATER: tuple[str, ...] = (
     "fs_info",
@@ -354,12 +364,14 @@ OPTIONS: tuple[Option, ...] = (
         key="extra_stats",
         kind=Kind.WORDS,
         collectd="ExtraStats",
-        allowed=EXTRA_STATS,
+        allowed=(*EXTRA_STATS, *OWN_EXTRA_STATS),
         default="none",
         example=EXTRA_STATS,
         text="More statistics than CPU time, memory, disk and network. Several lines add up. Of"
         " virt's selectors " + ", ".join(EXTRA_STATS_LATER) + " are not reported by this version"
-        " and are ignored with a warning.",
+        " and are ignored with a warning. Our own, which virt does not have: "
+        + ", ".join(OWN_EXTRA_STATS)
+        + "; what they ask for goes under plugin domstats.",
     ),
     Option(
         key="report_round",
@@ -379,6 +391,49 @@ OPTIONS: tuple[Option, ...] = (
         " and the age of its figures (in Telegraf also throughput and requests, which collectd"
         " works out by itself). In collectd all groups are then asked for in bulk, which costs"
         " more.",
+        ours=True,
+    ),
+    Option(
+        key="pressure",
+        kind=Kind.FLAG,
+        collectd="Pressure",
+        telegraf="pressure",
+        text="Also send the pressure (PSI) of each running domain's control group: for how much of"
+        " the time its processes waited for CPU, I/O or memory. On a local hypervisor with control"
+        " groups of version 2. The files are read beside the rounds, from the second round on.",
+        ours=True,
+    ),
+    Option(
+        key="interface_details",
+        kind=Kind.FLAG,
+        collectd="InterfaceDetails",
+        telegraf="interface_details",
+        text="Also send each network interface's link state and, on a local hypervisor, its speed,"
+        " and those interfaces that have no device on the host: SR-IOV ones with the counters that"
+        " the host's kernel has of them, vhost-user ones without. They go by their MAC address.",
+        ours=True,
+    ),
+    Option(
+        key="disk_throttle",
+        kind=Kind.FLAG,
+        collectd="DiskThrottle",
+        telegraf="disk_throttle",
+        text="Also send the limits that are set for disks (iotune, throttle groups), from the"
+        " domains' XML. Limits that are changed while a domain runs are noticed by an event where"
+        " Events or metadata are asked for, else when the XML is read again (MetadataRefresh,"
+        " label_refresh).",
+        ours=True,
+    ),
+    Option(
+        key="device_tags",
+        kind=Kind.WORDS,
+        telegraf="device_tags",
+        allowed=("disk", "interface"),
+        default="none",
+        example=("disk", "interface"),
+        text="More tags from the domains' XML. disk: where each disk lies (pool and volume,"
+        " protocol and hosts, mount point and file system), its bus, the length of its chain."
+        " interface: type, source, model and MAC address of each network interface.",
         ours=True,
     ),
     Option(

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from ..domain_xml.device_details import DISKS, NICS, THROTTLES
 from ..domain_xml.labels import Label
 from ..errors import ConfigError
 from ..model import FAST_GROUPS
@@ -35,6 +36,11 @@ class Settings(RoundSettings, frozen=True, kw_only=True):
     :param deadline: seconds after which a round ends with what it has; None: 0.9 of the interval.
     :param labels: what to take from the domains' metadata.
     :param label_refresh: seconds after which it is read again where no events tell of changes.
+    :param pressure: whether the pressure of each domain's control group is sent too.
+    :param interface_details: whether the speed of network interfaces is, and those that the bulk
+        answer does not have.
+    :param disk_throttle: whether the limits of disks are.
+    :param device_tags: of which devices the XML gives tags: ``disk``, ``interface``.
     """
 
     groups: frozenset[str] = frozenset(TELEGRAF_GROUPS)
@@ -52,9 +58,13 @@ class Settings(RoundSettings, frozen=True, kw_only=True):
     storage_watch: bool = True
     labels: tuple[Label, ...] = ()
     label_refresh: float = 300.0
+    pressure: bool = False
+    interface_details: bool = False
+    disk_throttle: bool = False
 
     # Telegraf's output
     series: str = "full"
+    device_tags: frozenset[str] = frozenset()
 
     # collectd's output
     hostname_format: tuple[str, ...] = ("name",)
@@ -74,6 +84,22 @@ class Settings(RoundSettings, frozen=True, kw_only=True):
     def wants_disk_sizes(self) -> bool:
         """Whether disks are asked for the sizes that the group block does not tell."""
         return not self.extra_stats.isdisjoint(("disk_allocation", "disk_physical"))
+
+    @property
+    def xml_details(self) -> frozenset[str]:
+        """What is wanted of devices in the XML, of ``domain_xml.device_details``."""
+        wanted = {
+            DISKS: "disk" in self.device_tags,
+            THROTTLES: self.disk_throttle,
+            NICS: self.interface_details or "interface" in self.device_tags,
+        }
+        return frozenset(word for word, is_wanted in wanted.items() if is_wanted)
+
+    @property
+    def figures(self) -> frozenset[str]:
+        """What is sent beside the statistics, of ``output.device_tables``."""
+        words = ("pressure", "interface_details", "disk_throttle")
+        return frozenset(word for word in words if getattr(self, word))
 
     @property
     def wants_disk_errors(self) -> bool:
@@ -106,7 +132,7 @@ Given = dict[str, Any]
 def as_fields(given: Given) -> dict[str, Any]:
     """The given values that are fields of ``Settings`` as they are."""
     fields = {key: value for key, value in given.items() if key in _FIELDS}
-    for key in ("quarantine_groups", "extra_stats"):
+    for key in ("quarantine_groups", "extra_stats", "device_tags"):
         if key in fields:
             fields[key] = frozenset(fields[key])
     fields["interval_fixed"] = "interval" in given
@@ -178,6 +204,11 @@ def advice_on(settings: Settings, name: Callable[[str], str]) -> Iterator[str]:
         yield f"option {name('every')}: {', '.join(unasked)} is not asked for at all"
     if settings.fast_interval is not None and not settings.groups & (FAST_GROUPS - {"state"}):
         yield f"option {name('fast_interval')}: nothing that the fast lane knows is asked for"
+    if settings.pressure and not is_local(settings.uri):
+        yield (
+            f"option {name('pressure')}: it has no effect, for the guests' control groups are on"
+            " another host"
+        )
     if settings.stuck_budget <= settings.lanes and settings.stuck_budget < SAFE_BUDGET:
         yield (
             f"option {name('stuck_budget')}: {settings.stuck_budget} is not more than"

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import NamedTuple
 from xml.etree.ElementTree import Element
 
 from ..model import Devices, FrozenDict
+from . import device_details
+from .device_details import DISKS, NICS, THROTTLES
 from .disk_paths import disk_paths, parse_domain
 from .labels import Labels
 
@@ -32,8 +35,14 @@ class DiskTarget(NamedTuple):
     is_image: bool = False
 
 
-def describe(xml: str, labels: Labels = _NO_LABELS) -> Description:
-    """All that is wanted of a domain's XML. Raises ValueError if it cannot be read."""
+def describe(
+    xml: str, labels: Labels = _NO_LABELS, details: Collection[str] = ()
+) -> Description:
+    """All that is wanted of a domain's XML. Raises ValueError if it cannot be read.
+
+    :param details: of ``device_details``: what somebody wants to know of its devices beyond what
+        everybody does.
+    """
     domain = parse_domain(xml)
     sources = disk_paths(domain)
     disks, interfaces = _devices(domain)
@@ -42,6 +51,9 @@ def describe(xml: str, labels: Labels = _NO_LABELS) -> Description:
         sources=FrozenDict((disk.name, disk.source) for disk in disks if disk.source),
         targets=tuple(disk.name for disk in disks),
         images=frozenset(disk.name for disk in disks if disk.is_image),
+        places=device_details.places(domain) if DISKS in details else {},
+        throttles=device_details.throttles(domain) if THROTTLES in details else {},
+        nics=device_details.nics(domain) if NICS in details else (),
     )
     return Description(sources.paths, sources.remote, devices, labels.read(xml))
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 from xml.etree.ElementTree import Element, ParseError, XMLParser, fromstring
 
-__all__ = ["XML_MOST", "DiskSources", "disk_paths", "parse_domain", "safe_xml"]
+__all__ = ["XML_MOST", "DiskSources", "disk_paths", "network_hosts", "parse_domain", "safe_xml"]
 
 XML_MOST = 1024 * 1024  # bytes; the XML of a domain with hundreds of disks is a fifth of it
 _DEPTH_MOST = 256  # elements within elements; a chain of 200 backing files has 203
@@ -144,10 +144,10 @@ def _sources(domain: Element) -> Iterator[Element]:
 def _network_name(source: Element) -> str:
     protocol = source.get("protocol", "")
     shared = source.get("name", "").partition("/")[0] if protocol in _SHARED_BY_NAME else ""
-    return f"{protocol}:{shared}@{','.join(_hosts(source))}"
+    return f"{protocol}:{shared}@{','.join(network_hosts(source))}"
 
 
-def _hosts(source: Element) -> list[str]:
+def network_hosts(source: Element) -> list[str]:
     """The hosts of a network source, sorted: two domains may list a cluster's in any order."""
     hosts = set()
     for host in source.iterfind("host"):

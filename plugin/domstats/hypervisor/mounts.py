@@ -182,8 +182,23 @@ def remote_mounts(
     there, and where the table tells nothing, the rest of the path is taken as it is written. A
     path that is relative, too long or has too many links has none.
     """
+    met, _ = _way(path, table, readlink)
+    return frozenset(mount for mount in met if mount is not None and mount.remote)
+
+
+def mount_of(
+    path: str, table: MountTable, readlink: Callable[[str], str] = os.readlink
+) -> Optional[Mount]:
+    """The mount that `path`, an absolute one, lies on; found as ``remote_mounts`` finds them."""
+    return _way(path, table, readlink)[1]
+
+
+def _way(
+    path: str, table: MountTable, readlink: Callable[[str], str]
+) -> tuple[set[Optional[Mount]], Optional[Mount]]:
+    """The mounts on the way to a path, and the one at its end."""
     if not path.startswith("/") or "\0" in path or len(path) > _PATH_MOST:
-        return frozenset()
+        return set(), None
     root = table.step(None, "/")
     top = _Place("", root, root is not None and root.harmless)
     trail = [top]
@@ -207,14 +222,14 @@ def remote_mounts(
             else:
                 links += 1
                 if links > _LINKS_MOST:
-                    return frozenset()
+                    return set(), None
                 if target.startswith("/"):
                     trail = [top]
                 names.extend(target.split("/")[::-1])
                 continue
         met.add(place.mount)
         trail.append(place)
-    return frozenset(mount for mount in met if mount is not None and mount.remote)
+    return met, trail[-1].mount
 
 
 def _entered(folder: _Place, name: str, table: MountTable) -> _Place:

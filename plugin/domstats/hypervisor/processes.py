@@ -102,6 +102,11 @@ class ProcessWatch:
         process = self._processes.get(uuid)
         return None if process is None or process.gone else process.rss_kib
 
+    def pid(self, uuid: str) -> Optional[int]:
+        """The domain's process in the last look; None if it was not seen, or is gone."""
+        process = self._processes.get(uuid)
+        return None if process is None or process.gone else process.pid
+
     def unseen(self, uuids: Iterable[str]) -> Optional[int]:
         """How many of these domains' processes were not found; None while a search goes on."""
         if self._search is not None:

@@ -18,7 +18,7 @@ from __future__ import annotations
 import math
 import re
 import struct
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import (
     TYPE_CHECKING,
     Any,
@@ -29,8 +29,9 @@ from typing import (
 
 from .. import __version__
 from ..errors import ConfigError
-from ..model import GROUPS, DomainEvent, DomainSample, Sample, Status, Value, picker
+from ..model import GROUPS, Devices, DomainEvent, DomainSample, Sample, Status, Value, picker
 from . import schema
+from .device_tables import INTERFACES, TAGGED, device_tags, figures_of, interface_tags
 from .rate_tables import groups_of
 from .remembered import Remembered
 
@@ -196,6 +197,7 @@ class _Compiled(NamedTuple):
     shape: _Shape
     name: str
     labels: dict[str, str]
+    devices: Devices
     texts: _Values
     written: tuple[str, ...]
 
@@ -211,6 +213,9 @@ class LineProtocol:
     :param vcpu_mapping: also each vCPU's physical CPU and affinity, where a sample has them.
     :param reports: False leaves out what the full series tells of the round itself.
     :param rates: also what follows of counters by the second (full series); ``rate_tables``.
+    :param figures: also what is known of devices and control groups beside the statistics (full
+        series), of ``device_tables``.
+    :param tagged: devices that have tags of their XML (full series): ``disk``, ``interface``.
     :param version: of this package, told with each round.
     :raises ConfigError: for a series that does not exist.
     """
@@ -224,6 +229,8 @@ class LineProtocol:
         vcpu_mapping: bool = True,
         reports: bool = True,
         rates: bool = False,
+        figures: Collection[str] = (),
+        tagged: Collection[str] = (),
         version: str = __version__,
     ) -> None:
         if series not in SERIES:
@@ -238,6 +245,11 @@ class LineProtocol:
             from ..rates import Rates  # few want them, and each agent's memory counts
 
             self._rates = Rates()
+        self._figures = frozenset(figures) if self._full else frozenset()
+        #: The stats groups of these devices.
+        self._tagged = frozenset(
+            group for group, word in TAGGED.items() if word in tagged and self._full
+        )
         self._version = version
         self._compiled: Remembered[_Compiled] = Remembered()
         self._shapes: dict[tuple[str, ...], _Shape] = {}
@@ -259,6 +271,8 @@ class LineProtocol:
             self._shapes = {known.shape.keys: known.shape for known in self._compiled}
         if self._rates is not None:
             self._rates.end(sample)
+        if self._figures:
+            written += self._figure_lines(sample, str(sample.time_ns))
         if self._reports:
             written.append(self._own_lines(sample, str(sample.time_ns)))
         return "".join(written).encode()
@@ -325,7 +339,9 @@ class LineProtocol:
         tags.update(zip(row.tags, indexes))
         if self._full and indexes and row.group in schema.DEVICE_NAMES:
             device = domain.stats.get(schema.DEVICE_NAMES[row.group][1].format(indexes[0]))
-            tags[schema.DEVICE_TAG] = device if isinstance(device, str) else ""
+            tags[schema.DEVICE_TAG] = name = device if isinstance(device, str) else ""
+            if row.group in self._tagged:
+                tags.update(device_tags(domain.devices, row.group, name))
         return row.measurement + _written_tags(tags)
 
     def _domain_tags(self, domain: DomainSample) -> dict[str, str]:
@@ -346,6 +362,7 @@ class LineProtocol:
             known is not None
             and known.name == domain.name
             and known.labels == domain.labels
+            and (not self._tagged or known.devices is domain.devices)
             and known.shape.keys == tuple(domain.stats)
             and known.shape.texts(values) == known.texts
         ):
@@ -370,7 +387,12 @@ class LineProtocol:
         if (shared.template, shared.live) == (shape.template, shape.live):
             shape = shared  # So thousands of domains alike have one template among them.
         return _Compiled(
-            shape, domain.name, dict(domain.labels), shape.texts(values), tuple(written)
+            shape,
+            domain.name,
+            dict(domain.labels),
+            domain.devices,
+            shape.texts(values),
+            tuple(written),
         )
 
     # -- what follows of counters
@@ -380,9 +402,31 @@ class LineProtocol:
             tags = self._domain_tags(domain)
             if group.table.tag:
                 tags[group.table.tag] = group.device
+            if group.table.group in self._tagged:
+                tags.update(device_tags(domain.devices, group.table.group, group.device))
             head = group.table.measurement + _written_tags(tags)
             fields = (f"{row.field}={float(value)!r}" for row, value in group.values)
             yield _sorted_line(head, fields, time)
+
+    # -- what is known beside the statistics
+
+    def _figure_lines(self, sample: Sample, time: str) -> Iterator[str]:
+        for domain in sample.domains:
+            for table, device, number, values in figures_of(domain, self._figures):
+                tags = {**self._domain_tags(domain), table.tag: device}
+                if table.option == INTERFACES:
+                    tags.update(interface_tags(domain.devices.nics[number]))
+                elif table.tag == schema.DEVICE_TAG and "block" in self._tagged:
+                    tags.update(device_tags(domain.devices, "block", device))
+                fields = [
+                    f"{row.field}={int(values[row.field])}i"
+                    if row.whole
+                    else f"{row.field}={float(values[row.field])!r}"
+                    for row in table.rows
+                    if row.field in values
+                ]
+                if fields:
+                    yield _sorted_line(table.measurement + _written_tags(tags), fields, time)
 
     # -- what we tell of our own work
 

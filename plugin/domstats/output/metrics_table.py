@@ -10,6 +10,8 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from . import schema, virt_schema
+from .device_tables import DISK_TAGS, FIGURE_TABLES, INTERFACE_TAGS, INTERFACES, FigureRow
+from .disk_rows import DISK_ROWS, MEMORY_AGE
 from .rate_tables import RATE_TABLES
 
 #: The type of a field, by what libvirt sends.
@@ -73,6 +75,14 @@ def metrics() -> Iterator[Metric]:
                     f"{virt_schema.OWN_PLUGIN}/{_collectd_name(rate.type, rate.instance)}",
                     "", "gauge", "gauge", rate.unit, rate.description, "Rates",
                 )  # fmt: skip
+    yield from _figure_metrics()
+    for disk in DISK_ROWS:
+        yield Metric(
+            "collectd", f"{virt_schema.OWN_PLUGIN}/{_collectd_name(disk.type, disk.instance)}",
+            disk.key, "derive" if disk.counter else "gauge",
+            "counter" if disk.counter else "gauge", disk.unit, disk.description,
+            f"ExtraStats {disk.selector}",
+        )  # fmt: skip
     for row_ in virt_schema.VALUE_LISTS:
         yield Metric(
             "collectd", f"virt/{_collectd_name(row_.type, row_.instance)}", ", ".join(row_.keys),
@@ -89,6 +99,28 @@ def metrics() -> Iterator[Metric]:
         )  # fmt: skip
 
 
+def _figure_metrics() -> Iterator[Metric]:
+    """What is known of devices and control groups, for both agents."""
+    for table in FIGURE_TABLES:
+        for row in table.rows:
+            kind = "counter" if row.counter else "gauge"
+            yield Metric(
+                "telegraf", f"{table.measurement} {row.field}", "", _figure_type(row), kind,
+                row.unit, row.description, table.option,
+            )  # fmt: skip
+            if row.type:
+                yield Metric(
+                    "collectd",
+                    f"{virt_schema.OWN_PLUGIN}/{_collectd_name(row.type, row.instance)}",
+                    "", "derive" if row.counter else "gauge", kind, row.unit, row.description,
+                    table.collectd_option,
+                )  # fmt: skip
+
+
+def _figure_type(row: FigureRow) -> str:
+    return "integer" if row.whole else "float"
+
+
 def _when(row: schema.Key, field: str) -> str:
     if row.kvm:
         return "kvm_statistics"
@@ -103,7 +135,8 @@ def _collectd_name(type_: str, instance: str) -> str:
 
 def page() -> str:
     """docs/metrics.md."""
-    return "\n".join((*_telegraf_part(), *_rates_part(), *_collectd_part()))
+    parts = (*_telegraf_part(), *_rates_part(), *_figures_part(), *_collectd_part())
+    return "\n".join(parts)
 
 
 _INTRODUCTION = """\
@@ -200,6 +233,61 @@ _RATES_OF_COLLECTD_TEXT = """\
 With `Rates true`, under the domain's host, as above for Telegraf. Throughput and requests by the
 second are not among them: collectd works these out of what plugin virt sends. A `percent` is 100 at
 most, since types.db refuses more.
+"""
+
+_FIGURE_TEXTS: dict[str, str] = {
+    "pressure": """\
+With `pressure = true`: how long the tasks of a domain's control group, which are QEMU's threads,
+had to wait for a resource (PSI, Documentation/accounting/psi.rst of the kernel), of each running
+domain on a local hypervisor. `resource` is cpu, io or memory. The group is the whole of the guest's
+own, which systemd calls `machine-qemu….scope`, not the parts that libvirt makes in it for vCPUs and
+the emulator. A domain that has no group of its own, a host without control groups of version 2 and
+a kernel that does not measure pressure have none; the log says so once. The files are read beside
+the rounds: a domain's first pressure comes with the second round that has it. `full_…` of cpu there
+is from Linux 5.13 on.
+""",
+    INTERFACES: """\
+With `interface_details = true`: a line for each network interface of a running domain's XML, also
+for those that libvirt's statistics do not have, as they have no device on the host: `device` is the
+MAC address then. Beside the domain's own, the tags are those of interfaces below. `speed` is what
+the kernel says of the device on the host, of an SR-IOV interface what it says of the card. The
+counters are those of SR-IOV interfaces (hostdev), which the kernel has where the card's driver
+counts them; it is asked by rtnetlink, as `ip -s link` does. Those of vhost-user interfaces are with
+the virtual switch, which is not asked. Speeds and counters are read beside the rounds, on a local
+hypervisor only, speeds once a minute. This was tested without SR-IOV hardware, on made-up answers
+of the kernel's form.
+""",
+    "disk_throttle": """\
+With `disk_throttle = true`: the limits that are set for disks (`iotune`), from the domain's XML. A
+disk has the limits that it has; one without any has no line. Of several throttle groups (libvirt 11
+and later) the lowest limit counts.
+""",
+}
+
+_TAGS_TEXT = """\
+### Tags of devices+
+
+With `device_tags`, lines of disks (`libvirt_block…`, `domstats_disk`, `domstats_disk_throttle`) and
+of network interfaces (`libvirt_net`, `domstats_nic`) have more tags, from the domain's XML as it
+was read last; what a device does not have is left out. They come with the first round in which the
+XML is known, so a device may begin with a series without them. Mount points are those of this host,
+and for files of a local hypervisor only; links on mounts that may hang are not followed.
+"""
+
+_FIGURES_OF_COLLECTD_TEXT = """\
+
+With `Pressure true`, `InterfaceDetails true` and `DiskThrottle true`, as above for Telegraf. Of
+pressure, `{device}` is the resource. An interface goes by its device on the host, else by its MAC
+address, whatever InterfaceFormat says; InterfaceDevice and BlockDevice select. `if_…` are of SR-IOV
+interfaces.
+"""
+
+_OWN_SELECTORS_TEXT = """\
+
+With selectors of ExtraStats that are our own, as virt does not have them. `{at}` is the length of
+the interval in seconds (disk_timed), or where the bin begins, in nanoseconds
+(disk_latency_histogram). What libvirt does not send (most needs libvirt 12 and an option of the
+disk's) is left out.
 """
 
 _COLLECTD_TEXT = """\
@@ -302,6 +390,32 @@ def _rates_part() -> Iterator[str]:
         )
 
 
+def _figures_part() -> Iterator[str]:
+    for table in FIGURE_TABLES:
+        yield f"### {table.measurement}+\n"
+        yield _FIGURE_TEXTS[table.option]
+        yield f"Tag `{table.tag}`.\n"
+        yield from _table(
+            ("field", "type", "kind", "unit", "what"),
+            (
+                (
+                    f"`{row.field}`", _figure_type(row), "counter" if row.counter else "gauge",
+                    row.unit, row.description,
+                )
+                for row in table.rows
+            ),
+        )  # fmt: skip
+    yield _TAGS_TEXT
+    yield from _table(
+        ("with", "tag", "what"),
+        (
+            (word, f"`{tag}`", text)
+            for word, tags in (("disk", DISK_TAGS), ("interface", INTERFACE_TAGS))
+            for tag, text in tags.items()
+        ),
+    )
+
+
 def _collectd_part() -> Iterator[str]:
     yield _COLLECTD_TEXT
     yield from _table(
@@ -336,6 +450,42 @@ def _collectd_part() -> Iterator[str]:
             if row.type
         ),
     )
+    yield from _own_collectd_part()
+
+
+def _own_collectd_part() -> Iterator[str]:
+    """Of devices and control groups."""
+    yield _FIGURES_OF_COLLECTD_TEXT
+    yield from _table(
+        ("type and instance", "option", "data source", "unit", "what"),
+        (
+            (
+                f"`{_collectd_name(row.type, row.instance)}`", table.collectd_option,
+                "DERIVE" if row.counter else "GAUGE", row.unit,
+                "received and sent" if row.pair else row.description,
+            )
+            for table in FIGURE_TABLES
+            for row in table.rows
+            if row.type
+        ),
+    )  # fmt: skip
+    yield _OWN_SELECTORS_TEXT
+    yield from _table(
+        ("type and instance", "ExtraStats", "key", "data source", "unit", "what"),
+        (
+            *(
+                (
+                    f"`{_collectd_name(row.type, row.instance)}`", row.selector, f"`{row.key}`",
+                    "DERIVE" if row.counter else "GAUGE", row.unit, row.description,
+                )
+                for row in DISK_ROWS
+            ),
+            (
+                "`duration-memory_age`", MEMORY_AGE, "`balloon.last-update`", "GAUGE", "s",
+                "how old the guest's own figures of its memory are",
+            ),
+        ),
+    )  # fmt: skip
 
 
 def _calculation(row: virt_schema.ValueListRow) -> str:

@@ -39,6 +39,7 @@ class RateTable(msgspec.Struct, frozen=True):
         the domain has once.
     :param tag: the tag that tells devices apart.
     :param name: the attribute of a device's struct that is the tag's value.
+    :param group: the stats group of a device, where its XML may give it tags.
     """
 
     measurement: str
@@ -46,6 +47,7 @@ class RateTable(msgspec.Struct, frozen=True):
     each: str = ""
     tag: str = ""
     name: str = ""
+    group: str = ""
 
 
 def _nic_rows() -> Iterator[RateRow]:
@@ -107,9 +109,10 @@ RATE_TABLES: tuple[RateTable, ...] = (
             RateRow("queue", "queue", "1", "requests under way, on average (Little's law)",
                     "queue_length", "{device}"),
         ),
-        each="disks", tag="device", name="name",
+        each="disks", tag="device", name="name", group="block",
     ),
-    RateTable("domstats_nic", tuple(_nic_rows()), each="nics", tag="device", name="name"),
+    RateTable("domstats_nic", tuple(_nic_rows()), each="nics", tag="device", name="name",
+              group="interface"),
 )  # fmt: skip
 
 

@@ -19,6 +19,7 @@ from typing import NamedTuple
 import msgspec
 
 from ..model import GROUP_OF_WORD
+from .device_tables import DISK_TAGS, FIGURE_TABLES, INTERFACE_TAGS
 from .rate_tables import RATE_TABLES
 
 #: Where a key has an index. Indexes may have holes.
@@ -612,5 +613,8 @@ RESERVED_TAGS: frozenset[str] = frozenset(
     | {field for row in KEYS if not row.kvm for field in (row.field, *row.twins, *row.own_twins)}
     | {row.field for row in (*DOMAIN_FIELDS, *EVENT_FIELDS)}
     | {row.field for table in RATE_TABLES for row in table.rows}
+    | {row.field for figures in FIGURE_TABLES for row in figures.rows}
+    | {figures.tag for figures in FIGURE_TABLES}
+    | {*DISK_TAGS, *INTERFACE_TAGS}
     | {*EVENT_TAGS}
 )

@@ -17,7 +17,7 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Callable, NamedTuple, Optional
+from typing import Callable, NamedTuple, Optional
 
 import msgspec
 
@@ -33,6 +33,7 @@ from ..model import (
     Value,
 )
 from . import state_notices, virt_schema
+from .disk_rows import OWN_EXTRA_STATS
 from .identity import (
     HOSTNAME_FIELDS,
     PLUGIN_INSTANCE_FIELDS,
@@ -42,7 +43,7 @@ from .identity import (
     valid_host,
     valid_part,
 )
-from .rate_tables import groups_of
+from .own_lists import Naming, OwnLists
 from .remembered import Remembered
 from .state_notices import DomainStates
 from .virt_plans import (
@@ -63,9 +64,6 @@ from .virt_plans import (
     values_of,
 )
 from .virt_schema import Per, Rule
-
-if TYPE_CHECKING:
-    from ..rates import Rates
 
 PLUGIN = "virt"
 #: Bytes that collectd holds of a notification's message.
@@ -105,6 +103,8 @@ class CollectdOptions(msgspec.Struct, frozen=True, kw_only=True):
     :param state_changes: also notify of domains whose state is another than in the round before.
     :param persistent_notification: PersistentNotification: of each domain's state in each round.
     :param rates: also what follows of counters, as plugin domstats; ``rate_tables``.
+    :param figures: also what is known of devices and control groups beside the statistics, of
+        ``device_tables``; likewise.
     :param round_instance: the plugin instance of the rounds, to tell hypervisors apart.
     """
 
@@ -126,6 +126,7 @@ class CollectdOptions(msgspec.Struct, frozen=True, kw_only=True):
     state_changes: bool = True
     persistent_notification: bool = False
     rates: bool = False
+    figures: frozenset[str] = frozenset()
     round_instance: str = ""
 
     def __post_init__(self) -> None:
@@ -236,11 +237,12 @@ class ValueLists:
         self._cpu: dict[str, tuple[int, int]] = {}
         self._names: dict[str, tuple[str, str]] = {}
         self._identities: dict[str, Identity] = {}
-        self._rates: Optional[Rates] = None
-        if options.rates:
-            from ..rates import Rates  # few want them, and each agent's memory counts
-
-            self._rates = Rates()
+        self._own_lists: Optional[OwnLists] = None
+        if options.rates or options.figures or options.extra_stats & OWN_EXTRA_STATS:
+            naming = Naming(self._disks_called, self._disk_called, self._interface_called)
+            self._own_lists = OwnLists(
+                options.extra_stats, options.figures, options.every, naming, rates=options.rates
+            )
         self._states: Optional[DomainStates] = None
         if options.state_changes:
             self._states = DomainStates(options.persistent_notification)
@@ -259,7 +261,7 @@ class ValueLists:
             if self._is_identified(domain):
                 identity = self._identities[domain.uuid]
                 yield self._domain(domain, known.get(domain.uuid), identity, part, interval_s)
-                yield from self._of_rates(domain, identity, part)
+                yield from self._more(domain, identity, part)
             else:
                 self._postponed[domain.uuid] = domain
 
@@ -279,9 +281,13 @@ class ValueLists:
             if whole.stats and domain.uuid in identities:
                 identity = identities[domain.uuid]
                 yield self._domain(whole, known.get(domain.uuid), identity, sample, interval_s)
-                yield from self._of_rates(whole, identity, sample)
-        if self._rates is not None:
-            self._rates.end(sample)
+                yield from self._more(whole, identity, sample)
+        if self._own_lists is not None:
+            self._own_lists.end(sample)
+            for domain in sample.domains if self._options.figures else ():
+                if domain.uuid in identities:
+                    beside = list(self._own_lists.beside(domain))
+                    yield from _own_lists_batch(identities[domain.uuid], beside, sample)
         if self._wants_percent:
             self._cpu = {each.uuid: self._cpu[each.uuid] for each in sample.domains
                          if each.uuid in self._cpu}  # fmt: skip
@@ -325,25 +331,12 @@ class ValueLists:
         host, plugin_instance = identity
         return Batch(host, PLUGIN, plugin_instance, sample.time_ns / 1e9, heads, values)
 
-    def _of_rates(
-        self, domain: DomainSample, identity: Identity, sample: Sample
-    ) -> Iterator[Batch]:
-        """What follows of a domain's counters, if that is wanted."""
-        if self._rates is None:
-            return
-        heads: list[Head] = []
-        values: list[Values] = []
-        for group in groups_of(self._rates.of(domain, sample)):
-            device = valid_part(group.device)
-            for row, value in group.values:
-                if row.type:
-                    heads.append((row.type, row.instance.format(device=device), 0.0))
-                    # collectd takes no percent beyond 100.1, and no two clocks are the same.
-                    values.append((min(value, 100.0) if row.type == "percent" else value,))
-        if heads:
-            host, instance = identity
-            time_s, plugin = sample.time_ns / 1e9, virt_schema.OWN_PLUGIN
-            yield Batch(host, plugin, instance, time_s, heads, values)
+    def _more(self, domain: DomainSample, identity: Identity, sample: Sample) -> Iterator[Batch]:
+        """What goes under our own plugin's name of a domain's statistics, if that is wanted."""
+        if self._own_lists is not None:
+            yield from _own_lists_batch(
+                identity, self._own_lists.of_answer(domain, sample), sample
+            )
 
     def notifications(self, sample: Sample) -> list[Notification]:
         """Of domains that began to hang, or are back; of events; of states that are others than in
@@ -550,9 +543,11 @@ class ValueLists:
     def _disk_name(self, domain: DomainSample, disk: Device) -> Optional[str]:
         """The disk's name by BlockDeviceFormat; None if it has none, or is not wanted."""
         if self._options.block_device_format == "target":
-            name = text_in(domain.stats, f"block.{disk.id}.name")
-        else:
-            name = _source(domain, disk)
+            return self._named_disk(domain, text_in(domain.stats, f"block.{disk.id}.name"))
+        return self._named_disk(domain, _source(domain, disk))
+
+    def _named_disk(self, domain: DomainSample, name: str) -> Optional[str]:
+        """A disk's name, from its target or source."""
         if not name or not self._options.wants_block(domain.name, name):
             return None
         if self._options.block_device_format == "source" and (
@@ -560,6 +555,22 @@ class ValueLists:
         ):
             return posixpath.basename(name.rstrip("/")) or name
         return name
+
+    def _disk_called(self, domain: DomainSample, target: str) -> Optional[str]:
+        """A disk's name by BlockDeviceFormat, by its target; as of ``_disk_name``."""
+        if self._options.block_device_format == "target":
+            return self._named_disk(domain, target)
+        return self._named_disk(domain, domain.devices.sources.get(target, ""))
+
+    def _disks_called(self, domain: DomainSample, ids: Iterable[str]) -> dict[str, str]:
+        """Names of disks by BlockDeviceFormat, by their indexes in the keys."""
+        disks = [Device(each, 0, ()) for each in sorted(ids, key=lambda each: (len(each), each))]
+        named = _once_each(domain, "block", disks, self._disk_name)
+        return {disk.id: name for disk, name in named}
+
+    def _interface_called(self, domain: DomainSample, name: str) -> Optional[str]:
+        """An interface's name, if it is wanted, for what it has beside the statistics."""
+        return name if self._options.wants_interface(domain.name, name) else None
 
     def _nic_name(self, domain: DomainSample, nic: Device) -> Optional[str]:
         """The NIC's name by InterfaceFormat; None if it is not known yet, or not wanted."""
@@ -635,6 +646,16 @@ def _own_batch(
             for row in rows
         ],
     )
+
+
+def _own_lists_batch(
+    who: Identity, lists: Sequence[tuple[Head, Values]], sample: Sample
+) -> Iterator[Batch]:
+    """Value lists of a domain under our own plugin's name; nothing if there are none."""
+    if lists:
+        heads, values = zip(*lists)
+        host, instance = who
+        yield Batch(host, virt_schema.OWN_PLUGIN, instance, sample.time_ns / 1e9, heads, values)
 
 
 def _message(text: str) -> str:

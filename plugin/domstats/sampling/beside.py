@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Callable, Protocol
 
-from ..config.settings import Settings
+from ..config.settings import Settings, is_local
 from ..model import Sample
 
 LogFunction = Callable[[str, str], None]
@@ -33,4 +33,9 @@ class Beside(Protocol):
 
 def beside_of(settings: Settings, log: LogFunction) -> tuple[Beside, ...]:
     """What the settings want."""
-    return ()
+    found: list[Beside] = []
+    if (settings.pressure or settings.interface_details) and is_local(settings.uri):
+        from .guest_looks import GuestLooks  # few want it, and each agent's memory counts
+
+        found.append(GuestLooks(settings, log))
+    return tuple(found)

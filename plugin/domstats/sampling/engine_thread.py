@@ -280,8 +280,10 @@ def _engine_settings(settings: Settings) -> EngineSettings:
         **{field: getattr(settings, field) for field in RoundSettings.__struct_fields__},
         disk_sizes=_sized_at_once(settings.uri) if settings.wants_disk_sizes else 0,
         disk_errors=settings.wants_disk_errors,
-        wants_xml=settings.wants_devices or bool(settings.labels) or BLOCK in settings.groups,
-        xml_lasts_s=settings.label_refresh if settings.labels else None,
+        wants_xml=settings.wants_devices
+        or bool(settings.labels or settings.xml_details)
+        or BLOCK in settings.groups,
+        xml_lasts_s=settings.label_refresh if settings.labels or settings.disk_throttle else None,
         reconnect_delay_s=0.0 if is_local(settings.uri) else _REMOTE_DELAY_S,
         selected=settings.selection.domains,
         wants_domain=lru_cache(maxsize=65536)(settings.selection.wants_domain),

@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Callable, Optional
 
-from ..config.settings import Settings, is_remote
+from ..config.settings import Settings, is_local, is_remote
 from ..domain_xml.describe import describe
+from ..domain_xml.device_details import DISKS
 from ..domain_xml.labels import Labels
 from ..engine.actions import Controls, Description
 from ..engine.engine import Engine
@@ -26,6 +27,7 @@ from ..errors import (
 from ..events import SOURCES, RawEvent, wanted_sources
 from ..events import read as read_event
 from ..hypervisor.connection import CONTROL_OCCUPIED, Connection, Listed, Watch
+from ..hypervisor.disk_mounts import DiskMounts
 
 #: Attempts to list the domains, while connections that were made get lost.
 _LISTS = 3
@@ -85,6 +87,9 @@ class Worker(_Thread):
         self._rest = rest
         self._connection = Connection(settings.uri, keepalive=is_remote(settings.uri))
         self._labels = Labels(settings.labels)
+        self._details = settings.xml_details
+        is_on_host = DISKS in self._details and is_local(settings.uri)
+        self._mounts = DiskMounts() if is_on_host else None
 
     def ask(self, call: Call) -> None:
         self.do(lambda: self._ask(call))
@@ -94,6 +99,8 @@ class Worker(_Thread):
 
     def end(self) -> None:
         self._connection.close()
+        if self._mounts is not None:
+            self._mounts.close()
 
     def _ask_version(self) -> None:
         version = ""
@@ -138,7 +145,10 @@ class Worker(_Thread):
         descriptions: list[Description] = []
         for uuid in call.uuids:
             try:
-                described = describe(self._connection.xml(uuid), self._labels)
+                described = describe(self._connection.xml(uuid), self._labels, self._details)
+                if self._mounts is not None:
+                    devices = self._mounts.add_to(described.devices)
+                    described = described._replace(devices=devices)
                 descriptions.append(Description(uuid, *described))
             except (ValueError, TooLargeError):  # and it would be no other if asked for again
                 descriptions.append(Description(uuid, labels=self._labels.none))
@@ -254,5 +264,5 @@ def _event_watch(settings: Settings, post: Callable[[EngineEvent], None]) -> Wat
         kind = SOURCES[source].kind
         post(lambda engine, now: engine.events_unsupported(kind, now))
 
-    sources = wanted_sources(settings.events, bool(settings.labels))
+    sources = wanted_sources(settings.events, bool(settings.labels), settings.disk_throttle)
     return Watch(sources, lambda: post(Engine.subscribed), call_back, unsupported)

@@ -14,6 +14,7 @@ from domstats.config.options import (
     EXTRA_STATS,
     EXTRA_STATS_LATER,
     OPTIONS,
+    OWN_EXTRA_STATS,
     SAFE_BUDGET,
     TELEGRAF_GENERIC,
     TELEGRAF_GROUPS,
@@ -26,6 +27,7 @@ from domstats.config.telegraf import for_uri, parse_telegraf, read_telegraf, sec
 from domstats.domain_xml.labels import METADATA_NAMESPACE, known, of_metadata, of_operator
 from domstats.errors import ConfigError
 from domstats.model import EVENT_KINDS, GROUPS, MONITOR_FREE_GROUPS
+from domstats.output.disk_rows import OWN_EXTRA_STATS as REPORTED_OWN_EXTRA_STATS
 from domstats.output.schema import RESERVED_TAGS
 from domstats.output.virt_schema import EXTRA_STATS as REPORTED_EXTRA_STATS
 from domstats.selection import Entries, Selection, entries
@@ -138,6 +140,20 @@ RIGHT_TOML: dict[str, tuple[tuple[str, str, Any], ...]] = {
     "storage_watch": (("false", "storage_watch", False),),
     "occupancy_watch": (("false", "occupancy_watch", False),),
     "rates": (("true", "rates", True),),
+    "pressure": (("true", "figures", frozenset({"pressure"})),),
+    "interface_details": (
+        ("true", "figures", frozenset({"interface_details"})),
+        ("true", "xml_details", frozenset({"nics"})),
+    ),
+    "disk_throttle": (
+        ("true", "figures", frozenset({"disk_throttle"})),
+        ("true", "xml_details", frozenset({"throttles"})),
+    ),
+    "device_tags": (
+        ('["disk", "interface"]', "device_tags", frozenset({"disk", "interface"})),
+        ('["disk"]', "xml_details", frozenset({"disks"})),
+        ('["interface"]', "xml_details", frozenset({"nics"})),
+    ),
 }
 
 #: For each key: TOML value, and words that the message has.
@@ -226,6 +242,10 @@ WRONG_TOML: dict[str, tuple[tuple[str, str], ...]] = {
     "storage_watch": (("0", "true or false"),),
     "occupancy_watch": (("0", "true or false"),),
     "rates": (('"yes"', "true or false"),),
+    "pressure": (('"cpu"', "true or false"),),
+    "interface_details": (("1", "true or false"),),
+    "disk_throttle": (("1", "true or false"),),
+    "device_tags": (('["disks"]', "did you mean disk?"), ("true", "as a list")),
 }
 
 #: For each option: the line's values, the field, what it is then.
@@ -293,6 +313,8 @@ RIGHT_COLLECTD: dict[str, tuple[tuple[tuple[Any, ...], str, Any], ...]] = {
         (("pcpu",), "direct.cpu_total", frozenset({"info", "modes"})),
         (("domain_state",), "inactive", True),
         (("DISK disk",), "extra_stats", frozenset({"disk"})),
+        (("disk_timed",), "extra_stats", frozenset({"disk_timed"})),
+        (("memory_age",), "direct", {"cpu_total": {"info"}}),  # the bulk call alone tells it
     ),
     "ReportRound": (((False,), "report_round", False),),
     "RefreshInterval": (((60.0,), "interval", 10.0), ((0.0,), "interval", 10.0)),
@@ -319,6 +341,9 @@ RIGHT_COLLECTD: dict[str, tuple[tuple[tuple[Any, ...], str, Any], ...]] = {
         ((True,), "direct", {}),  # what rates need only the bulk call tells
         ((True,), "groups", frozenset({"vcpu", *block().groups})),
     ),
+    "Pressure": (((True,), "figures", frozenset({"pressure"})),),
+    "InterfaceDetails": (((True,), "figures", frozenset({"interface_details"})),),
+    "DiskThrottle": (((True,), "figures", frozenset({"disk_throttle"})),),
 }
 
 #: For each option: the line's values, and words that the message has.
@@ -382,6 +407,9 @@ WRONG_COLLECTD: dict[str, tuple[tuple[tuple[Any, ...], str], ...]] = {
     "StorageWatch": (((2.0,), "true or false"),),
     "OccupancyWatch": (((2.0,), "true or false"),),
     "Rates": (((2.0,), "true or false"),),
+    "Pressure": (((2.0,), "true or false"),),
+    "InterfaceDetails": (((2.0,), "true or false"),),
+    "DiskThrottle": (((2.0,), "true or false"),),
 }
 
 
@@ -985,6 +1013,15 @@ def test_a_selector_that_is_not_reported_yet_costs_one_warning_and_nothing_else(
 
 def test_the_selectors_are_those_that_are_reported() -> None:
     assert set(EXTRA_STATS) == REPORTED_EXTRA_STATS
+    assert set(OWN_EXTRA_STATS) == REPORTED_OWN_EXTRA_STATS
+
+
+def test_pressure_of_guests_on_another_host_is_warned_of() -> None:
+    parsed = parsed_block(line("Connection", "qemu+ssh://host/system"), line("Pressure", True))
+    assert parsed.warnings == [
+        f"{BLOCK}, option Pressure: it has no effect, for the guests' control groups are on another"
+        " host"
+    ]
 
 
 def test_metadata_is_taken_from_where_the_options_of_virt_say() -> None:
@@ -1069,6 +1106,7 @@ def test_every_line_of_the_ready_file_for_telegraf_can_be_switched_on() -> None:
         events=EVENT_KINDS,
         every={"balloon": 60.0},
         fast_interval=1.0,
+        device_tags=frozenset({"disk", "interface"}),
     )
     assert parsed.settings == [expected]
 

@@ -13,14 +13,18 @@ from domstats.model import (
     GROUP_OF_WORD,
     GROUPS,
     Change,
+    Devices,
     DomainEvent,
     DomainSample,
+    Nic,
     Round,
     Sample,
     Status,
     Value,
 )
 from domstats.output import metrics_table, schema, virt_schema
+from domstats.output.device_tables import FIGURE_TABLES
+from domstats.output.disk_rows import DISK_ROWS, MEMORY_AGE, OWN_EXTRA_STATS
 from domstats.output.line_protocol import LineProtocol
 from domstats.output.rate_tables import RATE_TABLES
 from domstats.output.schema import Key, Wire, place, row_by_rule
@@ -34,6 +38,9 @@ from tests.unit.rows import each_row
 HERE = Path(__file__).resolve().parent
 DOCS = HERE.parents[2] / "docs" / "metrics.md"
 UUID = "11111111-2222-4333-8444-555555555555"
+
+PRESSURE, INTERFACES, THROTTLE = FIGURE_TABLES
+FIGURES = frozenset(table.option for table in FIGURE_TABLES)
 
 #: A value that libvirt might send, by wire type.
 VALUES: dict[Wire, Value] = {
@@ -57,11 +64,25 @@ def concrete(pattern: str) -> str:
 def everything() -> Sample:
     """A domain that has every key of the table, beside one that hangs."""
     stats = {concrete(row.pattern): VALUES[row.wire] for row in schema.KEYS}
+    domain = DomainSample(
+        UUID,
+        "all",
+        Status.FRESH,
+        stats,
+        devices=Devices(
+            nics=(Nic(name="vnet0"),),
+            throttles={"vda": {row.field: 1 for row in THROTTLE.rows}},
+        ),
+        beside={
+            **{f"pressure.cpu.{row.field}": 1 for row in PRESSURE.rows},
+            **{f"interface.0.{row.field}": 1 for row in INTERFACES.rows},
+        },
+    )
     hung = DomainSample(UUID.replace("1", "9"), "hung", Status.UNRESPONSIVE, {}, since_ns=1)
     return Sample(
         uri="qemu:///system",
         time_ns=10**18,
-        domains=(DomainSample(UUID, "all", Status.FRESH, stats), hung),
+        domains=(domain, hung),
         round=Round(),
         node_cpus=2,
         changes=(Change(UUID, "all", True, 1),),
@@ -92,7 +113,9 @@ def earlier() -> Sample:
 
 @functools.cache
 def sent_fields() -> set[tuple[str, str]]:
-    writer = LineProtocol(kvm_statistics=True, rates=True)
+    writer = LineProtocol(
+        kvm_statistics=True, rates=True, figures=FIGURES, tagged=("disk", "interface")
+    )
     writer.encode(earlier())
     lines = writer.encode(everything()).decode().splitlines()
     return {(p["measurement"], field) for p in map(parse_line, lines) for field in p["fields"]}
@@ -100,12 +123,15 @@ def sent_fields() -> set[tuple[str, str]]:
 
 @functools.cache
 def sent_types() -> set[tuple[str, str, str]]:
-    lists = ValueLists(CollectdOptions(extra_stats=virt_schema.EXTRA_STATS, rates=True))
-    list(lists.translate(earlier(), 10.0))
-    return {
-        (part.plugin, part.type, part.type_instance)
-        for part in one_by_one(lists.translate(everything(), 10.0))
-    }
+    found = set()
+    for selectors, rates in (virt_schema.EXTRA_STATS, True), (OWN_EXTRA_STATS, False):
+        lists = ValueLists(CollectdOptions(extra_stats=selectors, rates=rates, figures=FIGURES))
+        list(lists.translate(earlier(), 10.0))
+        found.update(
+            (part.plugin, part.type, part.type_instance)
+            for part in one_by_one(lists.translate(everything(), 10.0))
+        )
+    return found
 
 
 def documented_fields() -> set[tuple[str, str]]:
@@ -139,7 +165,11 @@ def without_names(plugin: str, type_: str, instance: str) -> tuple[str, str, str
     rows: Iterable[tuple[str, str]] = (
         [(row.type, row.instance) for row in virt_schema.VALUE_LISTS]
         if plugin == "virt"
-        else [(rate.type, rate.instance) for table in RATE_TABLES for rate in table.rows]
+        else [
+            *((row.type, row.instance) for row in DISK_ROWS),  # the longer ones first
+            *((rate.type, rate.instance) for table in RATE_TABLES for rate in table.rows),
+            *((row.type, row.instance) for table in FIGURE_TABLES for row in table.rows),
+        ]
     )
     patterns = (
         known
@@ -213,10 +243,18 @@ def test_each_group_of_keys_is_one_that_libvirt_has() -> None:
     assert words == GROUP_OF_WORD
 
 
+def test_value_lists_of_disks_are_made_of_keys_that_the_table_has() -> None:
+    patterns = {row.pattern for row in schema.KEYS}
+    assert {row.key for row in DISK_ROWS} | {row.told_by for row in DISK_ROWS} - {""} <= patterns
+    assert {MEMORY_AGE} == OWN_EXTRA_STATS - {row.selector for row in DISK_ROWS}
+
+
 def test_types_are_those_of_the_stock_types_db() -> None:
     types = {row.type: row.counter for row in virt_schema.VALUE_LISTS}
     types.update({row.type: row.counter for row in virt_schema.OWN_VALUE_LISTS})
     types.update({row.type: False for table in RATE_TABLES for row in table.rows if row.type})
+    types.update({row.type: row.counter for t in FIGURE_TABLES for row in t.rows if row.type})
+    types.update({row.type: row.counter for row in DISK_ROWS})
     stock = dict(
         line.split(maxsplit=1)
         for line in (HERE / "types.db").read_text().splitlines()
@@ -226,6 +264,9 @@ def test_types_are_those_of_the_stock_types_db() -> None:
         sources = stock[name].split(",")
         assert {":DERIVE:" in source for source in sources} == {counter}, name
     lengths = {row.type: len(row.keys) for row in virt_schema.VALUE_LISTS}
+    for figures in FIGURE_TABLES:
+        lengths.update({row.type: 1 + bool(row.pair) for row in figures.rows if row.type})
+    lengths.update({row.type: 1 for row in DISK_ROWS})
     assert lengths == {name: len(stock[name].split(",")) for name in lengths}
 
 
