@@ -88,7 +88,8 @@ def the_lists(case: Path) -> ValueLists:
     for name in ("hostname_format", "plugin_instance_format"):
         if name in options:
             options[name] = tuple(options[name])
-    options["extra_stats"] = frozenset(options.get("extra_stats", ()))
+    for name in ("extra_stats", "figures"):
+        options[name] = frozenset(options.get(name, ()))
     return ValueLists(CollectdOptions(**options))
 
 
