@@ -41,6 +41,7 @@ from .config.collectd import MODULE, from_nothing, parse_collectd
 from .config.settings import Parsed, Settings, share_budget
 from .errors import ConfigError
 from .model import FAST_GROUPS, Sample
+from .output.device_tables import INTERFACES, THROTTLE
 from .output.disk_rows import OWN_EXTRA_STATS
 from .output.value_lists import Batch, CollectdOptions, Notification, ValueLists
 from .shown import cut_bytes, one_line
@@ -335,10 +336,20 @@ def collectd_options(settings: Settings, instance: str = "") -> CollectdOptions:
         every=settings.every,
         report_round=settings.report_round,
         rates=settings.rates,
-        figures=settings.figures,
+        figures=_figures(settings),
         persistent_notification=settings.persistent_notification,
         round_instance=instance,
     )
+
+
+def _figures(settings: Settings) -> frozenset[str]:
+    """What is sent beside the statistics, without devices that are not reported."""
+    hidden = set()
+    if not settings.report_block_devices:
+        hidden.add(THROTTLE)
+    if not settings.report_network_interfaces:
+        hidden.add(INTERFACES)
+    return settings.figures - hidden
 
 
 def _hostname(settings: Settings) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Callable, Optional
 
+import msgspec
 import pytest
 from domstats import collectd_plugin
 from domstats.agents.collectd_daemon import Daemon
@@ -688,6 +689,17 @@ def test_the_options_of_names_and_selection_reach_the_writer() -> None:
     assert options.round_instance == "here"
     assert options.wants_block("a", "b")
     assert options.plugin_instance_format == ("none",)
+
+
+def test_devices_that_are_not_reported_have_no_figures_of_the_host_either() -> None:
+    everything = Settings(pressure=True, interface_details=True, disk_throttle=True)
+    assert collectd_options(everything).figures == everything.figures
+    for option, hidden in (
+        ("report_block_devices", "disk_throttle"),
+        ("report_network_interfaces", "interface_details"),
+    ):
+        settings = msgspec.structs.replace(everything, **{option: False})
+        assert everything.figures - collectd_options(settings).figures == {hidden}
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from __future__ import annotations
 import errno
 import os
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from typing import Optional
 
 from .processes import ProcessWatch
@@ -22,7 +22,17 @@ _HOMELESS_S = 60.0
 #: Bytes of a file at most; the kernel writes some hundred.
 _MOST = 4096
 
-_AVERAGES = frozenset({"avg10", "avg60", "avg300"})
+#: A line of such a file, as the kernel has written it since Linux 4.20.
+_LINE = re.compile(
+    rb"^(some|full) avg10=(\d+\.\d+) avg60=(\d+\.\d+) avg300=(\d+\.\d+) total=(\d+)",
+    re.MULTILINE,
+)
+_WORDS = ("avg10", "avg60", "avg300", "total")
+_KEYS = {
+    (resource, which.encode()): tuple(f"pressure.{resource}.{which}_{word}" for word in _WORDS)
+    for resource in RESOURCES
+    for which in ("some", "full")
+}
 #: The group of a guest's own, as systemd and libvirt without systemd call it. What libvirt has
 #: below it (emulator, vCPUs, I/O threads) belongs to the guest.
 _OWN_GROUP = re.compile(r"(?:/[^/]+)*?/(?:machine-qemu[^/]*\.scope|[^/]+\.libvirt-qemu)(?=/|\Z)")
@@ -72,6 +82,11 @@ class GuestPressure:
             self.trouble = (
                 "no guest is in a control group of its own, so there is no pressure of any: is"
                 " cgroup_controllers in qemu.conf empty, or does libvirt run in a container?"
+            )
+        elif uuids and not self._folders and self._processes.is_hidden():
+            self.trouble = (
+                "there is no pressure of guests, as this user does not see their processes (the"
+                " option hidepid of /proc)"
             )
         elif self._folders and not found and not self.trouble:
             self.trouble = (
@@ -125,8 +140,7 @@ class GuestPressure:
                     del self._folders[uuid]
                     return False
                 continue  # the resource is not measured, or not for groups
-            for word, value in figures_of(text):
-                figures[f"pressure.{resource}.{word}"] = value
+            figures.update(figures_of(resource, text))
         if figures:
             found[uuid] = figures
         return True
@@ -144,19 +158,14 @@ def own_group(text: str) -> str:
     return ""
 
 
-def figures_of(text: str) -> Iterator[tuple[str, float]]:
-    """The figures of a file of pressure: ``some_avg10``, …, ``full_total``."""
-    for line in text.splitlines():
-        which, *pairs = line.split() or [""]
-        for pair in pairs if which in ("some", "full") else ():
-            word, _, number = pair.partition("=")
-            try:
-                if word in _AVERAGES:
-                    yield f"{which}_{word}", float(number)
-                elif word == "total":
-                    yield f"{which}_total", int(number)
-            except ValueError:
-                continue
+def figures_of(resource: str, text: bytes) -> dict[str, float]:
+    """The figures of a resource's file; none of a line that has another form."""
+    figures: dict[str, float] = {}
+    for which, *averages, total in _LINE.findall(text):
+        keys = _KEYS[resource, which]
+        figures.update(zip(keys, map(float, averages)))
+        figures[keys[-1]] = int(total)
+    return figures
 
 
 def _root_of_groups(proc: str) -> Optional[str]:
@@ -177,9 +186,9 @@ def _text(path: str) -> str:
         return ""
 
 
-def _content(path: str) -> str:
+def _content(path: str) -> bytes:
     file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        return os.read(file, _MOST).decode("ascii", "replace")
+        return os.read(file, _MOST)
     finally:
         os.close(file)

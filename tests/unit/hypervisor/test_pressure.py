@@ -21,6 +21,8 @@ class Host:
         self.proc, self.groups = folder / "proc", folder / "groups"
         (self.proc / "self").mkdir(parents=True)
         (self.proc / "pressure").mkdir()
+        (self.proc / "1").mkdir()
+        (self.proc / "1" / "stat").write_text(f"1 (init) S {'0 ' * 18}1 0 7 0\n")
         self.groups.mkdir()
         mounts = f"30 24 0:26 / {self.groups} rw,nosuid - cgroup2 cgroup2 rw\n"
         (self.proc / "self" / "mountinfo").write_text(mounts)
@@ -91,6 +93,9 @@ def test_what_keeps_all_guests_from_having_any_is_named(host: Host) -> None:
         (folder / f"{name}.pressure").unlink()
     looks = host.looks()
     assert (looks.look([WEB], 0.0), "turned off" in looks.trouble) == ({}, True)
+    (host.proc / "1" / "stat").unlink()
+    looks = host.looks()
+    assert (looks.look([DB], 0.0), "hidepid" in looks.trouble) == ({}, True)
     (host.proc / "self" / "mountinfo").write_text("25 24 0:2 / /cpu rw - cgroup cgroup rw,cpu\n")
     looks = host.looks()
     assert (looks.look([WEB], 0.0), "version 2" in looks.trouble) == ({}, True)
@@ -118,8 +123,11 @@ def test_a_guests_own_group_is_the_one_that_libvirt_makes_for_it(group: str, own
     assert own_group(f"3:cpu:/x\n0::{group}\n") == own
 
 
-def test_what_is_no_figure_of_pressure_is_passed_over() -> None:
-    text = "some avg10=x avg60=1.5 total=2.5 new=3\nidle avg10=1\n\nfull total=4"
-    lines = [line for line in text.splitlines() if line]
-    assert dict(figures_of("\n".join(lines))) == {"some_avg60": 1.5, "full_total": 4}
-    assert list(figures_of(text)) == list(figures_of("\n".join(lines)))
+def test_lines_of_another_form_are_passed_over() -> None:
+    text = b"idle avg10=1\n\nsome avg10=x avg60=1.5 total=2\n" + TEXT.splitlines()[1].encode()
+    assert figures_of("io", text) == {
+        "pressure.io.full_avg10": 0.25,
+        "pressure.io.full_avg60": 0.0,
+        "pressure.io.full_avg300": 0.0,
+        "pressure.io.full_total": 7,
+    }
