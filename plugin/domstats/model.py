@@ -12,6 +12,7 @@ from operator import itemgetter
 from typing import Any, Callable, NoReturn, Optional, Union
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 #: A value as libvirt-python gives it. Integers may reach 2**64-1; bools are not integers here.
 Value = Union[int, float, bool, str]
@@ -44,8 +45,6 @@ class FrozenDict(dict[str, str]):
 
 #: Stands where there is no answer yet, and where one has been written; nobody adds to it.
 NO_STATS: Stats = {}
-#: The same for what is found beside a round.
-NO_FIGURES: dict[str, float] = {}
 
 
 def picker(items: Sequence[Any]) -> Callable[[Any], tuple[Any, ...]]:
@@ -152,6 +151,24 @@ class Nic(msgspec.Struct, frozen=True):
     link: bool = True
 
 
+class DeviceDetails(msgspec.Struct, frozen=True):
+    """What a domain's XML says of its devices for those who ask for it.
+
+    :param places: where each disk lies, by its target: texts under the words of
+        ``domain_xml.device_details``.
+    :param throttles: the limits of each disk that has some (``iotune``), by its target: numbers
+        under libvirt's names (``total_iops_sec``).
+    :param nics: the network interfaces, in the XML's order.
+    """
+
+    places: dict[str, dict[str, str]] = {}
+    throttles: dict[str, dict[str, int]] = {}
+    nics: tuple[Nic, ...] = ()
+
+
+NO_DETAILS = DeviceDetails()
+
+
 class Devices(msgspec.Struct, frozen=True):
     """What a domain's XML says of its devices and the bulk answer does not.
 
@@ -160,20 +177,14 @@ class Devices(msgspec.Struct, frozen=True):
     :param targets: the target of each disk, empty drives included.
     :param images: the targets of disks that are qcow2 files: what a guest writes, and how large
         the file is, are two things there.
-    :param places: where each disk lies, by its target: texts under the words of
-        ``domain_xml.device_details``; only if somebody wants them, as what follows.
-    :param throttles: the limits of each disk that has some (``iotune``), by its target: numbers
-        under libvirt's names (``total_iops_sec``).
-    :param nics: the network interfaces, in the XML's order.
+    :param details: more of them, if somebody wants it.
     """
 
     addresses: dict[str, str] = msgspec.field(default_factory=FrozenDict)
     sources: dict[str, str] = msgspec.field(default_factory=FrozenDict)
     targets: tuple[str, ...] = ()
     images: frozenset[str] = frozenset()
-    places: dict[str, dict[str, str]] = {}
-    throttles: dict[str, dict[str, int]] = {}
-    nics: tuple[Nic, ...] = ()
+    details: Union[DeviceDetails, UnsetType] = UNSET
 
 
 NO_DEVICES = Devices()
@@ -198,8 +209,8 @@ class DomainSample(msgspec.Struct, gc=False):
     :param at_s: when its statistics were asked for, in seconds of a clock that only goes forward,
         for the time between two samples of it; 0 if that is not known.
     :param beside: what the host says of it, found beside the rounds: ``pressure.<resource>.<word>``
-        and ``interface.<n>.<word>``, ``<n>`` being a place in ``devices.nics``. Only in the sample
-        of a round's end, and only what was found since the last one.
+        and ``interface.<n>.<word>``, ``<n>`` being a place in ``devices.details.nics``. Only for
+        agents that ask for it, in the sample of a round's end: what was found since the last one.
     """
 
     uuid: str
@@ -213,7 +224,7 @@ class DomainSample(msgspec.Struct, gc=False):
     devices: Devices = NO_DEVICES
     labels: dict[str, str] = msgspec.field(default_factory=dict)
     at_s: float = 0.0
-    beside: dict[str, float] = NO_FIGURES
+    beside: Union[dict[str, float], UnsetType] = UNSET
 
 
 class Change(msgspec.Struct, frozen=True):

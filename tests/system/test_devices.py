@@ -204,6 +204,39 @@ def test_telegraf_has_the_pressure_of_each_guests_group(
     assert points("cpu", "plain")
 
 
+def test_a_guest_that_hangs_has_its_pressure_and_limits_and_holds_up_nobody(
+    place: Place, start: Callable[..., Any], tmp_path: Path
+) -> None:
+    agent = telegraf(place, start, tmp_path)
+    name = place.guest.name
+
+    def pressure_of(guest: str) -> list[Point]:
+        return lines(agent, "domstats_pressure", resource="cpu", domain_name=guest)
+
+    wait_for("pressure", lambda: pressure_of(name), seconds=30)
+    place.guest.hang()
+    try:
+        wait_for(
+            "hang",
+            lambda: [
+                point
+                for point in lines(agent, "domstats_domain", domain_name=name)
+                if point.fields["responsive"].value == 0
+            ],
+            seconds=30,
+        )
+        since = {guest: len(pressure_of(guest)) for guest in (name, "plain")}
+        wait_for(
+            "pressure of both",
+            lambda: all(len(pressure_of(guest)) > since[guest] + 1 for guest in since),
+            seconds=30,
+        )
+        limits = lines(agent, "domstats_disk_throttle", domain_name=name)
+        assert limits[-1].time >= pressure_of(name)[-2].time
+    finally:
+        place.guest.heal()
+
+
 def test_collectd_has_pressure_limits_thresholds_and_interfaces_under_our_own_name(
     place: Place, start: Callable[..., Any]
 ) -> None:

@@ -6,9 +6,10 @@ from collections.abc import Collection
 from typing import NamedTuple
 from xml.etree.ElementTree import Element
 
+from msgspec import UNSET
+
 from ..model import Devices, FrozenDict
-from . import device_details
-from .device_details import DISKS, NICS, THROTTLES
+from .device_details import read_details
 from .disk_paths import disk_paths, parse_domain
 from .labels import Labels
 
@@ -51,9 +52,7 @@ def describe(
         sources=FrozenDict((disk.name, disk.source) for disk in disks if disk.source),
         targets=tuple(disk.name for disk in disks),
         images=frozenset(disk.name for disk in disks if disk.is_image),
-        places=device_details.places(domain) if DISKS in details else {},
-        throttles=device_details.throttles(domain) if THROTTLES in details else {},
-        nics=device_details.nics(domain) if NICS in details else (),
+        details=read_details(domain, details) if details else UNSET,
     )
     return Description(sources.paths, sources.remote, devices, labels.read(xml))
 

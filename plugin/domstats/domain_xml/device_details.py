@@ -6,10 +6,10 @@ Pure: a parsed domain in, bounded texts and numbers out. The XML is not to be tr
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from xml.etree.ElementTree import Element
 
-from ..model import FrozenDict, Nic
+from ..model import DeviceDetails, FrozenDict, Nic
 from .disk_paths import network_hosts
 
 #: What may be wanted.
@@ -34,6 +34,15 @@ LIMITS = tuple(
     for which in ("total", "read", "write")
     for peak in ("", "_max")
 )
+
+
+def read_details(domain: Element, wanted: Collection[str]) -> DeviceDetails:
+    """What is wanted of a parsed domain's devices, of DISKS, THROTTLES, NICS."""
+    return DeviceDetails(
+        places=places(domain) if DISKS in wanted else {},
+        throttles=throttles(domain) if THROTTLES in wanted else {},
+        nics=nics(domain) if NICS in wanted else (),
+    )
 
 
 def places(domain: Element) -> dict[str, dict[str, str]]:

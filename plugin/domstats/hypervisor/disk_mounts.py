@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import msgspec
 
-from ..model import Devices, FrozenDict
+from ..model import NO_DETAILS, Devices, FrozenDict
 from .mounts import MountInfo, MountTable, mount_of
 
 
@@ -29,13 +29,15 @@ class DiskMounts:
             return devices
         if text != self._text:
             self._text, self._table = text, MountTable(text)
-        places = dict(devices.places)
+        details = devices.details or NO_DETAILS
+        places = dict(details.places)
         for target, place in places.items():
             path = devices.sources.get(target, "")
             mount = mount_of(path, self._table) if place.get("type") == "file" else None
             if mount is not None and mount.kind:
                 places[target] = FrozenDict({**place, "mount": mount.point, "fs": mount.kind})
-        return msgspec.structs.replace(devices, places=places)
+        details = msgspec.structs.replace(details, places=places)
+        return msgspec.structs.replace(devices, details=details)
 
     def close(self) -> None:
         """Let go of the mount table."""

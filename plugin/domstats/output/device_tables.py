@@ -7,11 +7,11 @@ Data, and how a domain's sample is read by it.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from typing import NamedTuple
+from typing import NamedTuple, Optional
 
 import msgspec
 
-from ..model import Devices, DomainSample, Nic, Status
+from ..model import NO_DETAILS, Devices, DomainSample, Nic, Status
 
 #: What may be wanted; the options have these names.
 PRESSURE, INTERFACES, THROTTLE = "pressure", "interface_details", "disk_throttle"
@@ -135,13 +135,13 @@ class Figures(NamedTuple):
     """What there is to send of one resource or device of a domain.
 
     :param device: the value of the table's tag.
-    :param number: of an interface: its place in ``devices.nics``; 0 else.
+    :param nic: the interface; None of anything else.
     :param values: by field.
     """
 
     table: FigureTable
     device: str
-    number: int
+    nic: Optional[Nic]
     values: Mapping[str, float]
 
 
@@ -153,29 +153,31 @@ def figures_of(domain: DomainSample, wanted: Collection[str]) -> Iterator[Figure
     if not domain.active or domain.status is Status.GONE:
         return
     pressure, interfaces, throttle = FIGURE_TABLES
+    details = domain.devices.details or NO_DETAILS
     found: dict[tuple[str, str], dict[str, float]] = {}
-    for key, value in domain.beside.items():
+    for key, value in domain.beside.items() if domain.beside else ():
         what, which, word = key.split(".")
         found.setdefault((what, which), {})[word] = value
     if PRESSURE in wanted:
         for (what, which), values in found.items():
             if what == "pressure":
-                yield Figures(pressure, which, 0, values)
+                yield Figures(pressure, which, None, values)
     if INTERFACES in wanted:
-        for number, nic in enumerate(domain.devices.nics):
+        for number, nic in enumerate(details.nics):
             seen = found.get(("interface", str(number)), {})
             if name := nic.name or nic.address:
-                yield Figures(interfaces, name, number, {"link": int(nic.link), **seen})
+                yield Figures(interfaces, name, nic, {"link": int(nic.link), **seen})
     if THROTTLE in wanted:
-        for target, limits in domain.devices.throttles.items():
-            yield Figures(throttle, target, 0, limits)
+        for target, limits in details.throttles.items():
+            yield Figures(throttle, target, None, limits)
 
 
 def device_tags(devices: Devices, group: str, name: str) -> dict[str, str]:
     """The tags of a disk or interface by its name; empty if its XML is not known yet."""
+    details = devices.details or NO_DETAILS
     if group == "block":
-        return {f"disk_{word}": text for word, text in devices.places.get(name, {}).items()}
-    for nic in devices.nics:
+        return {f"disk_{word}": text for word, text in details.places.get(name, {}).items()}
+    for nic in details.nics:
         if nic.name == name:
             return interface_tags(nic)
     return {}

@@ -31,7 +31,7 @@ from .. import __version__
 from ..errors import ConfigError
 from ..model import GROUPS, Devices, DomainEvent, DomainSample, Sample, Status, Value, picker
 from . import schema
-from .device_tables import INTERFACES, TAGGED, device_tags, figures_of, interface_tags
+from .device_tables import TAGGED, device_tags, figures_of, interface_tags
 from .rate_tables import groups_of
 from .remembered import Remembered
 
@@ -412,10 +412,10 @@ class LineProtocol:
 
     def _figure_lines(self, sample: Sample, time: str) -> Iterator[str]:
         for domain in sample.domains:
-            for table, device, number, values in figures_of(domain, self._figures):
+            for table, device, nic, values in figures_of(domain, self._figures):
                 tags = {**self._domain_tags(domain), table.tag: device}
-                if table.option == INTERFACES:
-                    tags.update(interface_tags(domain.devices.nics[number]))
+                if nic is not None:
+                    tags.update(interface_tags(nic))
                 elif table.tag == schema.DEVICE_TAG and "block" in self._tagged:
                     tags.update(device_tags(domain.devices, "block", device))
                 fields = [

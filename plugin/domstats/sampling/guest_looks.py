@@ -15,7 +15,7 @@ from typing import Callable, NamedTuple, Optional
 from ..config.settings import Settings
 from ..hypervisor.interfaces import HostInterfaces
 from ..hypervisor.pressure import GuestPressure
-from ..model import Nic, Sample, Status
+from ..model import NO_DETAILS, Nic, Sample, Status
 
 LogFunction = Callable[[str, str], None]
 
@@ -80,7 +80,7 @@ class GuestLooks:
                 if domain.uuid in found:
                     domain.beside = found[domain.uuid]
         self._guests = tuple(
-            Guest(domain.uuid, domain.devices.nics)
+            Guest(domain.uuid, (domain.devices.details or NO_DETAILS).nics)
             for domain in sample.domains
             if domain.active and domain.status is not Status.GONE
         )

@@ -7,7 +7,8 @@ from xml.etree.ElementTree import fromstring
 import pytest
 from domstats.domain_xml.describe import describe
 from domstats.domain_xml.device_details import DISKS, NICS, THROTTLES, nics, places, throttles
-from domstats.model import NO_DEVICES, Nic
+from domstats.model import DeviceDetails, Nic
+from msgspec import UNSET
 
 
 def disk(inside: str, type_: str = "file", device: str = "disk") -> str:
@@ -131,9 +132,8 @@ def test_texts_are_bounded() -> None:
 def test_nothing_of_it_is_read_that_nobody_wants() -> None:
     tuned = "<iotune><total_iops_sec>5</total_iops_sec></iotune>"
     xml = domain(disk(BACKED + tuned), "<interface/>")
-    devices = describe(xml).devices
-    assert (devices.places, devices.throttles, devices.nics) == (
-        NO_DEVICES.places, NO_DEVICES.throttles, NO_DEVICES.nics
-    )  # fmt: skip
-    devices = describe(xml, details=(DISKS, THROTTLES, NICS)).devices
-    assert all((devices.places, devices.throttles, devices.nics))
+    assert describe(xml).devices.details is UNSET
+    found = describe(xml, details=(DISKS, THROTTLES, NICS)).devices.details
+    assert found
+    assert all((found.places, found.throttles, found.nics))
+    assert describe(xml, details=(NICS,)).devices.details == DeviceDetails(nics=found.nics)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from domstats.hypervisor.disk_mounts import DiskMounts
 from domstats.hypervisor.mounts import MountTable, mount_of
-from domstats.model import Devices
+from domstats.model import DeviceDetails, Devices
 
 TABLE = """\
 1 0 8:1 / / rw - ext4 /dev/sda1 rw
@@ -51,9 +51,11 @@ def test_files_of_this_host_get_the_mount_and_nothing_else_does(tmp_path: Path) 
     }  # fmt: skip
     mounts = DiskMounts()
     try:
-        found = mounts.add_to(Devices(sources=sources, places=places)).places
-        assert mounts.add_to(Devices(sources=sources, places=places)).places == found
+        devices = mounts.add_to(Devices(sources=sources, details=DeviceDetails(places=places)))
+        assert mounts.add_to(devices) == devices
     finally:
         mounts.close()
+    assert devices.details
+    found = dict(devices.details.places)
     assert found.pop("vda").keys() == {"type", "mount", "fs"}
     assert found == {target: place for target, place in places.items() if target != "vda"}

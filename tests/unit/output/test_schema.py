@@ -13,6 +13,7 @@ from domstats.model import (
     GROUP_OF_WORD,
     GROUPS,
     Change,
+    DeviceDetails,
     Devices,
     DomainEvent,
     DomainSample,
@@ -70,8 +71,10 @@ def everything() -> Sample:
         Status.FRESH,
         stats,
         devices=Devices(
-            nics=(Nic(name="vnet0"),),
-            throttles={"vda": {row.field: 1 for row in THROTTLE.rows}},
+            details=DeviceDetails(
+                nics=(Nic(name="vnet0"),),
+                throttles={"vda": {row.field: 1 for row in THROTTLE.rows}},
+            )
         ),
         beside={
             **{f"pressure.cpu.{row.field}": 1 for row in PRESSURE.rows},
