@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
+from domstats.domain_xml.device_details import LIMITS, MOUNT_WORDS, PLACE_WORDS
 from domstats.model import (
     GROUP_OF_WORD,
     GROUPS,
@@ -24,7 +25,12 @@ from domstats.model import (
     Value,
 )
 from domstats.output import metrics_table, schema, virt_schema
-from domstats.output.device_tables import FIGURE_TABLES
+from domstats.output.device_tables import (
+    DISK_TAGS,
+    FIGURE_TABLES,
+    INTERFACE_TAGS,
+    interface_tags,
+)
 from domstats.output.disk_rows import DISK_ROWS, MEMORY_AGE, OWN_EXTRA_STATS
 from domstats.output.line_protocol import LineProtocol
 from domstats.output.rate_tables import RATE_TABLES
@@ -244,6 +250,12 @@ def test_each_group_of_keys_is_one_that_libvirt_has() -> None:
     assert set(GROUP_OF_WORD.values()) == set(GROUPS)
     words = {row.pattern.split(".")[0]: row.group for row in schema.KEYS if row.group}
     assert words == GROUP_OF_WORD
+
+
+def test_tags_and_limits_are_those_that_are_read_from_the_xml() -> None:
+    assert [*DISK_TAGS] == [f"disk_{word}" for word in (*PLACE_WORDS, *MOUNT_WORDS)]
+    assert {row.field for row in THROTTLE.rows} == set(LIMITS)
+    assert interface_tags(Nic()).keys() == INTERFACE_TAGS.keys()
 
 
 def test_value_lists_of_disks_are_made_of_keys_that_the_table_has() -> None:
