@@ -62,7 +62,7 @@ def throttles(domain: Element) -> dict[str, dict[str, int]]:
     found = {}
     for target, disk in _disks(domain):
         limits: dict[str, int] = {}
-        names = (each.get("group", "") for each in disk.iterfind("throttlefilters/filter"))
+        names = (each.get("group", "") for each in disk.iterfind("throttlefilters/throttlefilter"))
         holders = [*disk.iterfind("iotune"), *(groups[name] for name in names if name in groups)]
         for holder in holders:
             for word, number in _limits(holder):

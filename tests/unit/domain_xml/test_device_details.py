@@ -75,9 +75,10 @@ def test_a_disk_has_the_limits_that_are_set_the_lowest_of_all_groups() -> None:
         "</throttlegroup>"
         for name, limit in (("a", 300), ("b", 200), ("c", 100))
     )
-    filtered = "<throttlefilters><filter group='a'/><filter group='b'/><filter group='z'/>"
+    filters = "".join(f"<throttlefilter group='{name}'/>" for name in "abz")
     xml = domain(
-        disk(f"{filtered}</throttlefilters>"), more=f"<throttlegroups>{groups}</throttlegroups>"
+        disk(f"<throttlefilters>{filters}</throttlefilters>"),
+        more=f"<throttlegroups>{groups}</throttlegroups>",
     )
     assert throttles(fromstring(xml)) == {"vda": {"write_iops_sec": 200}}
 
