@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from xml.etree.ElementTree import fromstring
 
-import pytest
 from domstats.domain_xml.describe import describe
 from domstats.domain_xml.device_details import DISKS, NICS, THROTTLES, nics, places, throttles
 from domstats.model import DeviceDetails, Nic
 from msgspec import UNSET
+
+from tests.unit.rows import each_row
 
 
 def disk(inside: str, type_: str = "file", device: str = "disk") -> str:
@@ -26,7 +27,7 @@ BACKED = (
 )
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("xml", "place"),
     [
         (disk(BACKED), {"type": "file", "chain": "3"}),
@@ -83,13 +84,13 @@ def test_a_disk_has_the_limits_that_are_set_the_lowest_of_all_groups() -> None:
     assert throttles(fromstring(xml)) == {"vda": {"write_iops_sec": 200}}
 
 
-@pytest.mark.parametrize("number", ["-1", "1.5", "many", "", "9" * 30, "²", "<a/>"])
+@each_row("number", ["-1", "1.5", "many", "", "9" * 30, "²", "<a/>"])
 def test_what_is_no_limit_is_none(number: str) -> None:
     tuned = f"<iotune><total_iops_sec>{number}</total_iops_sec></iotune>"
     assert throttles(fromstring(domain(disk(tuned)))) == {}
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("xml", "nic"),
     [
         (

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
 from domstats.hypervisor.disk_mounts import DiskMounts
 from domstats.hypervisor.mounts import MountTable, mount_of
 from domstats.model import DeviceDetails, Devices
+
+from tests.unit.rows import each_row
 
 TABLE = """\
 1 0 8:1 / / rw - ext4 /dev/sda1 rw
@@ -18,7 +19,7 @@ TABLE = """\
 LINKS = {"/var/images": "../data/images", "/loop": "/loop"}
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("path", "point", "kind"),
     [
         ("/srv/a b/web.qcow2", "/srv/a b", "nfs4"),

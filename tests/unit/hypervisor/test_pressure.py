@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from domstats.hypervisor.pressure import GuestPressure, figures_of, own_group
 
+from tests.unit.rows import each_row
+
 WEB, DB = "11111111-2222-4333-8444-555555555555", "66666666-2222-4333-8444-555555555555"
 TEXT = """some avg10=1.70 avg60=0.50 avg300=0.00 total=31504239
 full avg10=0.25 avg60=0.00 avg300=0.00 total=7
@@ -104,7 +106,7 @@ def test_what_keeps_all_guests_from_having_any_is_named(host: Host) -> None:
     assert (looks.look([WEB], 0.0), "psi=1" in looks.trouble) == ({}, True)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("group", "own"),
     [
         (f"{SCOPE}/libvirt/emulator", SCOPE),
