@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from typing import TYPE_CHECKING
 
@@ -63,6 +64,7 @@ def max_vcpus(server: Server, call: Call) -> bytes:
 
 
 _VCPU_MAXIMUM = 4
+_VCPU_TIME = re.compile(r"vcpu\.\d+\.time")
 
 
 def vcpus_flags(server: Server, call: Call) -> bytes:
@@ -79,9 +81,10 @@ def vcpus(server: Server, call: Call) -> bytes:
     most, size = call.arguments.int32(), call.arguments.int32()
     values = values_of(server, domain, keys.VCPU)
     cpus = server.hypervisor.cpus
+    numbers = sorted(int(key.split(".")[1]) for key in values if _VCPU_TIME.fullmatch(key))
     vcpus = [
         xdr.uint(n) + xdr.int32(1) + xdr.uhyper(values[f"vcpu.{n}.time"]) + xdr.int32(n % cpus)
-        for n in range(min(most, domain.vcpus_online))
+        for n in numbers[:most]
     ]
     maps = (cpu_map(cpus, size) * len(vcpus)).ljust(most * size, b"\0")
     return xdr.array(vcpus) + xdr.opaque(maps)

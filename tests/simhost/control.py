@@ -103,8 +103,11 @@ class Control:
         """Have a domain answer in bulk with exactly these keys, and type and value of each."""
         self._order("say", name=name, said=said)
 
-    def suspend(self, names: Names = None, count: int | None = None) -> list[str]:
-        return self._order("suspend", names=names, count=count)
+    def suspend(
+        self, names: Names = None, count: int | None = None, reason: int = 1
+    ) -> list[str]:
+        """Pause domains, by a user or for another reason (virDomainPausedReason)."""
+        return self._order("suspend", names=names, count=count, reason=reason)
 
     def resume(self, names: Names = None, count: int | None = None) -> list[str]:
         return self._order("resume", names=names, count=count)
@@ -299,8 +302,11 @@ class Orders:
         domain.said = {key: tuple(told) for key, told in said.items()}
         domain.kept.clear()
 
-    def order_suspend(self, names, count):
-        return self._each(names, count, self._hypervisor.suspend, lambda d: d.state == 1)
+    def order_suspend(self, names, count, reason):
+        def suspend(domain: Domain) -> None:
+            self._hypervisor.suspend(domain, reason)
+
+        return self._each(names, count, suspend, lambda d: d.state == 1)
 
     def order_resume(self, names, count):
         return self._each(names, count, self._hypervisor.resume, lambda d: d.state == 3)

@@ -306,8 +306,8 @@ class Hypervisor:
         domain.changed()
         self._tell(domain, DEFINED, _RENAMED_TO)
 
-    def suspend(self, domain: Domain) -> None:
-        domain.state, domain.reason = PAUSED, BY_USER
+    def suspend(self, domain: Domain, reason: int = BY_USER) -> None:
+        domain.state, domain.reason = PAUSED, reason
         domain.changed()
         self._tell(domain, SUSPENDED, 0)
 
