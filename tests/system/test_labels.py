@@ -1,6 +1,5 @@
-"""Whose machine a real guest is: as tags in Telegraf, as host or plugin instance in collectd."""
+"""Whose machine a real guest is: as tags in Telegraf. (In collectd: `virt_blocks`.)"""
 
-from functools import partial
 from pathlib import Path
 from typing import Any, Callable, Optional
 
@@ -11,8 +10,8 @@ from domstats.config.telegraf import parse_telegraf
 from domstats.domain_xml.labels import METADATA_NAMESPACE, Labels, of_metadata
 from domstats.sampling.sampler import Sampler
 
-from tests.system.agents import Collectd, Telegraf
-from tests.system.configurations import execd, libvirt_table, python_plugin, virt_plugin
+from tests.system.agents import Telegraf
+from tests.system.configurations import execd, libvirt_table
 from tests.system.waiting import wait_for
 
 NOVA_11 = "http://openstack.org/xmlns/libvirt/nova/1.1"
@@ -27,34 +26,23 @@ NOVA = """\
   </owner>
   <root type="image" uuid="155d900f-4e14"/>
 </instance>"""
-LIVE = libvirt.VIR_DOMAIN_AFFECT_LIVE | libvirt.VIR_DOMAIN_AFFECT_CONFIG
 
 
-def set_metadata(bed: Any, guest: Any, element: str, prefix: str, namespace: str) -> None:
-    kind = libvirt.VIR_DOMAIN_METADATA_ELEMENT
-    with bed.connection() as connection:
-        domain = connection.lookupByUUIDString(guest.uuid)
-        domain.setMetadata(kind, element, prefix, namespace, LIVE)
-
-
-def make_instance(bed: Any, guest: Any, name: str, namespace: str = NOVA_11) -> None:
+def make_instance(guest: Any, name: str, namespace: str = NOVA_11) -> None:
     """Write what OpenStack writes about a guest."""
     prefix = "nova" if namespace == NOVA_11 else "old"  # libvirt puts elements under it
-    set_metadata(bed, guest, NOVA.format(name=name), prefix, namespace)
+    guest.set_metadata(namespace, NOVA.format(name=name), prefix)
 
 
 @pytest.fixture
 def instance(bed: Any) -> Any:
     """A guest of OpenStack's, in the bed's running time only."""
     guest = bed.guests[0]
-    make_instance(bed, guest, "shop")
-    make_instance(bed, guest, "shop of old", METADATA_NAMESPACE)
+    make_instance(guest, "shop")
+    make_instance(guest, "shop of old", METADATA_NAMESPACE)
     yield guest
-    kind = libvirt.VIR_DOMAIN_METADATA_ELEMENT
-    with bed.connection() as connection:
-        domain = connection.lookupByUUIDString(guest.uuid)
-        for namespace in (NOVA_11, METADATA_NAMESPACE):
-            domain.setMetadata(kind, None, None, namespace, LIVE)
+    for namespace in (NOVA_11, METADATA_NAMESPACE):
+        guest.set_metadata(namespace, None)
 
 
 def test_telegraf_gets_the_labels_as_tags_and_new_ones_soon_after_they_change(
@@ -80,31 +68,8 @@ def test_telegraf_gets_the_labels_as_tags_and_new_ones_soon_after_they_change(
     others = [p for p in telegraf.points() if p.tags.get("domain_name") == bed.guests[5].name]
     assert others
     assert not any("nova_name" in point.tags for point in others)
-    make_instance(bed, instance, "shop, renamed=1")
+    make_instance(instance, "shop, renamed=1")
     wait_for("the new name", lambda: named("shop, renamed=1"))
-
-
-@pytest.mark.parametrize(
-    "options",
-    [
-        'HostnameFormat "metadata"',
-        'HostnameFormat "name" "metadata"\nPluginInstanceFormat "metadata"',
-        f'HostnameFormat "metadata"\nHostnameMetadataNS "{NOVA_11}"\n'
-        'HostnameMetadataXPath "/instance/owner/project/@uuid"',
-        'HostnameFormat "uuid"\nPluginInstanceFormat "metadata"\n'
-        'HostnameMetadataXPath "//flavor/@name"',
-    ],
-)
-def test_metadata_in_collectd_gives_the_identifiers_that_virt_gives(
-    bed: Any, instance: Any, start: Callable[..., Any], options: str
-) -> None:
-    lines = f'{options}\nConnection "{bed.uri}"\nDomain "{instance.name}"\n'
-    theirs = start(Collectd, virt_plugin(lines), 0.5, name="theirs")
-    ours = start(Collectd, python_plugin(f"{lines}\nReportRound false"), 0.5, name="ours")
-    for each in (theirs, ours):
-        wait_for("three rounds", partial(each.has_rounds, 3))
-    assert set(ours.series()) == set(theirs.series())
-    assert "Traceback" not in ours.log
 
 
 @pytest.mark.parametrize(
@@ -122,13 +87,13 @@ def test_a_metadata_element_is_to_us_what_libvirt_gives_of_it(
 ) -> None:
     from lxml import etree
 
-    set_metadata(bed, instance, element, "own", "urn:shop")
+    instance.set_metadata("urn:shop", element)
     kind = libvirt.VIR_DOMAIN_METADATA_ELEMENT
     with bed.connection() as connection:
         domain = connection.lookupByUUIDString(instance.uuid)
         theirs = etree.fromstring(domain.metadata(kind, "urn:shop"))
         whole = etree.fromstring(domain.XMLDesc(0))
-        domain.setMetadata(kind, None, None, "urn:shop", LIVE)
+    instance.set_metadata("urn:shop", None)
     for xpath in ("/shop/name/text()", "/shop/name/@at", "/shop/*/text()", "/shop/text()"):
         found: Any = theirs.xpath(xpath)
         expected = found[0] if len(found) == 1 else ""
@@ -144,9 +109,9 @@ def test_a_guest_with_more_metadata_than_libvirt_can_send_is_sampled_all_the_sam
     (settings,) = parse_telegraf(text.encode(), "domstats.toml").settings
     assert isinstance(settings, Settings)
     other = bed.guests[5]
-    make_instance(bed, other, "other")
+    make_instance(other, "other")
     for number, (namespace, element) in enumerate(many.items()):
-        set_metadata(bed, instance, element, f"p{number}", namespace)
+        instance.set_metadata(namespace, element, f"p{number}")
     try:
         with Sampler(settings) as sampler:
 
@@ -163,10 +128,6 @@ def test_a_guest_with_more_metadata_than_libvirt_can_send_is_sampled_all_the_sam
             assert found[other.uuid] == {"nova_name": "other"}
             assert found[instance.uuid] == {"nova_name": ""}
     finally:
-        kind = libvirt.VIR_DOMAIN_METADATA_ELEMENT
-        with bed.connection() as connection:
-            for namespace in many:
-                domain = connection.lookupByUUIDString(instance.uuid)
-                domain.setMetadata(kind, None, None, namespace, LIVE)
-            domain = connection.lookupByUUIDString(other.uuid)
-            domain.setMetadata(kind, None, None, NOVA_11, LIVE)
+        for namespace in many:
+            instance.set_metadata(namespace, None)
+        other.set_metadata(NOVA_11, None)

@@ -6,7 +6,7 @@ import os
 import signal
 import string
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Optional
 from uuid import UUID
 from xml.etree import ElementTree
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tests.system.bed.bed import Bed
 
 LIVE = libvirt.VIR_DOMAIN_AFFECT_LIVE
+ALSO_LATER = LIVE | libvirt.VIR_DOMAIN_AFFECT_CONFIG
 _nic_numbers = itertools.count()
 _plug_letters = itertools.cycle(string.ascii_lowercase)
 
@@ -95,6 +96,12 @@ class Guest:
     def resume(self) -> None:
         with self._domain() as domain:
             domain.resume()
+
+    def set_metadata(self, namespace: str, element: Optional[str], prefix: str = "own") -> None:
+        """Write a metadata element of a running guest; None removes that of ``namespace``."""
+        kind = libvirt.VIR_DOMAIN_METADATA_ELEMENT
+        with self._domain() as domain:
+            domain.setMetadata(kind, element, element and prefix, namespace, ALSO_LATER)
 
     # What is plugged in at run time is on USB, since that can be unplugged without the guest's
     # consent, for which it would need an operating system.
