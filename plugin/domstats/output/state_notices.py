@@ -103,6 +103,8 @@ class DomainStates:
         self._persistent = persistent
         self._before: dict[str, _Seen] = {}
         self._is_first = True
+        #: Domains listed in the first round whose state is not known since: theirs is no news.
+        self._awaited: set[str] = set()
 
     def end(self, sample: Sample) -> Iterator[StateNotice]:
         """The round is over: what there is to notify of.
@@ -118,8 +120,10 @@ class DomainStates:
         there = {domain.uuid for domain in sample.domains}
         silent = {uuid: seen for uuid, seen in before.items() if uuid in there and uuid not in now}
         self._before = {**now, **silent}
+        awaited = there if is_first else self._awaited
+        self._awaited = (awaited & there) - now.keys()
         for uuid, seen in now.items():
-            if self._persistent or (before.get(uuid) != seen and not is_first):
+            if self._persistent or (before.get(uuid) != seen and uuid not in awaited):
                 yield from _notice(*seen)
         for uuid, (state, _, identity) in before.items():
             if uuid not in there and state != STATE_SHUTOFF:

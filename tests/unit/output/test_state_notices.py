@@ -38,6 +38,13 @@ def test_nothing_is_said_of_what_was_so_at_the_beginning_or_stays_so() -> None:
     assert told(states, RUNS) == []
 
 
+def test_who_gave_no_state_in_the_first_round_is_no_news_in_the_next_one() -> None:
+    states = DomainStates(persistent=False)
+    assert told(states, {}, "web") == []
+    assert told(states, RUNS) == []
+    assert len(told(states, {"web": (PAUSED, BY_USER)})) == 1
+
+
 def test_a_change_is_notified_of_once_in_virts_words() -> None:
     states = DomainStates(persistent=False)
     told(states, RUNS)
