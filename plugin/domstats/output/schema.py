@@ -330,6 +330,8 @@ KEYS: tuple[Key, ...] = (
               ("transfer_hw_max", "bytes", "longest transfer past the host's I/O scheduler"),
               ("iov_max", "1", "most pieces of a transfer"),
               ("iov_hw_max", "1", "most pieces of a transfer past the host's I/O scheduler"),
+              ("memory_alignment_minimal", "bytes", "buffers so aligned need no copy"),
+              ("memory_alignment_optimal", "bytes", "alignment of the copies that QEMU makes"),
           )),
         (f"block.{INDEX}.timed_group.count", "timed_group_count", _U, _GAUGE, "1",
          "intervals for which the disk's latency is known"),
