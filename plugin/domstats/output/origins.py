@@ -49,12 +49,13 @@ _COST_OF_KEY: dict[str, Cost] = {
     "vcpu.<n>.cpu": Cost.CALL,
     "vcpu.<n>.affinity": Cost.CALL,
     "block.<n>.error": Cost.MONITOR,
+    "balloon.used": Cost.CALL,
 }
 
 #: What a local hypervisor tells of these by calls that need no monitor, where collectd's output
 #: needs no more of their groups.
 DIRECT: frozenset[str] = frozenset(
-    {"cpu.time", "cpu.user", "cpu.system", "balloon.current", "vcpu.<n>.time"}
+    {"cpu.time", "cpu.user", "cpu.system", "balloon.current", "balloon.used", "vcpu.<n>.time"}
 )
 
 
@@ -68,6 +69,7 @@ def cost(pattern: str, group: str) -> Cost:
 #: begin so. What no bulk call sends has the version of its own call. A version says that this key
 #: can be asked for; QEMU, the kernel or the guest may have to be newer.
 SINCE: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("0.0.3", ("balloon.used",)),
     ("0.1.4", ("vcpu.<n>.cpu", "vcpu.<n>.affinity")),
     ("0.8.1", ("block.<n>.info.",)),
     ("0.9.10", ("block.<n>.error",)),

@@ -240,6 +240,12 @@ KEYS: tuple[Key, ...] = (
         ("balloon.rss", "rss", _U, _GAUGE, "KiB", "host memory of the domain's process"),
     ),
     *_section(
+        "balloon", "libvirt_balloon", (),
+        ("balloon.used", "used", _U, _GAUGE, "KiB",
+         "by virDomainGetInfo, memory that a container uses (collectd alone)"),
+        telegraf=False,
+    ),
+    *_section(
         "vcpu", "libvirt_vcpu_total", (),
         ("vcpu.current", "current", _U, _GAUGE, "1", "vCPUs online"),
         ("vcpu.maximum", "maximum", _U, _GAUGE, "1", "vCPUs that may be online"),

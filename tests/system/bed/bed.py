@@ -134,6 +134,11 @@ class Bed:
         return self._enclosure.processes()
 
     @property
+    def process_1(self) -> int:
+        """The first process of the bed's namespaces, by the id seen from outside."""
+        return self._enclosure.init
+
+    @property
     def partition(self) -> str:
         """The guests' place among the control groups, empty if this machine grants none.
 
