@@ -96,8 +96,9 @@ FAST_GROUPS: frozenset[str] = MONITOR_FREE_GROUPS | {"cpu_total"}
 #: ``info`` (CPU time of its process in clock ticks, memory that it has and may have, number of
 #: vCPUs), ``cpu`` (CPU time of its control group: the bulk answer's, with the time in user mode
 #: and in the kernel), ``modes`` (of that, the latter two only), ``usage`` (as ``info``, of a driver
-#: whose memory there is that in use), ``vcpus`` (their states and times), ``placement`` (on which physical CPU each is), ``affinity`` (on which it may be). And ``errors``,
-#: of the disks of a domain that stands still for one: of such a domain alone it needs the monitor.
+#: whose memory there is that in use), ``vcpus`` (their states and times), ``placement`` (on which
+#: physical CPU each is), ``affinity`` (on which it may be). And ``errors``, of the disks of a
+#: domain that stands still for one: of such a domain alone it needs the monitor.
 FACTS: frozenset[str] = frozenset(
     {"info", "usage", "cpu", "modes", "vcpus", "placement", "affinity", "errors"}
 )

@@ -91,9 +91,13 @@ class Bed:
         self.add(*(usual(next(self._numbers)) for _ in range(len(self._guests), count)))
         return self._guests[:count]
 
-    def add(self, *shapes: Shape) -> list[Guest]:
-        """Define and start a guest of each shape, some at a time."""
-        guests = [Guest(self, shape, uuid.uuid4()) for shape in shapes]
+    def add(self, *shapes: Shape, identity: str = "") -> list[Guest]:
+        """Define and start a guest of each shape, some at a time.
+
+        :param identity: the uuid, if it is to be this one.
+        """
+        known = uuid.UUID(identity) if identity else None
+        guests = [Guest(self, shape, known or uuid.uuid4()) for shape in shapes]
         with ThreadPoolExecutor(STARTING_AT_ONCE) as pool:
             list(pool.map(Guest.create, guests))
         self._guests += guests
