@@ -320,7 +320,7 @@ def test_of_containers_what_is_lacking_is_not_asked_for_and_what_is_misnamed_lef
     stub.driver = "LXC"
     stub.domains[0].answers["memoryStats"] = {"actual": 4096, "swap_in": 900, "rss": 900}
     asker = Connection("lxc:///system")
-    ((uuid, stats), *_) = records = asker.stats([U1], ALL)
+    ((_, stats), *_) = records = asker.stats([U1], ALL)
     assert {"balloon.current": 4096, "balloon.rss": 900}.items() <= stats.items()
     assert "balloon.swap_in" not in stats
     asker.add_facts(records, frozenset({"info", "vcpus", "placement", "affinity"}))
