@@ -208,10 +208,11 @@ class Connection:
             if not domains:
                 return []
             driver = driver_named(self._driver)
-            if driver.is_complete_in_bulk:
-                return self._bulk_records(conn, domains, groups)
             # The state tells which classic calls make sense.
-            records = self._bulk_records(conn, domains, groups | {"state"})
+            needed = groups if driver.is_complete_in_bulk else groups | {"state"}
+            records = self._bulk_records(conn, domains, needed)
+            if driver.is_complete_in_bulk and self._bulk:
+                return records
             for uuid, stats in records:
                 classic.complete(self._domains[uuid], stats, groups & driver.groups, self._devices)
                 for key in driver.misnamed:
