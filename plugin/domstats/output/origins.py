@@ -25,8 +25,8 @@ COSTS: dict[Cost, str] = {
     Cost.MONITOR: "a command of the guest's monitor for each domain and group, some milliseconds. "
     "A guest that hangs does not answer it",
     Cost.FILES: "the same, and QEMU looks at the disks' files meanwhile. On storage that hangs the "
-    "disks' counters are asked for alone, by a call for each disk that looks at no file, and "
-    "sizes and limits are left out",
+    "disks' counters are asked for alone, by a call for each disk that looks at no file (libvirt "
+    "before 11.9), and sizes and limits are left out",
 }
 
 #: By group, as it is asked for in bulk.
