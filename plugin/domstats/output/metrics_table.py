@@ -89,6 +89,7 @@ def metrics() -> Iterator[Metric]:
             disk.key, "derive" if disk.counter else "gauge",
             "counter" if disk.counter else "gauge", disk.unit, disk.description,
             f"ExtraStats {disk.selector}",
+            origins.cost(disk.key, "block").value, origins.since(disk.key),
         )  # fmt: skip
     for row_ in virt_schema.VALUE_LISTS:
         yield Metric(
@@ -167,6 +168,8 @@ def _in_collectd() -> dict[str, str]:
             name = f"`{_collectd_name(row.type, _without_device(row.instance))}`"
             if name not in names.setdefault(key, []):
                 names[key].append(name)
+    for disk in DISK_ROWS:
+        names.setdefault(disk.key, []).append(f"`{disk.type}` ({disk.selector})")
     event = names.pop("perf.<event>")
     names.update({row.pattern: event for row in schema.KEYS if row.group == "perf"})
     return {key: ", ".join(of_key) for key, of_key in names.items()}
@@ -544,17 +547,20 @@ def _own_collectd_part() -> Iterator[str]:
     )  # fmt: skip
     yield _OWN_SELECTORS_TEXT
     yield from _table(
-        ("type and instance", "ExtraStats", "key", "data source", "unit", "what"),
+        ("type and instance", "ExtraStats", "key", "data source", "unit", "cost", "since", "what"),
         (
             *(
                 (
                     f"`{_collectd_name(row.type, row.instance)}`", row.selector, f"`{row.key}`",
-                    "DERIVE" if row.counter else "GAUGE", row.unit, row.description,
+                    "DERIVE" if row.counter else "GAUGE", row.unit,
+                    origins.cost(row.key, "block").value, origins.since(row.key), row.description,
                 )
                 for row in DISK_ROWS
             ),
             (
                 "`duration-memory_age`", MEMORY_AGE, "`balloon.last-update`", "GAUGE", "s",
+                origins.cost("balloon.last-update", "balloon").value,
+                origins.since("balloon.last-update"),
                 "how old the guest's own figures of its memory are",
             ),
         ),
