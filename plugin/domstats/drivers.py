@@ -7,10 +7,14 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from .model import Stats
+from .model import GROUPS, Stats
 
 #: The group whose question makes QEMU look at the domain's storage.
 BLOCK = "block"
+
+
+#: Facts that virDomainGetVcpus gives.
+_OF_VCPUS = frozenset({"vcpus", "placement", "affinity"})
 
 
 class Driver(NamedTuple):
@@ -19,15 +23,34 @@ class Driver(NamedTuple):
     :param has_monitors: it asks domains through monitors, which may be busy or hang.
     :param is_complete_in_bulk: the bulk answer has all that it knows: calls for each domain would
         add nothing to the groups.
+    :param groups: those that it has; libvirtd logs an error for each call that a driver lacks.
+    :param misnamed: keys under which its calls give something else than the key says.
+    :param info_is_usage: virDomainGetInfo's memory is what the domain uses, not what it has.
     """
 
     has_monitors: bool = False
     is_complete_in_bulk: bool = False
+    groups: frozenset[str] = frozenset(GROUPS)
+    misnamed: frozenset[str] = frozenset()
+    info_is_usage: bool = False
+
+    def facts(self, wanted: frozenset[str]) -> frozenset[str]:
+        """Those of ``model.FACTS`` that it has among these."""
+        if self.info_is_usage and "info" in wanted:
+            wanted = wanted - {"info"} | {"usage"}
+        return wanted if "vcpu" in self.groups else wanted - _OF_VCPUS
 
 
-#: By name, as virConnectGetType has it.
+_BY_CALLS = frozenset({"state", "cpu_total", "balloon", "interface", "block"})
+
+#: By name, as virConnectGetType has it. docs/drivers.md has them for people.
 DRIVERS: dict[str, Driver] = {
     "QEMU": Driver(has_monitors=True, is_complete_in_bulk=True),
+    # What it calls swap_in is no counter: it is the memory and swap in use.
+    "LXC": Driver(
+        groups=_BY_CALLS, misnamed=frozenset({"balloon.swap_in"}), info_is_usage=True
+    ),
+    "TEST": Driver(groups=_BY_CALLS | {"vcpu"}),
 }
 
 #: Any other.

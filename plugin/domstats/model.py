@@ -95,11 +95,12 @@ FAST_GROUPS: frozenset[str] = MONITOR_FREE_GROUPS | {"cpu_total"}
 #: What can be known of a domain, beyond the groups above, by calls of its own that need no monitor:
 #: ``info`` (CPU time of its process in clock ticks, memory that it has and may have, number of
 #: vCPUs), ``cpu`` (CPU time of its control group: the bulk answer's, with the time in user mode
-#: and in the kernel), ``modes`` (of that, the latter two only), ``vcpus`` (their states and times),
-#: ``placement`` (on which physical CPU each is), ``affinity`` (on which it may be). And ``errors``,
-#: of the disks of a domain that stands still for one: of such a domain alone it needs the monitor.
+#: and in the kernel), ``modes`` (of that, the latter two only), ``usage`` (as ``info``, of a driver
+#: whose memory there is that in use), ``vcpus`` (their states and times), ``placement`` (on which
+#: physical CPU each is), ``affinity`` (on which it may be). And ``errors``, of the disks of a
+#: domain that stands still for one: of such a domain alone it needs the monitor.
 FACTS: frozenset[str] = frozenset(
-    {"info", "cpu", "modes", "vcpus", "placement", "affinity", "errors"}
+    {"info", "usage", "cpu", "modes", "vcpus", "placement", "affinity", "errors"}
 )
 
 #: By group: the facts that stand for it where the monitor must not be asked.

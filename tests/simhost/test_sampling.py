@@ -49,6 +49,20 @@ def test_a_third_of_a_host_hangs_at_once_and_the_rest_stays_known_within_the_bud
         assert len(complete(sample)) == 300
 
 
+def test_a_server_without_the_bulk_call_is_asked_by_calls_for_each_domain():
+    with SimHost(domains=4) as host:
+        host.control.refuse_bulk()
+        with Watched(host) as watched:
+            watched.round()
+            sample = watched.round()
+            culprit = host.control.hang(count=1)
+            hung = watched.round()
+    assert len(complete(sample)) == len(sample.domains) == 4
+    for domain in sample.domains:
+        assert set(domain.stats) >= {*KEPT, "balloon.current", "block.0.rd.bytes", "vcpu.0.state"}
+    assert complete(hung) == complete(sample) - set(culprit)
+
+
 def test_guests_that_hang_with_their_storage_leave_the_others_complete():
     with SimHost(domains=210) as host:
         sick = set(host.control.add(count=90, storage="sick"))

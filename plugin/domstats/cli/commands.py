@@ -279,6 +279,9 @@ def metrics(agent: Optional[str]) -> None:
     from ..output.metrics_table import metrics as all_metrics
     from .table import print_rows
 
-    titles = ("Agent", "Metric", "From", "Type", "Kind", "Unit", "What it is", "Only with")
+    titles = (
+        "Agent", "Metric", "From", "Type", "Kind", "Unit", "What it is", "Only with",
+        "Cost", "Since",
+    )  # fmt: skip
     print_rows(titles, (row for row in all_metrics() if agent in (None, row.agent)), sys.stdout)
     sys.stdout.flush()

@@ -237,9 +237,10 @@ def add_disk_sizes(domain: Domain, stats: Stats, images: frozenset[str]) -> bool
     return True
 
 
-def _add_info(domain: Domain, stats: Stats, _facts: frozenset[str]) -> None:
-    state_number, maximum, current, vcpus, cpu_time = domain.info()
-    stats["balloon.current"], stats["balloon.maximum"] = current, maximum
+def _add_info(domain: Domain, stats: Stats, facts: frozenset[str]) -> None:
+    state_number, maximum, memory, vcpus, cpu_time = domain.info()
+    stats["balloon.used" if "usage" in facts else "balloon.current"] = memory
+    stats["balloon.maximum"] = maximum
     stats["vcpu.current"] = vcpus
     if state_number != STATE_SHUTOFF:  # as it is if it has been stopped since it was listed
         stats["cpu.time"] = cpu_time
@@ -296,7 +297,7 @@ _AddFacts = Callable[[Domain, Stats, frozenset[str]], None]
 #: The facts that a call gives, and who makes it: virDomainGetInfo, virDomainGetCPUStats (total),
 #: virDomainGetVcpus, virDomainGetDiskErrors. What two of them give is the later one's.
 _FACT_CALLS: tuple[tuple[frozenset[str], _AddFacts], ...] = (
-    (frozenset({"info"}), _add_info),
+    (frozenset({"info", "usage"}), _add_info),
     (frozenset({"cpu", "modes"}), _add_cpu_facts),
     (frozenset({"vcpus", "placement", "affinity"}), _add_vcpu_facts),
     (frozenset({"errors"}), _add_disk_errors),

@@ -207,12 +207,16 @@ class Connection:
             domains = self._handles(uuids)
             if not domains:
                 return []
-            if driver_named(self._driver).is_complete_in_bulk:
-                return self._bulk_records(conn, domains, groups)
+            driver = driver_named(self._driver)
             # The state tells which classic calls make sense.
-            records = self._bulk_records(conn, domains, groups | {"state"})
+            needed = groups if driver.is_complete_in_bulk else groups | {"state"}
+            records = self._bulk_records(conn, domains, needed)
+            if driver.is_complete_in_bulk and self._bulk:
+                return records
             for uuid, stats in records:
-                classic.complete(self._domains[uuid], stats, groups, self._devices)
+                classic.complete(self._domains[uuid], stats, groups & driver.groups, self._devices)
+                for key in driver.misnamed:
+                    stats.pop(key, None)
             return records
         except libvirt.libvirtError as error:
             raise self._translated(error) from None
@@ -227,6 +231,7 @@ class Connection:
         :param facts: of ``model.FACTS``.
         :returns: the records without those of domains that have ended meanwhile.
         """
+        facts = driver_named(self._driver).facts(facts)
         try:
             return [
                 record

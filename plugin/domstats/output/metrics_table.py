@@ -7,11 +7,13 @@ This module must not know anything that the schema does not say.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import NamedTuple, Optional
 
-from . import schema, virt_schema
+from ..model import GROUP_OF_WORD
+from . import origins, schema, virt_schema
 from .device_tables import DISK_TAGS, FIGURE_TABLES, INTERFACE_TAGS, INTERFACES, FigureRow
 from .disk_rows import DISK_ROWS, MEMORY_AGE
+from .origins import Cost
 from .rate_tables import RATE_TABLES
 
 #: The type of a field, by what libvirt sends.
@@ -33,6 +35,8 @@ class Metric(NamedTuple):
     :param name: measurement and field, or type and type instance.
     :param source: the key, or keys, that it comes from; empty for our own.
     :param when: what has to be switched on for it; empty if nothing.
+    :param cost: of ``origins.Cost``; empty for our own.
+    :param since: the first libvirt that has all of its keys; empty for our own.
     """
 
     agent: str
@@ -43,6 +47,8 @@ class Metric(NamedTuple):
     unit: str
     description: str
     when: str
+    cost: str = ""
+    since: str = ""
 
 
 def metrics() -> Iterator[Metric]:
@@ -52,6 +58,7 @@ def metrics() -> Iterator[Metric]:
             yield Metric(
                 "telegraf", f"{row.measurement} {field}", row.pattern, FIELD_TYPES[row.wire],
                 row.kind.value, row.unit, row.description, _when(row, field),
+                origins.cost(row.pattern, row.group).value, origins.since(row.pattern),
             )  # fmt: skip
     for measurement, fields in (
         (schema.ROUND_MEASUREMENT, schema.ROUND_FIELDS),
@@ -82,12 +89,14 @@ def metrics() -> Iterator[Metric]:
             disk.key, "derive" if disk.counter else "gauge",
             "counter" if disk.counter else "gauge", disk.unit, disk.description,
             f"ExtraStats {disk.selector}",
+            origins.cost(disk.key, "block").value, origins.since(disk.key),
         )  # fmt: skip
     for row_ in virt_schema.VALUE_LISTS:
         yield Metric(
             "collectd", f"virt/{_collectd_name(row_.type, row_.instance)}", ", ".join(row_.keys),
             "derive" if row_.counter else "gauge", "counter" if row_.counter else "gauge",
             row_.unit, row_.description, f"ExtraStats {row_.selector}" if row_.selector else "",
+            _cost_of(row_).value, origins.since_all(*row_.keys),
         )  # fmt: skip
     for list_ in virt_schema.OWN_VALUE_LISTS:
         yield Metric(
@@ -133,6 +142,44 @@ def _collectd_name(type_: str, instance: str) -> str:
     return f"{type_}-{instance}" if instance else type_
 
 
+def _cost_of(row: virt_schema.ValueListRow) -> Cost:
+    """What a value list costs on a local hypervisor, if nothing else needs its group."""
+    group = _group_of(row)
+    together = (
+        key
+        for other in virt_schema.VALUE_LISTS
+        if (other.selector, _group_of(other)) == (row.selector, group)
+        for key in other.keys
+    )
+    if origins.DIRECT.issuperset(together):
+        return Cost.CALL
+    return origins.cost(row.keys[0], group)
+
+
+def _group_of(row: virt_schema.ValueListRow) -> str:
+    return GROUP_OF_WORD[row.keys[0].split(".", 1)[0]]
+
+
+def _in_collectd() -> dict[str, str]:
+    """By key: the value lists that are made of it, as the page has them."""
+    names: dict[str, list[str]] = {}
+    for row in virt_schema.VALUE_LISTS:
+        for key in row.keys:
+            name = f"`{_collectd_name(row.type, _without_device(row.instance))}`"
+            if name not in names.setdefault(key, []):
+                names[key].append(name)
+    for disk in DISK_ROWS:
+        names.setdefault(disk.key, []).append(f"`{disk.type}` ({disk.selector})")
+    event = names.pop("perf.<event>")
+    names.update({row.pattern: event for row in schema.KEYS if row.group == "perf"})
+    return {key: ", ".join(of_key) for key, of_key in names.items()}
+
+
+def _without_device(instance: str) -> str:
+    """A type instance without what tells devices apart: the page has that elsewhere."""
+    return "" if "{" in instance and "flush" not in instance else instance.replace("-{device}", "")
+
+
 def page() -> str:
     """docs/metrics.md."""
     parts = (*_telegraf_part(), *_rates_part(), *_figures_part(), *_collectd_part())
@@ -146,7 +193,14 @@ _INTRODUCTION = """\
 
 Everything that domstats sends. It comes from libvirt's bulk statistics, whose keys are in the
 tables; `<n>` is an index, and indexes may have holes. Which of them a domain has depends on the
-hypervisor, on its version and on the domain.
+hypervisor, on its version and on the domain: see [drivers](drivers.md).
+
+**Since** is the first libvirt that has the key; QEMU, the kernel or the guest may have to be newer.
+**Cost** is what a round pays for it:
+
+{costs}
+A group is asked for as a whole, so what one of its keys costs all of them cost. A group that no
+output needs is not asked for.
 
 ## Telegraf: measurements, tags, fields
 
@@ -322,6 +376,8 @@ become `_`. A domain that does not run has `domain_state` only.
   run are listed: with `ExtraStats domain_state` or `PersistentNotification`.
 - `disk_error` is of guests that stand still for the error: QEMU tells of no other's, so virt, which
   asks those that run, sends none.
+- The costs are those on a local hypervisor. Over a network everything comes in bulk, and what says
+  call there costs what its group does.
 """
 
 _OWN_TEXT = """\
@@ -338,8 +394,14 @@ begins the sampling of a hypervisor.
 """
 
 
+def _own_name(row: Optional[virt_schema.OwnValueList]) -> str:
+    return f"`{_collectd_name(row.type, row.instance)}`" if row else ""
+
+
 def _telegraf_part() -> Iterator[str]:
-    yield _INTRODUCTION
+    in_collectd = _in_collectd()
+    costs = _table(("cost", "what it is"), ((c.value, t + ".") for c, t in origins.COSTS.items()))
+    yield _INTRODUCTION.replace("{costs}", "\n".join(costs))
     measurements: dict[str, list[schema.Key]] = {}
     for row in schema.KEYS:
         measurements.setdefault(row.measurement, []).append(row)
@@ -351,12 +413,13 @@ def _telegraf_part() -> Iterator[str]:
         group = f"Group `{rows[0].group}`" if rows[0].group else "With vcpu_mapping"
         yield group + (f"; tags {', '.join(tags)}.\n" if tags else ".\n")
         yield from _table(
-            ("field", "key", "type", "kind", "unit", "what"),
+            ("field", "key", "collectd", "type", "kind", "unit", "cost", "since", "what"),
             (
                 (
                     f"`{field}`" + ("" if _when(row, field) in ("", "vcpu_mapping") else "+"),
-                    f"`{row.pattern}`", FIELD_TYPES[row.wire], row.kind.value, row.unit,
-                    row.description,
+                    f"`{row.pattern}`", in_collectd.get(row.pattern, ""), FIELD_TYPES[row.wire],
+                    row.kind.value, row.unit, origins.cost(row.pattern, row.group).value,
+                    origins.since(row.pattern), row.description,
                 )
                 for row in rows
                 for field in (row.field, *row.twins, *row.own_twins)
@@ -369,13 +432,17 @@ def _telegraf_part() -> Iterator[str]:
     ):
         yield f"### {measurement}+\n"
         yield text
+        of_own = {row.source: row for row in virt_schema.OWN_VALUE_LISTS}
         yield from _table(
-            ("field", "type", "kind", "unit", "what"),
+            ("field", "collectd", "type", "kind", "unit", "what"),
             (
-                (f"`{own.field}`", FIELD_TYPES[own.wire], own.kind.value, own.unit, own.description)
+                (
+                    f"`{own.field}`", _own_name(of_own.get(own.field)), FIELD_TYPES[own.wire],
+                    own.kind.value, own.unit, own.description,
+                )
                 for own in fields
             ),
-        )
+        )  # fmt: skip
 
 
 def _rates_part() -> Iterator[str]:
@@ -385,9 +452,16 @@ def _rates_part() -> Iterator[str]:
         if table.tag:
             yield f"Tag `{table.tag}`.\n"
         yield from _table(
-            ("field", "type", "kind", "unit", "what"),
-            ((f"`{row.field}`", "float", "gauge", row.unit, row.description) for row in table.rows),
-        )
+            ("field", "collectd", "type", "kind", "unit", "what"),
+            (
+                (
+                    f"`{row.field}`",
+                    f"`{_collectd_name(row.type, row.instance)}`" if row.type else "",
+                    "float", "gauge", row.unit, row.description,
+                )
+                for row in table.rows
+            ),
+        )  # fmt: skip
 
 
 def _figures_part() -> Iterator[str]:
@@ -419,12 +493,14 @@ def _figures_part() -> Iterator[str]:
 def _collectd_part() -> Iterator[str]:
     yield _COLLECTD_TEXT
     yield from _table(
-        ("type and instance", "ExtraStats", "values", "for each", "unit", "what"),
+        ("type and instance", "ExtraStats", "values", "group", "for each", "kind", "unit",
+         "cost", "since", "what"),
         (
             (
                 f"`{_collectd_name(row.type, row.instance)}`", row.selector,
-                ", ".join(f"`{key}`" for key in row.keys) + _calculation(row), row.per.value,
-                row.unit, row.description,
+                ", ".join(f"`{key}`" for key in row.keys) + _calculation(row), _group_of(row),
+                row.per.value, "counter" if row.counter else "gauge", row.unit,
+                _cost_of(row).value, origins.since_all(*row.keys), row.description,
             )
             for row in virt_schema.VALUE_LISTS
         ),
@@ -471,17 +547,20 @@ def _own_collectd_part() -> Iterator[str]:
     )  # fmt: skip
     yield _OWN_SELECTORS_TEXT
     yield from _table(
-        ("type and instance", "ExtraStats", "key", "data source", "unit", "what"),
+        ("type and instance", "ExtraStats", "key", "data source", "unit", "cost", "since", "what"),
         (
             *(
                 (
                     f"`{_collectd_name(row.type, row.instance)}`", row.selector, f"`{row.key}`",
-                    "DERIVE" if row.counter else "GAUGE", row.unit, row.description,
+                    "DERIVE" if row.counter else "GAUGE", row.unit,
+                    origins.cost(row.key, "block").value, origins.since(row.key), row.description,
                 )
                 for row in DISK_ROWS
             ),
             (
                 "`duration-memory_age`", MEMORY_AGE, "`balloon.last-update`", "GAUGE", "s",
+                origins.cost("balloon.last-update", "balloon").value,
+                origins.since("balloon.last-update"),
                 "how old the guest's own figures of its memory are",
             ),
         ),

@@ -240,6 +240,12 @@ KEYS: tuple[Key, ...] = (
         ("balloon.rss", "rss", _U, _GAUGE, "KiB", "host memory of the domain's process"),
     ),
     *_section(
+        "balloon", "libvirt_balloon", (),
+        ("balloon.used", "used", _U, _GAUGE, "KiB",
+         "by virDomainGetInfo, memory that a container uses (collectd alone)"),
+        telegraf=False,
+    ),
+    *_section(
         "vcpu", "libvirt_vcpu_total", (),
         ("vcpu.current", "current", _U, _GAUGE, "1", "vCPUs online"),
         ("vcpu.maximum", "maximum", _U, _GAUGE, "1", "vCPUs that may be online"),
@@ -330,6 +336,8 @@ KEYS: tuple[Key, ...] = (
               ("transfer_hw_max", "bytes", "longest transfer past the host's I/O scheduler"),
               ("iov_max", "1", "most pieces of a transfer"),
               ("iov_hw_max", "1", "most pieces of a transfer past the host's I/O scheduler"),
+              ("memory_alignment_minimal", "bytes", "buffers so aligned need no copy"),
+              ("memory_alignment_optimal", "bytes", "alignment of the copies that QEMU makes"),
           )),
         (f"block.{INDEX}.timed_group.count", "timed_group_count", _U, _GAUGE, "1",
          "intervals for which the disk's latency is known"),

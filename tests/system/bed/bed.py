@@ -91,9 +91,13 @@ class Bed:
         self.add(*(usual(next(self._numbers)) for _ in range(len(self._guests), count)))
         return self._guests[:count]
 
-    def add(self, *shapes: Shape) -> list[Guest]:
-        """Define and start a guest of each shape, some at a time."""
-        guests = [Guest(self, shape, uuid.uuid4()) for shape in shapes]
+    def add(self, *shapes: Shape, identity: str = "") -> list[Guest]:
+        """Define and start a guest of each shape, some at a time.
+
+        :param identity: the uuid, if it is to be this one.
+        """
+        known = uuid.UUID(identity) if identity else None
+        guests = [Guest(self, shape, known or uuid.uuid4()) for shape in shapes]
         with ThreadPoolExecutor(STARTING_AT_ONCE) as pool:
             list(pool.map(Guest.create, guests))
         self._guests += guests
@@ -132,6 +136,11 @@ class Bed:
     def processes(self) -> Iterator[tuple[int, list[str]]]:
         """Every process in the bed: its id as seen from outside and its command line."""
         return self._enclosure.processes()
+
+    @property
+    def process_1(self) -> int:
+        """The first process of the bed's namespaces, by the id seen from outside."""
+        return self._enclosure.init
 
     @property
     def partition(self) -> str:

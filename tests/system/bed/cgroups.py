@@ -34,6 +34,10 @@ def has_partition(name: str) -> bool:
 def remove_partition(name: str) -> None:
     """Remove the partition and everything below it, which must have no processes any more."""
     for hierarchy in hierarchies():
-        top = hierarchy / (name + SUFFIX)
-        for group in [*sorted(top.glob("**/"), reverse=True)]:
-            group.rmdir()
+        remove_below(hierarchy / (name + SUFFIX))
+
+
+def remove_below(top: Path) -> None:
+    """Remove a group and all in it, likewise."""
+    for group in [*sorted(top.glob("**/"), reverse=True)]:
+        group.rmdir()

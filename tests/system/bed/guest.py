@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 LIVE = libvirt.VIR_DOMAIN_AFFECT_LIVE
 ALSO_LATER = LIVE | libvirt.VIR_DOMAIN_AFFECT_CONFIG
+WITH_ALL = (
+    libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
+)
 _nic_numbers = itertools.count()
 _plug_letters = itertools.cycle(string.ascii_lowercase)
 
@@ -65,11 +68,11 @@ class Guest:
             connection.defineXML(xml).createWithFlags(flags)
 
     def remove(self) -> None:
-        """End it and delete its definition."""
+        """End it and delete its definition, with what was saved of it."""
         with self._domain() as domain:
             if domain.isActive():
                 domain.destroy()
-            domain.undefine()
+            domain.undefineFlags(WITH_ALL)
         self._bed.forget(self)
 
     def start(self) -> None:

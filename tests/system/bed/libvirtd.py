@@ -37,6 +37,11 @@ class Libvirtd:
                 return pid
         raise LookupError("libvirtd does not run")
 
+    @property
+    def log(self) -> str:
+        """What it has logged so far."""
+        return self._enclosure.log("libvirtd")
+
     def wait_until_it_answers(self, seconds: float = 60.0) -> None:
         """Return when it accepts connections and has found its guests again."""
 

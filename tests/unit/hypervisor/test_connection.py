@@ -316,6 +316,19 @@ def test_the_drivers_that_have_monitors_are_known(stub):
     assert not asker.has_monitors
 
 
+def test_of_containers_what_is_lacking_is_not_asked_for_and_what_is_misnamed_left_out(stub):
+    stub.driver = "LXC"
+    stub.domains[0].answers["memoryStats"] = {"actual": 4096, "swap_in": 900, "rss": 900}
+    asker = Connection("lxc:///system")
+    ((_, stats), *_) = records = asker.stats([U1], ALL)
+    assert {"balloon.current": 4096, "balloon.rss": 900}.items() <= stats.items()
+    assert "balloon.swap_in" not in stats
+    asker.add_facts(records, frozenset({"info", "vcpus", "placement", "affinity"}))
+    assert {"balloon.current": 4096, "balloon.used": 1024}.items() <= stats.items()
+    assert "vcpus" not in stub.domains[0].calls
+    assert "vcpuPinInfo" not in stub.domains[0].calls
+
+
 def test_closing_is_no_error_however_broken_the_connection_is(stub):
     asker = Connection("qemu:///system")
     asker.close()

@@ -24,7 +24,7 @@ from domstats.model import (
     Status,
     Value,
 )
-from domstats.output import metrics_table, schema, virt_schema
+from domstats.output import metrics_table, origins, schema, virt_schema
 from domstats.output.device_tables import (
     DISK_TAGS,
     FIGURE_TABLES,
@@ -43,6 +43,22 @@ from tests.unit.output.value_lists_told import one_by_one
 from tests.unit.rows import each_row
 
 HERE = Path(__file__).resolve().parent
+#: Cost, and libvirt's version, of some.
+ORIGINS = {
+    "libvirt_state state": ("free", "1.2.8"),
+    "libvirt_cpu haltpoll_fail_time": ("monitor", "7.6.0"),
+    "libvirt_vcpu delay": ("monitor", "7.2.0"),
+    "libvirt_vcpu cpu_id": ("call", "0.1.4"),
+    "libvirt_vm <statistic>_{cur,sum,max}": ("monitor", "8.9.0"),
+    "libvirt_block rd_bytes": ("files", "1.2.9"),
+    "libvirt_perf page_faults_min": ("free", "3.2.0"),
+    "virt/virt_cpu_total": ("call", "1.2.9"),
+    "virt/memory-total": ("call", "1.2.9"),
+    "virt/memory-actual_balloon": ("monitor", "1.2.9"),
+    "virt/ps_pagefaults": ("monitor", "2.1.0"),
+    "virt/perf-perf_{event}": ("free", "1.3.3"),
+    "virt/if_octets-{device}": ("free", "1.2.9"),
+}
 DOCS = HERE.parents[2] / "docs" / "metrics.md"
 UUID = "11111111-2222-4333-8444-555555555555"
 
@@ -223,6 +239,30 @@ def test_the_table_has_libvirts_documented_keys_and_no_others() -> None:
     lines = (HERE / "documented-keys.txt").read_text().splitlines()
     documented = {line for line in lines if not line.startswith("#")}
     assert {row.pattern for row in schema.KEYS} == documented
+
+
+def test_of_each_key_it_is_known_since_when_libvirt_has_it_and_what_it_costs() -> None:
+    of_key = {
+        row.pattern: [
+            (version, key)
+            for version, keys in origins.SINCE
+            for key in keys
+            if row.pattern == key or (key.endswith(".") and row.pattern.startswith(key))
+        ]
+        for row in schema.KEYS
+    }
+    assert {pattern: found for pattern, found in of_key.items() if len(found) != 1} == {}
+    used = {entry for found in of_key.values() for entry in found}
+    assert {(version, key) for version, keys in origins.SINCE for key in keys} == used
+    versions = [tuple(map(int, version.split("."))) for version, _ in origins.SINCE]
+    assert versions == sorted(set(versions))
+    for row in metrics_table.metrics():
+        assert bool(row.cost) == bool(row.since) == bool(row.source), row.name
+
+
+def test_what_a_value_costs_and_since_when_it_is_there() -> None:
+    rows = {row.name: (row.cost, row.since) for row in metrics_table.metrics()}
+    assert {name: rows[name] for name in ORIGINS} == ORIGINS
 
 
 def test_each_pattern_stands_in_the_table_once() -> None:
