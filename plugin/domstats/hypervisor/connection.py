@@ -222,7 +222,8 @@ class Connection:
 
         Up to three calls for each domain, which never block: virDomainGetInfo,
         virDomainGetCPUStats (total), virDomainGetVcpus. Of a domain that stands still for an I/O
-        error also virDomainGetDiskErrors, which asks the monitor.
+        error also virDomainGetDiskErrors, which asks the monitor; for the facts of jobs also
+        virDomainGetJobStats, which asks it of a job that runs.
 
         :param facts: of ``model.FACTS``.
         :returns: the records without those of domains that have ended meanwhile.
