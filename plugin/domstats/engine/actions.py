@@ -17,7 +17,8 @@ from .rounds import Call
 #: What of the domains lies on storage that may not be probed, if none does.
 NOT_BLIND: Mapping[str, frozenset[str]] = {}
 
-#: What controlInfo says: whether the monitor is occupied, and for how many seconds.
+#: What controlInfo says: whether the monitor is occupied, and for how many seconds; of a domain
+#: with a job only for how many, and 0 if nobody is in its monitor.
 Controls = dict[str, tuple[bool, float]]
 
 
