@@ -36,6 +36,7 @@ class JobNotice(NamedTuple):
 class JobLists:
     """Of one hypervisor.
 
+    :ivar notices: the texts of the jobs that the last sample told of.
     :param extra_stats: of ``virt_schema.JOB_STATS``, what is to be sent as virt sends it.
     :param sends_own: whether to send ours too, as plugin domstats.
     """
@@ -44,7 +45,9 @@ class JobLists:
         self._extra_stats = extra_stats
         self._jobs = Jobs()
         self._sends_own = sends_own
+        #: Of the sample that is being translated.
         self._notices: list[JobNotice] = []
+        self.notices: list[JobNotice] = []
 
     def of(
         self, domain: DomainSample, identity: Identity
@@ -61,11 +64,7 @@ class JobLists:
     def end(self, sample: Sample) -> None:
         """A sample is over."""
         self._jobs.end(sample)
-
-    def take_notices(self) -> list[JobNotice]:
-        """The texts of the jobs that have been sent since the last call."""
-        notices, self._notices = self._notices, []
-        return notices
+        self.notices, self._notices = self._notices, []
 
     def _as_virt(self, job: Job, identity: Identity) -> tuple[str, list[Head], list[Values]]:
         heads: list[Head] = []
@@ -73,7 +72,7 @@ class JobLists:
         for name, value in {"operation": job.number, **job.values}.items():
             if isinstance(value, str):
                 self._notices.append(JobNotice(identity, TYPE, valid_part(name), value))
-            elif 0 <= value <= DERIVE_MAX:  # which no fraction is that is not a number
+            elif -DERIVE_MAX <= value <= DERIVE_MAX:  # what is not a number is not
                 heads.append((TYPE, valid_part(name), 0.0))
                 values.append((int(value),))
         return VIRT, heads, values
@@ -102,6 +101,7 @@ def instance(has_ended: bool, name: str) -> str:
 
 
 def _number(row: JobField, value: Value) -> Optional[float]:
-    if isinstance(value, str):
+    """A value as collectd takes it: what is below zero means that libvirt does not know."""
+    if isinstance(value, str) or not value >= 0:
         return None
     return value / 1000 if row.unit == "ms" else float(value)

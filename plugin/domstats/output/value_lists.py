@@ -395,7 +395,7 @@ class ValueLists:
                     )
                 )  # fmt: skip
         if self._jobs is not None:
-            found += [_of_job(notice, sample) for notice in self._jobs.take_notices()]
+            found += [_of_job(notice, sample) for notice in self._jobs.notices]
         return found
 
     # -- who it is
