@@ -534,11 +534,13 @@ class World:
         controls = {}
         for uuid in uuids:
             guest = self.guests[uuid]
-            if guest.exists and guest.job_since is None:
+            if not guest.exists:
+                continue
+            if guest.job_since is None:
                 controls[uuid] = Control(0, 0.0)
-            elif guest.exists and guest.is_moved:
+            elif guest.is_moved:
                 controls[uuid] = Control(CONTROL_JOB, self.now)
-            elif guest.exists:
+            else:
                 controls[uuid] = Control(CONTROL_OCCUPIED, self.now - guest.job_since)
         self.engine.controls(self._occupancy.of(controls, self.now), self.now)
 
