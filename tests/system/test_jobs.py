@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, Callable
 
@@ -21,6 +22,8 @@ from tests.system.configurations import execd, libvirt_table, python_plugin, vir
 from tests.system.waiting import wait_for
 
 INTERVAL_S = 1.0
+#: What hangs does so for good: a machine that has much else to do is not to be taken for that.
+LONG_INTERVAL_S, PATIENT = 3.0, "soft_deadline = 2.0"
 NATIVES = 3
 
 
@@ -61,12 +64,11 @@ def numbers(found: list[Point], field: str) -> list[float]:
     return [float(point.fields[field].value) for point in found if field in point.fields]
 
 
-def events(telegraf: Telegraf) -> list[tuple[str, str]]:
-    """What happened to the guest that moves, and how."""
-    return [
-        (point.tags["event"], str(point.fields["detail"].value))
-        for point in points(telegraf, "domstats_event", domain_name="mover", kind="lifecycle")
-    ]
+def happened(telegraf: Telegraf, event: str) -> bool:
+    """Whether that was told of the guest that moves, as part of its migration."""
+    tags = {"domain_name": "mover", "kind": "lifecycle", "event": event}
+    found = points(telegraf, "domstats_event", **tags)
+    return "migrated" in [point.fields["detail"].value for point in found]
 
 
 def assert_is_calm(telegraf: Telegraf, natives: str) -> None:
@@ -74,14 +76,14 @@ def assert_is_calm(telegraf: Telegraf, natives: str) -> None:
     rounds = points(telegraf, "domstats_round")
     assert max(numbers(rounds, "unresponsive") + numbers(rounds, "stuck_calls")) == 0
     _, *took_s = numbers(rounds, "duration_s")  # the first one learns about QEMU
-    assert max(took_s) < INTERVAL_S
-    times = {point.time for point in rounds}
+    assert max(took_s) < LONG_INTERVAL_S
+    times = {point.time for point in rounds[:-1]}  # of the last one more may be on its way
     for number in range(NATIVES):
         name = f"{natives}-{number}"
         assert not points(telegraf, "domstats_domain", domain_name=name), name
         for measurement in ("libvirt_cpu", "libvirt_block", "libvirt_balloon"):
             got = {point.time for point in points(telegraf, measurement, domain_name=name)}
-            assert got == times, (name, measurement)
+            assert got >= times, (name, measurement)
 
 
 def test_a_migration_is_told_by_telegraf_on_both_sides_and_costs_nobody_a_sample(
@@ -90,9 +92,9 @@ def test_a_migration_is_told_by_telegraf_on_both_sides_and_costs_nobody_a_sample
     agents = []
     for bed, name in zip(beds, ("source", "destination")):
         settings = tmp_path / f"{name}.toml"
-        options = ("jobs = true", "rates = true", 'events = ["lifecycle"]')
+        options = ("jobs = true", "rates = true", 'events = ["lifecycle"]', PATIENT)
         settings.write_text(libvirt_table(bed.uri, *options))
-        agents.append(start(Telegraf, execd(settings), INTERVAL_S, name=name))
+        agents.append(start(Telegraf, execd(settings), LONG_INTERVAL_S, name=name))
     source, destination = agents
 
     def progress() -> list[Point]:
@@ -130,9 +132,8 @@ def test_a_migration_is_told_by_telegraf_on_both_sides_and_costs_nobody_a_sample
     assert 0 < float(figures.fields["downtime"].value) < 10_000
     assert figures.fields["data_remaining"].value == 0
 
-    assert ("stopped", "migrated") in events(source)
-    assert ("started", "migrated") in events(destination)
-    assert ("resumed", "migrated") in events(destination)
+    for agent, event in ((source, "stopped"), (destination, "started"), (destination, "resumed")):
+        wait_for(event, partial(happened, agent, event))
     assert_is_calm(source, "west")
     assert_is_calm(destination, "east")
     for agent in agents:
