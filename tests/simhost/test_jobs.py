@@ -69,9 +69,14 @@ def test_the_job_that_runs_asks_the_monitor_the_one_that_has_ended_does_not(
     host: SimHost, mover: Any
 ) -> None:
     host.control.hang(MOVER)
-    begun = host.control.statistics()["calls"].get("DomainGetJobStats", 0)
+
+    def asked_so_far() -> int:
+        calls: dict[str, int] = host.control.statistics()["calls"]
+        return calls.get("DomainGetJobStats", 0)
+
+    begun = asked_so_far()
     asking = started(mover.jobStats, RUNNING)
-    wait_until(lambda: host.control.statistics()["calls"]["DomainGetJobStats"] > begun)
+    wait_until(lambda: asked_so_far() > begun)
     other = libvirt.openReadOnly(host.uri).lookupByName(MOVER)
     assert other.controlInfo()[0] == libvirt.VIR_DOMAIN_CONTROL_JOB
     assert other.jobStats(COMPLETED) == {"type": 0}
