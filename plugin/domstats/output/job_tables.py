@@ -57,7 +57,7 @@ class JobField(msgspec.Struct, frozen=True):
 def _part(what: str, text: str) -> Iterator[JobField]:
     yield JobField(f"{what}_total", "bytes", f"{text} to transfer, as far as it is known")
     yield JobField(f"{what}_processed", "bytes", f"{text} transferred so far")
-    yield JobField(f"{what}_remaining", "bytes", f"{text} that is left")
+    yield JobField(f"{what}_remaining", "bytes", f"{text} still to transfer")
 
 
 JOB_FIELDS: tuple[JobField, ...] = (
