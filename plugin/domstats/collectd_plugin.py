@@ -209,6 +209,7 @@ class _Plugin:
             rates=False,
             figures=frozenset(),
             extra_stats=options.extra_stats - OWN_EXTRA_STATS,
+            jobs=False,
             state_changes=False,
         )
         reader = _FastReader(self._collectd, paced, fast, shared, self._log, interval)
@@ -337,6 +338,7 @@ def collectd_options(settings: Settings, instance: str = "") -> CollectdOptions:
         report_round=settings.report_round,
         rates=settings.rates,
         figures=_figures(settings),
+        jobs=settings.jobs,
         persistent_notification=settings.persistent_notification,
         round_instance=instance,
     )

@@ -75,6 +75,11 @@ _EVIDENCE: tuple[tuple[str, str], ...] = (
 SHOWING = frozenset({"balloon", BLOCK})
 
 
+def has_answered(stats: Stats) -> bool:
+    """Whether an answer has something that only a monitor tells, as those of most groups do."""
+    return "block.0.rd.reqs" in stats or any(key in stats for _, key in _EVIDENCE)
+
+
 def shows_monitor(stats: Stats, groups: frozenset[str]) -> bool:
     """Whether an answer for these groups is one for which the monitor was asked.
 

@@ -23,7 +23,10 @@ Value = Union[int, float, bool, str]
 #: ``vcpu.<n>.affinity`` (text, physical CPUs it may run on, as ``0,1,5``, from
 #: virDomainGetVcpuPinInfo), ``block.<n>.error`` (int, virDomainDiskErrorCode, from
 #: virDomainGetDiskErrors), ``block.<n>.info.allocation`` and ``block.<n>.info.physical`` (int,
-#: bytes, from virDomainGetBlockInfo, of disks of which the bulk answer does not tell them).
+#: bytes, from virDomainGetBlockInfo, of disks of which the bulk answer does not tell them),
+#: ``job.<parameter>`` and ``job.completed.<parameter>`` (from virDomainGetJobStats, under its
+#: names, and ``type``, a virDomainJobType: of the job that runs, and of the last one that has
+#: ended).
 Stats = dict[str, Value]
 
 
@@ -99,9 +102,26 @@ FAST_GROUPS: frozenset[str] = MONITOR_FREE_GROUPS | {"cpu_total"}
 #: whose memory there is that in use), ``vcpus`` (their states and times), ``placement`` (on which
 #: physical CPU each is), ``affinity`` (on which it may be). And ``errors``, of the disks of a
 #: domain that stands still for one: of such a domain alone it needs the monitor.
+#: ``completed_job`` (figures of the last job that is completed) and ``running_job`` (those of the
+#: one that runs, which need the domain's job lock and, if there is one, its monitor).
 FACTS: frozenset[str] = frozenset(
-    {"info", "usage", "cpu", "modes", "vcpus", "placement", "affinity", "errors"}
+    {
+        "info",
+        "usage",
+        "cpu",
+        "modes",
+        "vcpus",
+        "placement",
+        "affinity",
+        "errors",
+        "running_job",
+        "completed_job",
+    }
 )
+
+#: How the keys of the job that runs begin, and those of the last one that is completed.
+RUNNING_JOB = "job."
+COMPLETED_JOB = "job.completed."
 
 #: By group: the facts that stand for it where the monitor must not be asked.
 FACTS_OF_GROUP: dict[str, frozenset[str]] = {

@@ -164,11 +164,6 @@ def metadata(server: Server, call: Call) -> bytes:
     return xdr.string(text)
 
 
-def job_stats(server: Server, call: Call) -> bytes:
-    running_domain_of(server, call)
-    return xdr.int32(0) + xdr.array([])
-
-
 def job_info(server: Server, call: Call) -> bytes:
     running_domain_of(server, call)
     return xdr.int32(0) + xdr.uhyper(0) * 11

@@ -135,6 +135,15 @@ class Control:
     def release_job(self, names: Names = None, count: int | None = None) -> list[str]:
         return self._order("release_job", names=names, count=count)
 
+    def begin_migration(self, name: str, **figures: Any) -> None:
+        """A job of the domain begins: a migration away from here, unless ``operation`` says
+        otherwise. `figures` are what libvirt tells of it, by its names of parameters."""
+        self._order("begin_migration", name=name, figures={"operation": 5, **figures})
+
+    def end_migration(self, name: str, type: int = 3, **figures: Any) -> None:
+        """It is completed (or failed, 4); `figures` are those that are others now."""
+        self._order("end_migration", name=name, type=type, figures=figures)
+
     # answers
 
     def delay(self, seconds: float, procedure: str | int = faults.EVERY) -> None:
@@ -335,6 +344,12 @@ class Orders:
 
     def order_release_job(self, names, count):
         return self._each(names, count, Domain.end_job, lambda d: d.job == "simhost")
+
+    def order_begin_migration(self, name, figures):
+        self._hypervisor.by_name(name).jobs.begin(figures)
+
+    def order_end_migration(self, name, type, figures):
+        self._hypervisor.by_name(name).jobs.end(type, figures)
 
     def order_delay(self, seconds, procedure):
         self._server.faults.delays[procedures.number_of(procedure)] = seconds

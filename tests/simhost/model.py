@@ -11,11 +11,12 @@ from dataclasses import dataclass, field
 from typing import Any, Callable
 
 from . import keys, wire
+from .jobs import Jobs
 
 RUNNING, PAUSED, SHUTOFF = 1, 3, 5
 BY_BOOT, BY_USER, DESTROYED = 1, 1, 2
 # controlInfo: state, and nothing to add
-CONTROL_OK, CONTROL_OCCUPIED = 0, 2
+CONTROL_OK, CONTROL_JOB, CONTROL_OCCUPIED = 0, 1, 2
 # Lifecycle events and their details.
 DEFINED, UNDEFINED, STARTED, SUSPENDED, RESUMED, STOPPED = range(6)
 BY_DESTROY = 1
@@ -100,6 +101,7 @@ class Domain:
         self.hung = False
         self.frozen_by: str | None = None
         self.job: str | None = None  # the API that holds the job lock
+        self.jobs = Jobs()  # migrations, backups and the like
         self.monitor_since: float | None = None
         self.job_waiters: deque[Callable[[], None]] = deque()
         self.answer_waiters: list[Callable[[], None]] = []
@@ -175,6 +177,8 @@ class Domain:
         """State, details, milliseconds as controlInfo has them."""
         if self.monitor_since is None:
             return CONTROL_OK, 0, 0
+        if self.jobs.current is not None:
+            return CONTROL_JOB, 0, self.jobs.current.milliseconds(now)
         return CONTROL_OCCUPIED, 0, int((now - self.monitor_since) * 1000)
 
     def tell_waiters(self) -> None:
@@ -294,6 +298,7 @@ class Hypervisor:
         self._tell(domain, STOPPED, BY_DESTROY)
         domain.id, domain.state, domain.reason = -1, SHUTOFF, DESTROYED
         domain.hung, domain.frozen_by = False, None
+        domain.jobs = Jobs()
         domain.changed()
         domain.tell_waiters()
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Any, Callable, NamedTuple
 
-from . import about_domains, about_host, bulk, faults, through_monitor, wire, xdr
+from . import about_domains, about_host, bulk, domain_jobs, faults, through_monitor, wire, xdr
 from .calls import Answering, Call
 
 
@@ -64,7 +64,7 @@ PROCEDURES: dict[int, Procedure] = {
     265: Procedure("DomainGetMetadata", about_domains.metadata),
     LIST: Procedure("ConnectListAllDomains", about_host.list_domains),
     293: Procedure("NodeGetCPUMap", about_host.node_cpu_map),
-    298: Procedure("DomainGetJobStats", about_domains.job_stats),
+    298: Procedure("DomainGetJobStats", domain_jobs.job_stats),
     316: Procedure("ConnectDomainEventCallbackRegisterAny", about_host.register_event),
     317: Procedure("ConnectDomainEventCallbackDeregisterAny", about_host.deregister_event),
     BULK: Procedure("ConnectGetAllDomainStats", bulk.all_domain_stats),

@@ -73,6 +73,7 @@ def writer(settings: Settings) -> LineProtocol:
         rates=settings.rates,
         figures=settings.figures,
         tagged=settings.device_tags,
+        jobs=settings.jobs,
     )
 
 

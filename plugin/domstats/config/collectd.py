@@ -12,7 +12,15 @@ from ..domain_xml.labels import METADATA_NAMESPACE, METADATA_XPATH, Label, of_me
 from ..errors import ConfigError, Mistakes
 from ..selection import Selection, entries
 from ..shown import shown
-from .options import COLLECTD_OPTIONS, EXTRA_STATS_LATER, OPTIONS, SAFE_BUDGET, Kind, Option
+from .options import (
+    COLLECTD_OPTIONS,
+    EXTRA_STATS_LATER,
+    NOT_BOTH,
+    OPTIONS,
+    SAFE_BUDGET,
+    Kind,
+    Option,
+)
 from .settings import Given, Parsed, Settings, advice_on, as_fields, check_times, is_local
 from .values import CONVERT, NUMBER, did_you_mean, to_texts, wrong_value
 
@@ -161,6 +169,12 @@ def _from_block(given: Given) -> Settings:
     labels: tuple[Label, ...] = ()
     with mistakes.at("option HostnameMetadataXPath: "):
         labels = _metadata(given)
+    with mistakes.at("option ExtraStats: "):
+        if extra.issuperset(NOT_BOTH):
+            raise ConfigError(
+                f"found {' and '.join(NOT_BOTH)}, allowed is one of the two, as in virt: what they"
+                " send has the same identifiers"
+            )
     takes_metadata = "metadata" in (*instance, *given.get("hostname_format", ()))
     # Rates need what only the bulk call tells: steal, halt polling, the age of memory's figures.
     in_bulk = given.get("rates", False) or not is_local(fields.get("uri", Settings().uri))

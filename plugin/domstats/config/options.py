@@ -96,6 +96,8 @@ EXTRA_STATS: tuple[str, ...] = (
     "disk_err",
     "disk_physical",
     "domain_state",
+    "job_stats_background",
+    "job_stats_completed",
     "memory",
     "pcpu",
     "perf",
@@ -114,11 +116,10 @@ OWN_EXTRA_STATS: tuple[str, ...] = (
 )
 
 #: Selectors of virt's ExtraStats that this version does not report: ignored with a warning.
-EXTRA_STATS_LATER: tuple[str, ...] = (
-    "fs_info",
-    "job_stats_background",
-    "job_stats_completed",
-)
+EXTRA_STATS_LATER: tuple[str, ...] = ("fs_info",)
+
+#: Selectors that must not be given both: what they send has the same names.
+NOT_BOTH: tuple[str, str] = ("job_stats_background", "job_stats_completed")
 
 OPTIONS: tuple[Option, ...] = (
     Option(
@@ -366,8 +367,9 @@ OPTIONS: tuple[Option, ...] = (
         collectd="ExtraStats",
         allowed=(*EXTRA_STATS, *OWN_EXTRA_STATS),
         default="none",
-        example=EXTRA_STATS,
-        text="More statistics than CPU time, memory, disk and network. Several lines add up. Of"
+        example=tuple(word for word in EXTRA_STATS if word != NOT_BOTH[0]),
+        text="More statistics than CPU time, memory, disk and network. Several lines add up."
+        f" {NOT_BOTH[0]} and {NOT_BOTH[1]} exclude each other, as in virt. Of"
         " virt's selectors " + ", ".join(EXTRA_STATS_LATER) + " are not reported by this version"
         " and are ignored with a warning. Our own, which virt does not have: "
         + ", ".join(OWN_EXTRA_STATS)
@@ -434,6 +436,17 @@ OPTIONS: tuple[Option, ...] = (
         text="More tags from the domains' XML. disk: where each disk lies (pool and volume,"
         " protocol and hosts, mount point and file system), its bus, the length of its chain."
         " interface: type, source, model and MAC address of each network interface.",
+        ours=True,
+    ),
+    Option(
+        key="jobs",
+        kind=Kind.FLAG,
+        collectd="Jobs",
+        telegraf="jobs",
+        text="Also send the progress of the domains' jobs (migration, backup, save, dump, snapshot)"
+        " while they run, and the figures of each when it has ended. That takes two more calls for"
+        " each domain in each round, of which one may wait for the domain's monitor: it is made"
+        " right after the monitor has answered.",
         ours=True,
     ),
     Option(

@@ -28,6 +28,7 @@ class Settings(RoundSettings, frozen=True, kw_only=True):
 
     :param kvm_statistics: whether the KVM statistics of the groups vcpu and vm are passed on.
     :param rates: whether what follows of counters by the second is sent too.
+    :param jobs: whether the domains' jobs are asked for and sent.
     :param inactive: whether domains that are defined and not started are listed too.
     :param wants_devices: whether facts of the domains' XML are needed (MAC addresses).
     :param interval: seconds between rounds, as far as the agent does not say otherwise.
@@ -46,6 +47,7 @@ class Settings(RoundSettings, frozen=True, kw_only=True):
     groups: frozenset[str] = frozenset(TELEGRAF_GROUPS)
     kvm_statistics: bool = False
     rates: bool = False
+    jobs: bool = False
     inactive: bool = True
     selection: Selection = ALL
     wants_devices: bool = False
@@ -105,6 +107,18 @@ class Settings(RoundSettings, frozen=True, kw_only=True):
     def wants_disk_errors(self) -> bool:
         """Whether disks are asked for their errors."""
         return "disk_err" in self.extra_stats
+
+    @property
+    def job_facts(self) -> frozenset[str]:
+        """What is asked of the domains' jobs, of ``model.FACTS``."""
+        return frozenset(
+            fact
+            for fact, selector in (
+                ("running_job", "job_stats_background"),
+                ("completed_job", "job_stats_completed"),
+            )
+            if self.jobs or selector in self.extra_stats
+        )
 
 
 def is_remote(uri: str) -> bool:

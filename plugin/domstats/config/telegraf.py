@@ -26,7 +26,12 @@ from .values import CONVERT, NUMBER, did_you_mean, to_seconds, to_uri
 _BARE = re.compile(rb"=\s*\$")
 _TABLE = "[[inputs.libvirt]]"
 #: What the series telegraf does not have, and the value that switches it off.
-_FULL_SERIES_ONLY: Mapping[str, object] = {"labels": (), "events": (), "rates": False}
+_FULL_SERIES_ONLY: Mapping[str, object] = {
+    "labels": (),
+    "events": (),
+    "rates": False,
+    "jobs": False,
+}
 
 
 def _telegraf_name(key: str) -> str:

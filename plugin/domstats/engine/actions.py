@@ -17,7 +17,8 @@ from .rounds import Call
 #: What of the domains lies on storage that may not be probed, if none does.
 NOT_BLIND: Mapping[str, frozenset[str]] = {}
 
-#: What controlInfo says: whether the monitor is occupied, and for how many seconds.
+#: What controlInfo says: whether the monitor is occupied, and for how many seconds; of a domain
+#: with a job only for how many, and 0 if nobody is in its monitor.
 Controls = dict[str, tuple[bool, float]]
 
 
@@ -144,6 +145,7 @@ class EngineSettings(RoundSettings, frozen=True, kw_only=True):
     :param disk_sizes: domains that are asked in one round, at most, for sizes of their disks that
         the group block does not tell; 0 if nobody wants to know.
     :param disk_errors: whether the errors of disks are asked for, with the group block.
+    :param job_facts: what is asked of the domains' jobs: ``running_job``, ``completed_job``.
     :param wants_xml: whether anybody needs what the domains' XML says.
     :param xml_lasts_s: seconds after which the XML is read again, None if no matter how old it is.
     :param reconnect_delay_s: seconds before a second attempt to connect; doubled from then on.
@@ -152,6 +154,7 @@ class EngineSettings(RoundSettings, frozen=True, kw_only=True):
 
     disk_sizes: int = 0
     disk_errors: bool = False
+    job_facts: frozenset[str] = frozenset()
     wants_xml: bool = True
     xml_lasts_s: Optional[float] = None
     reconnect_delay_s: float = 0.0

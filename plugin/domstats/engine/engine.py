@@ -340,10 +340,10 @@ class Engine:
         for call in self._calls.under_way(judging):
             self._judge(call, controls, now)
         for uuid in self.roster.quarantined(Cause.OCCUPANCY):
-            if uuid in controls and not controls[uuid][0]:
+            if uuid in controls and not any(controls[uuid]):
                 self.roster.release(uuid)
         self._calls.recovered(
-            uuid for uuid, (is_occupied, _) in controls.items() if not is_occupied
+            uuid for uuid, is_occupied_for in controls.items() if not any(is_occupied_for)
         )
         for round_ in self._rounds.values():
             if round_.awaits_control:
@@ -828,7 +828,7 @@ class Engine:
         busy = {
             uuid: controls[uuid][1]
             for uuid in call.uuids
-            if uuid in controls and controls[uuid][0] and enough <= controls[uuid][1] <= age + 1
+            if uuid in controls and enough <= controls[uuid][1] <= age + 1
         }
         culprit = max(busy, key=lambda uuid: busy[uuid], default=None)
         if not call.late:

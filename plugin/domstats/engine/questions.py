@@ -47,6 +47,8 @@ class Questions:
         call.facts = _facts(direct, groups) | self._mapping_facts(groups)
         if self._settings.disk_errors and BLOCK in groups:
             call.facts |= {"errors"}
+        if self._settings.job_facts and groups != {BLOCK}:  # it has been asked for all else
+            call.facts |= self._settings.job_facts
 
     def answered_without_monitor(self, query: Query) -> frozenset[str]:
         """The groups of a query that a call without the monitor answers."""

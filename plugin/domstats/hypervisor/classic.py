@@ -17,6 +17,7 @@ from ..domain_xml.disk_counters import Disk
 from ..domain_xml.untold_sizes import untold_disks
 from ..model import PAUSED_IOERROR, STATE_PAUSED, STATE_RUNNING, STATE_SHUTOFF, Stats
 from .binding import libvirt
+from .jobs import add_jobs
 
 #: A libvirt.virDomain, of whatever version.
 Domain = Any
@@ -152,7 +153,7 @@ def complete(domain: Domain, stats: Stats, groups: frozenset[str], devices: Devi
 
 def add_facts(domain: Domain, stats: Stats, facts: frozenset[str]) -> bool:
     """Add facts, of ``model.FACTS``, by calls that need no monitor and never block; but for the
-    errors of disks, for which the monitor is asked if it has just answered.
+    errors of disks and the job that runs, for which the monitor is asked if it has just answered.
 
     A domain that is not started has none but its affinities.
 
@@ -295,12 +296,14 @@ def _add_disk_errors(domain: Domain, stats: Stats, _facts: frozenset[str]) -> No
 _AddFacts = Callable[[Domain, Stats, frozenset[str]], None]
 
 #: The facts that a call gives, and who makes it: virDomainGetInfo, virDomainGetCPUStats (total),
-#: virDomainGetVcpus, virDomainGetDiskErrors. What two of them give is the later one's.
+#: virDomainGetVcpus, virDomainGetDiskErrors, virDomainGetJobStats. What two of them give is the
+#: later one's.
 _FACT_CALLS: tuple[tuple[frozenset[str], _AddFacts], ...] = (
     (frozenset({"info", "usage"}), _add_info),
     (frozenset({"cpu", "modes"}), _add_cpu_facts),
     (frozenset({"vcpus", "placement", "affinity"}), _add_vcpu_facts),
     (frozenset({"errors"}), _add_disk_errors),
+    (frozenset({"running_job", "completed_job"}), add_jobs),
 )
 
 

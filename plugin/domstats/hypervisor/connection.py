@@ -37,8 +37,10 @@ from .remedies import this_interpreter, why_no_libvirt, why_unreachable
 KEEPALIVE_INTERVAL_S = 5
 KEEPALIVE_COUNT = 6
 
-#: What ``virDomainGetControlInfo`` calls a monitor that is busy with a command.
+#: What ``virDomainGetControlInfo`` calls a monitor that is busy with a command, and one in which
+#: somebody is while the domain has a job.
 CONTROL_OCCUPIED = 2
+CONTROL_JOB = 1
 
 #: From this libvirt on (as virConnectGetLibVersion has it) a disk's counters come with its sizes.
 #: It was 11.10 that brought that; the one before is left out to be on the safe side.
@@ -52,7 +54,8 @@ Record = tuple[str, Stats]
 
 
 class Control(NamedTuple):
-    """The state of a domain's monitor: ``CONTROL_OCCUPIED`` since ``busy_s`` seconds, or not."""
+    """The state of a domain's monitor: ``CONTROL_OCCUPIED`` since ``busy_s`` seconds, or not; with
+    ``CONTROL_JOB`` these are the seconds since the job began."""
 
     state: int
     busy_s: float
@@ -226,7 +229,8 @@ class Connection:
 
         Up to three calls for each domain, which never block: virDomainGetInfo,
         virDomainGetCPUStats (total), virDomainGetVcpus. Of a domain that stands still for an I/O
-        error also virDomainGetDiskErrors, which asks the monitor.
+        error also virDomainGetDiskErrors, which asks the monitor; for the facts of jobs also
+        virDomainGetJobStats, which asks it of a job that runs.
 
         :param facts: of ``model.FACTS``.
         :returns: the records without those of domains that have ended meanwhile.

@@ -29,9 +29,20 @@ from typing import (
 
 from .. import __version__
 from ..errors import ConfigError
-from ..model import GROUPS, Devices, DomainEvent, DomainSample, Sample, Status, Value, picker
+from ..model import (
+    GROUPS,
+    RUNNING_JOB,
+    Devices,
+    DomainEvent,
+    DomainSample,
+    Sample,
+    Status,
+    Value,
+    picker,
+)
 from . import schema
 from .device_tables import TAGGED, device_tags, figures_of, interface_tags
+from .job_tables import JOB_MEASUREMENT, KNOWN, Jobs
 from .rate_tables import groups_of
 from .remembered import Remembered
 
@@ -216,6 +227,7 @@ class LineProtocol:
     :param figures: also what is known of devices and control groups beside the statistics (full
         series), of ``device_tables``.
     :param tagged: devices that have tags of their XML (full series): ``disk``, ``interface``.
+    :param jobs: also the jobs of domains (full series); ``job_tables``.
     :param version: of this package, told with each round.
     :raises ConfigError: for a series that does not exist.
     """
@@ -231,6 +243,7 @@ class LineProtocol:
         rates: bool = False,
         figures: Collection[str] = (),
         tagged: Collection[str] = (),
+        jobs: bool = False,
         version: str = __version__,
     ) -> None:
         if series not in SERIES:
@@ -250,6 +263,7 @@ class LineProtocol:
         self._tagged = frozenset(
             group for group, word in TAGGED.items() if word in tagged and self._full
         )
+        self._jobs = Jobs() if jobs and self._full else None
         self._version = version
         self._compiled: Remembered[_Compiled] = Remembered()
         self._shapes: dict[tuple[str, ...], _Shape] = {}
@@ -273,6 +287,8 @@ class LineProtocol:
             self._rates.end(sample)
         if self._figures:
             written += self._figure_lines(sample, str(sample.time_ns))
+        if self._jobs is not None:
+            self._jobs.end(sample)
         if self._reports:
             written.append(self._own_lines(sample, str(sample.time_ns)))
         return "".join(written).encode()
@@ -292,6 +308,8 @@ class LineProtocol:
             written.append(self._plain(domain, values, time) if lines is None else lines)
             if self._rates is not None:
                 written += self._rate_lines(domain, self._rates.of(domain, sample), time)
+            if self._jobs is not None:
+                written += self._job_lines(domain, self._jobs, time)
         return written
 
     # -- key by key
@@ -311,7 +329,11 @@ class LineProtocol:
 
     def _lines(self, domain: DomainSample) -> list[_Line]:
         """A domain's lines in the order of its keys, with every field that they may have."""
-        places = [(at, schema.place(key)) for at, key in enumerate(domain.stats)]
+        places = [
+            (at, schema.place(key))
+            for at, key in enumerate(domain.stats)
+            if not key.startswith(RUNNING_JOB)  # what ``_job_lines`` are made of
+        ]
         found: dict[_Values, tuple[schema.Key, dict[str, _Field]]] = {}
         # Known keys first: where a foreign one would get the name of a known field, that stays.
         for at, (row, indexes) in sorted(places, key=lambda at_place: not at_place[1].row.known):
@@ -427,6 +449,20 @@ class LineProtocol:
                 ]
                 if fields:
                     yield _sorted_line(table.measurement + _written_tags(tags), fields, time)
+
+    # -- jobs
+
+    def _job_lines(self, domain: DomainSample, jobs: Jobs, time: str) -> Iterator[str]:
+        for job in jobs.of(domain):
+            fields = []
+            for name, value in job.values.items():
+                wire = schema.Wire[KNOWN[name].wire] if name in KNOWN else schema.Wire.ANY
+                text = RENDER[wire](value)
+                if text is not None:
+                    fields.append(f"{schema.valid_name(name)}={text}")
+            if fields and not job.is_old:
+                tags = _written_tags({**self._domain_tags(domain), **job.tags})
+                yield _sorted_line(JOB_MEASUREMENT + tags, fields, time)
 
     # -- what we tell of our own work
 

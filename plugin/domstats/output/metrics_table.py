@@ -10,9 +10,10 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple, Optional
 
 from ..model import GROUP_OF_WORD
-from . import origins, schema, virt_schema
+from . import job_lists, origins, schema, virt_schema
 from .device_tables import DISK_TAGS, FIGURE_TABLES, INTERFACE_TAGS, INTERFACES, FigureRow
 from .disk_rows import DISK_ROWS, MEMORY_AGE
+from .job_tables import JOB_FIELDS, JOB_MEASUREMENT
 from .origins import Cost
 from .rate_tables import RATE_TABLES
 
@@ -91,6 +92,7 @@ def metrics() -> Iterator[Metric]:
             f"ExtraStats {disk.selector}",
             origins.cost(disk.key, "block").value, origins.since(disk.key),
         )  # fmt: skip
+    yield from _job_metrics()
     for row_ in virt_schema.VALUE_LISTS:
         yield Metric(
             "collectd", f"virt/{_collectd_name(row_.type, row_.instance)}", ", ".join(row_.keys),
@@ -128,6 +130,38 @@ def _figure_metrics() -> Iterator[Metric]:
 
 def _figure_type(row: FigureRow) -> str:
     return "integer" if row.whole else "float"
+
+
+#: What virDomainGetJobStats costs, and since when there is one.
+_OF_JOBS = (Cost.MONITOR.value, "1.0.3")
+
+
+def _job_metrics() -> Iterator[Metric]:
+    own = f"{virt_schema.OWN_PLUGIN}/"
+    yield Metric(
+        "collectd", f"{own}gauge-{job_lists.instance(False, 'operation')}", "job.operation",
+        "gauge", "gauge", "1", "what the job does, as libvirt's number", "Jobs",
+        *_OF_JOBS,
+    )  # fmt: skip
+    for job in JOB_FIELDS:
+        wire = FIELD_TYPES[schema.Wire[job.wire]]
+        yield Metric(
+            "telegraf", f"{JOB_MEASUREMENT} {job.name}", f"job.{job.name}", wire, "gauge",
+            job.unit, job.description, "jobs", *_OF_JOBS,
+        )  # fmt: skip
+        if job.wire == "TEXT":
+            continue
+        name = _collectd_name(job_lists.type_of(job), job_lists.instance(False, job.name))
+        unit = "s" if job.unit == "ms" else job.unit
+        yield Metric(
+            "collectd", f"{own}{name}", f"job.{job.name}", "gauge", "gauge", unit,
+            job.description, "Jobs", *_OF_JOBS,
+        )  # fmt: skip
+    yield Metric(
+        "collectd", f"virt/{_collectd_name(job_lists.TYPE, job_lists.PARAMETER)}", "job.*",
+        "derive", "gauge", "libvirt's", _JOB_STATS_TEXT,
+        f"ExtraStats {' or '.join(virt_schema.JOB_STATS)}", *_OF_JOBS,
+    )  # fmt: skip
 
 
 def _when(row: schema.Key, field: str) -> str:
@@ -182,7 +216,9 @@ def _without_device(instance: str) -> str:
 
 def page() -> str:
     """docs/metrics.md."""
-    parts = (*_telegraf_part(), *_rates_part(), *_figures_part(), *_collectd_part())
+    parts = (
+        *_telegraf_part(), *_rates_part(), *_jobs_part(), *_figures_part(), *_collectd_part()
+    )  # fmt: skip
     return "\n".join(parts)
 
 
@@ -344,6 +380,32 @@ the interval in seconds (disk_timed), or where the bin begins, in nanoseconds
 disk's) is left out.
 """
 
+_JOBS_TEXT = """\
+With `jobs = true`. A line for each domain with a job in each round while it runs, with the tag
+`status` = `running`, and one with the figures of a job that has ended: `completed`, `failed` or
+`cancelled`. Which jobs leave figures, libvirt decides: those that completed, and backups however
+they end; a migration's are at its destination then, as the domain is. The tag `operation` is
+`migration_out`, `migration_in`, `backup`, `save`, `restore`, `dump`, `snapshot`, `snapshot_revert`,
+`snapshot_delete`, `start` or `unknown`. A job has those of the fields that libvirt tells of it,
+under libvirt's names; parameters that are not in the table are sent too. Of an incoming migration
+nothing is known while it goes on. Copies of single disks (`virsh blockcopy`) are no jobs of the
+domain.
+
+What had ended before the first round is not sent. libvirt forgets the figures when the next job
+begins, when it is started anew, and when collectd's `virt` with `job_stats_completed` has read
+them.
+"""
+
+_JOB_STATS_TEXT = "figures of the job that runs, or once of the last one that has ended"
+
+_JOBS_OF_COLLECTD_TEXT = """\
+
+With `Jobs true`, under the domain's host, as above for Telegraf: `job_…` while a job runs, and
+`completed_job_…` once when it has ended, also if it failed. The operation is libvirt's number:
+1 start, 2 save, 3 restore, 4 migration in, 5 migration out, 6 snapshot, 7 its revert, 8 dump,
+9 backup, 10 deletion of a snapshot.
+"""
+
 _COLLECTD_TEXT = """\
 ## collectd: value lists
 
@@ -374,6 +436,12 @@ become `_`. A domain that does not run has `domain_state` only.
   virt has them from libvirt's events, so it also tells of what began and ended between two rounds;
   here `Events lifecycle` does. Why a domain was shut off is known only where domains that do not
   run are listed: with `ExtraStats domain_state` or `PersistentNotification`.
+- `job_stats-<parameter>` (DERIVE) tells of the job that runs (`ExtraStats job_stats_background`),
+  or once of the last one that has ended (`job_stats_completed`), of guests that run: the parameters
+  listed at `domstats_job`, as libvirt has them, and `operation`, libvirt's number of it. A text
+  (`errmsg`) becomes a notification. virt takes the figures of a completed job away from all others
+  who ask libvirt for them; ours are left there. So ours are sent once more after a restart of
+  collectd, and not at all where virt was quicker.
 - `disk_error` is of guests that stand still for the error: QEMU tells of no other's, so virt, which
   asks those that run, sends none.
 - The costs are those on a local hypervisor. Over a network everything comes in bulk, and what says
@@ -490,20 +558,40 @@ def _figures_part() -> Iterator[str]:
     )
 
 
+def _jobs_part() -> Iterator[str]:
+    yield f"### {JOB_MEASUREMENT}+\n"
+    yield _JOBS_TEXT
+    yield from _table(
+        ("field", "type", "unit", "what"),
+        (
+            (f"`{row.name}`", FIELD_TYPES[schema.Wire[row.wire]], row.unit, row.description)
+            for row in JOB_FIELDS
+        ),
+    )
+
+
 def _collectd_part() -> Iterator[str]:
     yield _COLLECTD_TEXT
+    rows = [
+        (
+            f"`{_collectd_name(row.type, row.instance)}`", row.selector,
+            ", ".join(f"`{key}`" for key in row.keys) + _calculation(row), _group_of(row),
+            row.per.value, "counter" if row.counter else "gauge", row.unit,
+            _cost_of(row).value, origins.since_all(*row.keys), row.description,
+        )
+        for row in virt_schema.VALUE_LISTS
+    ]  # fmt: skip
+    name = _collectd_name(job_lists.TYPE, job_lists.PARAMETER)
+    rows.append(
+        (
+            f"`{name}`", " or ".join(virt_schema.JOB_STATS), "`job.*` or `job.completed.*`", "",
+            "parameter", "gauge", "libvirt's", *_OF_JOBS, _JOB_STATS_TEXT,
+        )
+    )  # fmt: skip
     yield from _table(
         ("type and instance", "ExtraStats", "values", "group", "for each", "kind", "unit",
          "cost", "since", "what"),
-        (
-            (
-                f"`{_collectd_name(row.type, row.instance)}`", row.selector,
-                ", ".join(f"`{key}`" for key in row.keys) + _calculation(row), _group_of(row),
-                row.per.value, "counter" if row.counter else "gauge", row.unit,
-                _cost_of(row).value, origins.since_all(*row.keys), row.description,
-            )
-            for row in virt_schema.VALUE_LISTS
-        ),
+        rows,
     )  # fmt: skip
     yield _OWN_TEXT
     yield from _table(
@@ -524,6 +612,15 @@ def _collectd_part() -> Iterator[str]:
             for table in RATE_TABLES
             for row in table.rows
             if row.type
+        ),
+    )
+    yield _JOBS_OF_COLLECTD_TEXT
+    yield from _table(
+        ("type and instance", "data source", "unit", "what"),
+        (
+            (f"`{name.split('/', 1)[1]}`", "GAUGE", unit, description)
+            for agent, name, _, _, _, unit, description, when, *_ in _job_metrics()
+            if agent == "collectd" and when == "Jobs"
         ),
     )
     yield from _own_collectd_part()

@@ -20,6 +20,7 @@ import msgspec
 
 from ..model import GROUP_OF_WORD
 from .device_tables import DISK_TAGS, FIGURE_TABLES, INTERFACE_TAGS
+from .job_tables import JOB_FIELDS, JOB_TAGS
 from .rate_tables import RATE_TABLES
 
 #: Where a key has an index. Indexes may have holes.
@@ -476,9 +477,14 @@ _INDEXED_WORDS: frozenset[str] = frozenset(p for p in _INDEX_TAGS if "." not in 
 _NOT_A_NAME = re.compile(r"[^A-Za-z0-9_]")
 
 
+def valid_name(text: str) -> str:
+    """A text as part of a measurement, tag or field."""
+    return _NOT_A_NAME.sub("_", text)
+
+
 def _name(words: list[str]) -> str:
     """Words of a key as part of a measurement, tag or field."""
-    return _NOT_A_NAME.sub("_", "_".join(words))
+    return valid_name("_".join(words))
 
 
 @lru_cache(maxsize=PLACES_REMEMBERED)
@@ -624,5 +630,6 @@ RESERVED_TAGS: frozenset[str] = frozenset(
     | {row.field for figures in FIGURE_TABLES for row in figures.rows}
     | {figures.tag for figures in FIGURE_TABLES}
     | {*DISK_TAGS, *INTERFACE_TAGS}
-    | {*EVENT_TAGS}
+    | {row.name for row in JOB_FIELDS}
+    | {*EVENT_TAGS, *JOB_TAGS}
 )

@@ -17,7 +17,7 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Callable, NamedTuple, Optional
+from typing import TYPE_CHECKING, Callable, NamedTuple, Optional
 
 import msgspec
 
@@ -25,6 +25,7 @@ from ..errors import ConfigError
 from ..model import (
     GROUPS,
     STATE_RUNNING,
+    Change,
     Devices,
     DomainEvent,
     DomainSample,
@@ -64,6 +65,9 @@ from .virt_plans import (
     values_of,
 )
 from .virt_schema import Per, Rule
+
+if TYPE_CHECKING:
+    from .job_lists import JobLists, JobNotice
 
 PLUGIN = "virt"
 #: Bytes that collectd holds of a notification's message.
@@ -105,6 +109,7 @@ class CollectdOptions(msgspec.Struct, frozen=True, kw_only=True):
     :param rates: also what follows of counters, as plugin domstats; ``rate_tables``.
     :param figures: also what is known of devices and control groups beside the statistics, of
         ``device_tables``; likewise.
+    :param jobs: also the jobs of domains, as plugin domstats; ``job_lists``.
     :param round_instance: the plugin instance of the rounds, to tell hypervisors apart.
     """
 
@@ -127,6 +132,7 @@ class CollectdOptions(msgspec.Struct, frozen=True, kw_only=True):
     persistent_notification: bool = False
     rates: bool = False
     figures: frozenset[str] = frozenset()
+    jobs: bool = False
     round_instance: str = ""
 
     def __post_init__(self) -> None:
@@ -243,6 +249,7 @@ class ValueLists:
             self._own_lists = OwnLists(
                 options.extra_stats, options.figures, options.every, naming, rates=options.rates
             )
+        self._jobs = _job_lists(options)
         self._states: Optional[DomainStates] = None
         if options.state_changes:
             self._states = DomainStates(options.persistent_notification)
@@ -288,6 +295,8 @@ class ValueLists:
                 if domain.uuid in identities:
                     beside = list(self._own_lists.beside(domain))
                     yield from _own_lists_batch(identities[domain.uuid], beside, sample)
+        if self._jobs is not None:
+            self._jobs.end(sample)
         if self._wants_percent:
             self._cpu = {each.uuid: self._cpu[each.uuid] for each in sample.domains
                          if each.uuid in self._cpu}  # fmt: skip
@@ -337,6 +346,11 @@ class ValueLists:
             yield from _own_lists_batch(
                 identity, self._own_lists.of_answer(domain, sample), sample
             )
+        if self._jobs is not None:
+            host, instance = identity
+            for plugin, heads, values in self._jobs.of(domain, identity):
+                yield Batch(host, plugin, instance, sample.time_ns / 1e9, heads, values)
+
 
     def notifications(self, sample: Sample) -> list[Notification]:
         """Of domains that began to hang, or are back; of events; of states that are others than in
@@ -351,14 +365,7 @@ class ValueLists:
             host, plugin_instance = identities.get(change.uuid) or self._identity(
                 change.name, change.uuid, ""
             )
-            seconds = max(0, sample.time_ns - change.since_ns) / 1e9
-            if change.responsive:
-                severity, message = "okay", f"domain {change.name} answers again"
-                message += f", after {seconds:.0f} s"
-            else:
-                severity, message = "failure", f"domain {change.name} does not answer"
-            if change.reason:
-                message += f" ({change.reason})"
+            severity, message = _change_text(change, sample.time_ns)
             found.append(
                 Notification(
                     severity, _message(message), host, virt_schema.OWN_PLUGIN, plugin_instance,
@@ -387,6 +394,8 @@ class ValueLists:
                         state_notices.TYPE, "", sample.time_ns / 1e9,
                     )
                 )  # fmt: skip
+        if self._jobs is not None:
+            found += [_of_job(notice, sample) for notice in self._jobs.notices]
         return found
 
     # -- who it is
@@ -656,6 +665,33 @@ def _own_lists_batch(
         heads, values = zip(*lists)
         host, instance = who
         yield Batch(host, virt_schema.OWN_PLUGIN, instance, sample.time_ns / 1e9, heads, values)
+
+
+def _job_lists(options: CollectdOptions) -> Optional[JobLists]:
+    """What sends jobs; None if nobody wants them."""
+    job_stats = options.extra_stats.intersection(virt_schema.JOB_STATS)
+    if not (job_stats or options.jobs):
+        return None
+    from .job_lists import JobLists  # few want them, and each agent's memory counts
+
+    return JobLists(job_stats, options.jobs)
+
+
+def _of_job(notice: JobNotice, sample: Sample) -> Notification:
+    host, plugin_instance = notice.identity
+    return Notification(
+        "okay", _message(notice.text), host, PLUGIN, plugin_instance, notice.type,
+        notice.instance, sample.time_ns / 1e9,
+    )  # fmt: skip
+
+
+def _change_text(change: Change, now_ns: int) -> tuple[str, str]:
+    """Severity and text of a domain that began to hang, or is back."""
+    why = f" ({change.reason})" if change.reason else ""
+    if change.responsive:
+        seconds = max(0, now_ns - change.since_ns) / 1e9
+        return "okay", f"domain {change.name} answers again, after {seconds:.0f} s{why}"
+    return "failure", f"domain {change.name} does not answer{why}"
 
 
 def _message(text: str) -> str:

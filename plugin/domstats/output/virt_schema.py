@@ -174,8 +174,14 @@ VALUE_LISTS: tuple[ValueListRow, ...] = (
     _nic("dropped", "drop", "1", "received and sent packets dropped"),
 )  # fmt: skip
 
-#: The selectors of ExtraStats that the table knows.
-EXTRA_STATS: frozenset[str] = frozenset(row.selector for row in VALUE_LISTS if row.selector)
+#: The selectors of ExtraStats for the job that runs, and for the last one that has ended; their
+#: value lists have the names that libvirt gives the parameters of a job.
+JOB_STATS: tuple[str, str] = ("job_stats_background", "job_stats_completed")
+
+#: The selectors of ExtraStats that the table knows, and those.
+EXTRA_STATS: frozenset[str] = frozenset(
+    (*(row.selector for row in VALUE_LISTS if row.selector), *JOB_STATS)
+)
 
 #: The collectd plugin under which our own value lists and notifications go.
 OWN_PLUGIN = "domstats"

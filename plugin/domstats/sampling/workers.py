@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Callable, Optional
@@ -26,8 +27,9 @@ from ..errors import (
 )
 from ..events import SOURCES, RawEvent, wanted_sources
 from ..events import read as read_event
-from ..hypervisor.connection import CONTROL_OCCUPIED, Connection, Listed, Watch
+from ..hypervisor.connection import Connection, Listed, Watch
 from ..hypervisor.disk_mounts import DiskMounts
+from .occupancy import Occupancy
 
 #: Attempts to list the domains, while connections that were made get lost.
 _LISTS = 3
@@ -186,6 +188,7 @@ class ControlWorker(_Thread):
         self._post = post
         watch = _event_watch(settings, post)
         self._connection = Connection(settings.uri, watch, keepalive=is_remote(settings.uri))
+        self._occupancy = Occupancy()
         self._node_cpus = 0
         self._node_of = 0
 
@@ -240,8 +243,7 @@ class ControlWorker(_Thread):
     def _ask_control(self, uuids: Sequence[str]) -> None:
         controls: Controls = {}
         try:
-            for uuid, control in self._connection.control(uuids).items():
-                controls[uuid] = (control.state == CONTROL_OCCUPIED, control.busy_s)
+            controls = self._occupancy.of(self._connection.control(uuids), time.monotonic())
         except UnsupportedError:
             self._post(Engine.control_unsupported)
             return

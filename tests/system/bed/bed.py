@@ -46,7 +46,7 @@ class Bed:
         self._storages: list[Storage] = []
         self._template = self.folder / "images" / "template.qcow2"
         try:
-            write_roms(self.rom(busy=False), self.rom(busy=True))
+            write_roms(self.rom("idle"), self.rom("busy"), self.rom("dirty"))
             command = ["qemu-img", "create", "-q", "-f", "qcow2", str(self._template), "64M"]
             subprocess.run(command, check=True)
             self.libvirtd.wait_until_it_answers()
@@ -113,9 +113,9 @@ class Bed:
         self._storages.append(storage)
         return storage
 
-    def rom(self, *, busy: bool) -> Path:
-        """What guests run, of either kind; see ``firmware``."""
-        return self.folder / "images" / ("busy.rom" if busy else "idle.rom")
+    def rom(self, kind: str) -> Path:
+        """What guests run: idle, busy or dirty; see ``firmware``."""
+        return self.folder / "images" / f"{kind}.rom"
 
     def new_disk(self, name: str, folder: Optional[Path] = None) -> Path:
         """An empty image called ``name`` in ``folder``, else among the bed's own."""

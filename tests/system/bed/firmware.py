@@ -1,7 +1,8 @@
 """What the guests run instead of a BIOS and an operating system: a few bytes of machine code.
 
 Such a guest runs from its very first moment. An idle one costs next to nothing; a busy one works
-for a moment at each tick of its clock, so that its CPU time grows.
+for a moment at each tick of its clock, so that its CPU time grows. A dirty one writes to 512 KiB of
+its memory at each tick: a migration of it at 1 MiB/s does not end.
 """
 
 from pathlib import Path
@@ -32,6 +33,14 @@ BUSY_TICK = bytes.fromhex(
     "b020 e620 cf"  # acknowledge the interrupt; iret
 )
 
+DIRTY_TICK = bytes.fromhex(
+    "b80010"  # segments 1000 to 8000, of 64 KiB each
+    "8ec0 31ff"
+    "26ff05 81c70010 75f7"  # one more in the first word of each page
+    "050010 3d0090 75eb"
+    "b020 e620 cf"  # acknowledge the interrupt; iret
+)
+
 # Writes one sector at the beginning of the first IDE disk, as soon as it runs, and then idles.
 WRITER_START = bytes.fromhex(
     "fa"  # cli
@@ -50,10 +59,11 @@ def write_writer_rom(path: Path) -> None:
     path.write_bytes(_image(BUSY, {START: WRITER_START}))
 
 
-def write_roms(idle: Path, busy: Path) -> None:
+def write_roms(idle: Path, busy: Path, dirty: Path) -> None:
     """Write an image for each kind of guest, to be loaded at the end of the address space."""
     idle.write_bytes(_image(IDLE, {}))
     busy.write_bytes(_image(BUSY, {START: BUSY_START, TICK: BUSY_TICK}))
+    dirty.write_bytes(_image(BUSY, {START: BUSY_START, TICK: DIRTY_TICK}))
 
 
 def _image(reset_vector: bytes, code: dict[int, bytes]) -> bytes:

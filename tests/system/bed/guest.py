@@ -60,7 +60,7 @@ class Guest:
             self._bed.new_medium(f"{self.uuid}-{name}", medium, folder)
             for name, medium in zip(self.media, self._shape.media)
         ]
-        rom = self._bed.rom(busy=self._shape.busy)
+        rom = self._bed.rom(self._shape.kind)
         partition = self._bed.partition
         xml = domain_xml(self._shape, self.uuid, rom, partition, images, media, self.nics)
         with self._bed.connection() as connection:

@@ -12,6 +12,7 @@ import select
 import signal
 import subprocess
 import sys
+import uuid
 from pathlib import Path
 
 # Hidden below an empty file system each. /run has the locks of the system's libvirtd, and the
@@ -24,7 +25,7 @@ unix_sock_group = "root"
 unix_sock_rw_perms = "0700"
 auth_unix_ro = "{authentication}"
 auth_unix_rw = "none"
-host_uuid = "4d0b0f6e-98a7-4a2b-8a5c-2f6a4e3b9c11"
+host_uuid = "{host}"
 """
 
 # The guests run as root since /dev/kvm may be closed to others, and then libvirtd would probe
@@ -58,7 +59,10 @@ def hide_the_system(bed: Path, authentication: str) -> None:
     for name in ("qemu", "nwfilter", "hooks"):
         (settings / name).mkdir()
     (settings / "qemu.conf").write_text(QEMU_CONF)
-    conf = LIBVIRTD_CONF.format(sockets=bed / "sockets", authentication=authentication)
+    # A host of its own for libvirt, which migrates no guest to the same one.
+    conf = LIBVIRTD_CONF.format(
+        sockets=bed / "sockets", authentication=authentication, host=uuid.uuid4()
+    )
     (settings / "libvirtd.conf").write_text(conf)
     (settings / "virtlogd.conf").write_text("")
     Path("/etc/libvirt").mkdir(exist_ok=True)

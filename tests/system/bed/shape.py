@@ -44,7 +44,13 @@ class Shape:
     balloon_period: int = 0
     paused: bool = False
     busy: bool = False
+    dirty: bool = False
     media: tuple[Medium, ...] = ()
+
+    @property
+    def kind(self) -> str:
+        """What it runs; see ``firmware``."""
+        return "dirty" if self.dirty else "busy" if self.busy else "idle"
 
 
 def usual(number: int) -> Shape:

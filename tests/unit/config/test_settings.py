@@ -13,6 +13,7 @@ from domstats.config.options import (
     COLLECTD_OPTIONS,
     EXTRA_STATS,
     EXTRA_STATS_LATER,
+    NOT_BOTH,
     OPTIONS,
     OWN_EXTRA_STATS,
     SAFE_BUDGET,
@@ -154,6 +155,7 @@ RIGHT_TOML: dict[str, tuple[tuple[str, str, Any], ...]] = {
         ('["disk"]', "xml_details", frozenset({"disks"})),
         ('["interface"]', "xml_details", frozenset({"nics"})),
     ),
+    "jobs": (("true", "job_facts", {"running_job", "completed_job"}),),
 }
 
 #: For each key: TOML value, and words that the message has.
@@ -246,6 +248,7 @@ WRONG_TOML: dict[str, tuple[tuple[str, str], ...]] = {
     "interface_details": (("1", "true or false"),),
     "disk_throttle": (("1", "true or false"),),
     "device_tags": (('["disks"]', "did you mean disk?"), ("true", "as a list")),
+    "jobs": (("1", "true or false"),),
 }
 
 #: For each option: the line's values, the field, what it is then.
@@ -336,6 +339,7 @@ RIGHT_COLLECTD: dict[str, tuple[tuple[tuple[Any, ...], str, Any], ...]] = {
     "ProcessWatch": ((("no",), "process_watch", False),),
     "StorageWatch": (((False,), "storage_watch", False),),
     "OccupancyWatch": (((False,), "occupancy_watch", False),),
+    "Jobs": (((True,), "job_facts", {"running_job", "completed_job"}),),
     "Rates": (
         ((True,), "rates", True),
         ((True,), "direct", {}),  # what rates need only the bulk call tells
@@ -406,6 +410,7 @@ WRONG_COLLECTD: dict[str, tuple[tuple[tuple[Any, ...], str], ...]] = {
     "ProcessWatch": (((2.0,), "true or false"),),
     "StorageWatch": (((2.0,), "true or false"),),
     "OccupancyWatch": (((2.0,), "true or false"),),
+    "Jobs": ((("no idea",), "true or false"),),
     "Rates": (((2.0,), "true or false"),),
     "Pressure": (((2.0,), "true or false"),),
     "InterfaceDetails": (((2.0,), "true or false"),),
@@ -1011,6 +1016,17 @@ def test_a_selector_that_is_not_reported_yet_costs_one_warning_and_nothing_else(
     assert parsed_block(line("ExtraStats", word)).settings[0].extra_stats == frozenset()
 
 
+def test_one_of_the_two_selectors_for_jobs_may_be_given_as_in_virt() -> None:
+    facts = {
+        "job_stats_background": {"running_job"},
+        "job_stats_completed": {"completed_job"},
+        "disk": set(),
+    }
+    assert {word: block(line("ExtraStats", word)).job_facts for word in facts} == facts
+    with pytest.raises(ConfigError, match="allowed is one of the two, as in virt"):
+        block(line("ExtraStats", "job_stats_background disk"), line("ExtraStats", NOT_BOTH[1]))
+
+
 def test_the_selectors_are_those_that_are_reported() -> None:
     assert set(EXTRA_STATS) == REPORTED_EXTRA_STATS
     assert set(OWN_EXTRA_STATS) == REPORTED_OWN_EXTRA_STATS
@@ -1122,7 +1138,7 @@ def test_every_line_of_the_ready_file_for_collectd_can_be_switched_on() -> None:
         )
         lines.append(line(option.collectd, *collectd_values(found)))
     settings = block(*lines)
-    assert settings.extra_stats == frozenset(EXTRA_STATS)
+    assert settings.extra_stats == frozenset(EXTRA_STATS) - {NOT_BOTH[0]}
     assert settings.lanes == Settings().lanes
 
 

@@ -1579,6 +1579,31 @@ def test_changes_are_told_in_one_sample_only():
 # --- somebody else's commands
 
 
+def test_a_domain_that_hangs_while_it_is_migrated_costs_nobody_else_a_sample():
+    world = World(20)
+    world.rounds(2)
+    for number in (4, 5, 6):
+        world.guests[f"u{number}"].is_moved = True
+    assert complete(world.round()) == 20
+    world.hang(5)
+    for sample in world.rounds(3):
+        assert names(sample, Status.UNRESPONSIVE) == ["vm5"]
+        assert complete(sample) == 19
+    world.heal(5)
+    assert complete(world.rounds(3)[-1]) == 20
+    assert len(world.log) == 2
+
+
+def test_a_monitor_that_is_asked_for_a_job_of_its_domain_is_not_taken_for_hung():
+    world = World(20)
+    world.guests["u5"].is_moved = True
+    world.rounds(2)
+    world.occupy(5, 45.0)
+    samples = world.rounds(3)
+    assert all(names(sample, Status.PARTIAL) == ["vm5"] for sample in samples)
+    assert world.log == []
+
+
 def test_a_monitor_busy_for_a_moment_is_asked_once_more_in_the_same_round():
     world = World(20)
     world.rounds(2)

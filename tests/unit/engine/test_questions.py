@@ -93,3 +93,18 @@ def test_the_fast_lane_asks_all_its_groups_without_the_monitor() -> None:
     made.without_monitor(asked, wanted)
     assert asked.bulk == {"interface"}
     assert asked.facts == {"cpu"}
+
+
+def test_jobs_are_asked_for_where_a_monitor_may_be_asked_and_once_in_a_round() -> None:
+    wanted = frozenset({"running_job", "completed_job"})
+    asker = questions(job_facts=wanted)
+    whole, disks_only, none = call("state", BLOCK), call(BLOCK), call("state", "balloon")
+    asker.of_monitors(whole)
+    asker.of_monitors(disks_only)
+    asker.without_monitor(none, query("state", "balloon"))
+    assert whole.facts == wanted
+    assert not disks_only.facts & wanted
+    assert not none.facts & wanted
+    unasked = call("state", BLOCK)
+    questions().of_monitors(unasked)
+    assert unasked.facts == frozenset()

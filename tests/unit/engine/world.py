@@ -32,6 +32,7 @@ from domstats.engine.actions import (
 )
 from domstats.engine.engine import Engine
 from domstats.engine.rounds import Call, Kind, Query
+from domstats.hypervisor.connection import CONTROL_JOB, CONTROL_OCCUPIED, Control
 from domstats.model import (
     GROUPS,
     MONITOR_FREE_GROUPS,
@@ -42,6 +43,7 @@ from domstats.model import (
     Sample,
     Status,
 )
+from domstats.sampling.occupancy import Occupancy
 
 ALL = frozenset(GROUPS)
 EPOCH_NS = 1_700_000_000 * 10**9
@@ -114,6 +116,8 @@ class Guest:
         self.failure = ""
         self.size = 1
         self.job_since: Optional[float] = None
+        #: A migration or backup goes on: libvirt does not tell since when its monitor is busy.
+        self.is_moved = False
         self.nic = "vnet0"
         self.waiting: deque[_Process] = deque()
         #: What it answers under some keys, where that is not the time.
@@ -237,6 +241,7 @@ class World:
         self.blind_to = set(blind_to)
         self.storage_of = storage
         self.has_control = has_control
+        self._occupancy = Occupancy()
         self.has_monitors = True
         self.largest = largest
         self.in_parts = in_parts
@@ -529,10 +534,15 @@ class World:
         controls = {}
         for uuid in uuids:
             guest = self.guests[uuid]
-            if guest.exists:
-                since = guest.job_since
-                controls[uuid] = (since is not None, 0.0 if since is None else self.now - since)
-        self.engine.controls(controls, self.now)
+            if not guest.exists:
+                continue
+            if guest.job_since is None:
+                controls[uuid] = Control(0, 0.0)
+            elif guest.is_moved:
+                controls[uuid] = Control(CONTROL_JOB, self.now)
+            else:
+                controls[uuid] = Control(CONTROL_OCCUPIED, self.now - guest.job_since)
+        self.engine.controls(self._occupancy.of(controls, self.now), self.now)
 
     def _ask_monitor(self, call: Call) -> _Process:
         while self._free_workers == 0:

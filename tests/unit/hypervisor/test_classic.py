@@ -171,7 +171,7 @@ def test_where_the_process_own_cpu_time_is_wanted_the_control_groups_modes_leave
 
 def test_facts_of_one_call_take_one_call(stub):
     domain = StubDomain("u1", "web")
-    add_facts(domain, {}, FACTS)
+    add_facts(domain, {}, FACTS - {"running_job", "completed_job"})
     assert domain.calls == ["info", "getCPUStats", "vcpus"]
 
 

@@ -24,7 +24,7 @@ from domstats.model import (
     Status,
     Value,
 )
-from domstats.output import metrics_table, origins, schema, virt_schema
+from domstats.output import job_lists, metrics_table, origins, schema, virt_schema
 from domstats.output.device_tables import (
     DISK_TAGS,
     FIGURE_TABLES,
@@ -32,6 +32,7 @@ from domstats.output.device_tables import (
     interface_tags,
 )
 from domstats.output.disk_rows import DISK_ROWS, MEMORY_AGE, OWN_EXTRA_STATS
+from domstats.output.job_tables import JOB_FIELDS
 from domstats.output.line_protocol import LineProtocol
 from domstats.output.rate_tables import RATE_TABLES
 from domstats.output.schema import Key, Wire, place, row_by_rule
@@ -85,8 +86,10 @@ def concrete(pattern: str) -> str:
 
 @functools.cache
 def everything() -> Sample:
-    """A domain that has every key of the table, beside one that hangs."""
+    """A domain that has every key of the tables, beside one that hangs."""
     stats = {concrete(row.pattern): VALUES[row.wire] for row in schema.KEYS}
+    stats.update({f"job.{row.name}": VALUES[Wire[row.wire]] for row in JOB_FIELDS})
+    stats.update({"job.type": 1, "job.operation": 5})
     domain = DomainSample(
         UUID,
         "all",
@@ -139,7 +142,7 @@ def earlier() -> Sample:
 @functools.cache
 def sent_fields() -> set[tuple[str, str]]:
     writer = LineProtocol(
-        kvm_statistics=True, rates=True, figures=FIGURES, tagged=("disk", "interface")
+        kvm_statistics=True, rates=True, figures=FIGURES, tagged=("disk", "interface"), jobs=True
     )
     writer.encode(earlier())
     lines = writer.encode(everything()).decode().splitlines()
@@ -150,7 +153,9 @@ def sent_fields() -> set[tuple[str, str]]:
 def sent_types() -> set[tuple[str, str, str]]:
     found = set()
     for selectors, rates in (virt_schema.EXTRA_STATS, True), (OWN_EXTRA_STATS, False):
-        lists = ValueLists(CollectdOptions(extra_stats=selectors, rates=rates, figures=FIGURES))
+        lists = ValueLists(
+            CollectdOptions(extra_stats=selectors, rates=rates, figures=FIGURES, jobs=True)
+        )
         list(lists.translate(earlier(), 10.0))
         found.update(
             (part.plugin, part.type, part.type_instance)
@@ -188,7 +193,10 @@ def documented_types() -> set[tuple[str, str, str]]:
 def without_names(plugin: str, type_: str, instance: str) -> tuple[str, str, str]:
     """A type instance as the page has it, with placeholders."""
     rows: Iterable[tuple[str, str]] = (
-        [(row.type, row.instance) for row in virt_schema.VALUE_LISTS]
+        [
+            *((row.type, row.instance) for row in virt_schema.VALUE_LISTS),
+            (job_lists.TYPE, job_lists.PARAMETER),
+        ]
         if plugin == "virt"
         else [
             *((row.type, row.instance) for row in DISK_ROWS),  # the longer ones first
@@ -307,6 +315,7 @@ def test_value_lists_of_disks_are_made_of_keys_that_the_table_has() -> None:
 def test_types_are_those_of_the_stock_types_db() -> None:
     types = {row.type: row.counter for row in virt_schema.VALUE_LISTS}
     types.update({row.type: row.counter for row in virt_schema.OWN_VALUE_LISTS})
+    types.update({job_lists.TYPE: True, **{job_lists.type_of(row): False for row in JOB_FIELDS}})
     types.update({row.type: False for table in RATE_TABLES for row in table.rows if row.type})
     types.update({row.type: row.counter for t in FIGURE_TABLES for row in t.rows if row.type})
     types.update({row.type: row.counter for row in DISK_ROWS})
