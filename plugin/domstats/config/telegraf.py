@@ -26,7 +26,12 @@ from .values import CONVERT, NUMBER, did_you_mean, to_seconds, to_uri
 _BARE = re.compile(rb"=\s*\$")
 _TABLE = "[[inputs.libvirt]]"
 #: What the series telegraf does not have, and the value that switches it off.
-_FULL_SERIES_ONLY: Mapping[str, object] = {"labels": (), "events": (), "rates": False}
+_FULL_SERIES_ONLY: Mapping[str, object] = {
+    "labels": (),
+    "events": (),
+    "rates": False,
+    "host": False,
+}
 
 
 def _telegraf_name(key: str) -> str:
@@ -89,7 +94,9 @@ def parse_telegraf(
             settings = from_table(table, reserved, environment)
         for option, nothing in _FULL_SERIES_ONLY.items():
             if settings.series == "telegraf" and getattr(settings, option):
-                notes.append(f"{where}, option {option}: no {option} are sent with series telegraf")
+                notes.append(
+                    f"{where}, option {option}: it has no effect with series telegraf"
+                )
                 settings = msgspec.structs.replace(settings, **{option: nothing})
         notes.extend(f"{where}, {text}" for text in advice_on(settings, _telegraf_name))
         hypervisors.append(settings)

@@ -17,7 +17,7 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Callable, NamedTuple, Optional
+from typing import TYPE_CHECKING, Callable, NamedTuple, Optional
 
 import msgspec
 
@@ -43,7 +43,7 @@ from .identity import (
     valid_host,
     valid_part,
 )
-from .own_lists import Naming, OwnLists
+from .own_lists import Naming, OwnLists, within
 from .remembered import Remembered
 from .state_notices import DomainStates
 from .virt_plans import (
@@ -64,6 +64,9 @@ from .virt_plans import (
     values_of,
 )
 from .virt_schema import Per, Rule
+
+if TYPE_CHECKING:
+    from .host_tables import HostGroup
 
 PLUGIN = "virt"
 #: Bytes that collectd holds of a notification's message.
@@ -105,6 +108,7 @@ class CollectdOptions(msgspec.Struct, frozen=True, kw_only=True):
     :param rates: also what follows of counters, as plugin domstats; ``rate_tables``.
     :param figures: also what is known of devices and control groups beside the statistics, of
         ``device_tables``; likewise.
+    :param host: also what the host beside its guests does, likewise; ``host_tables``.
     :param round_instance: the plugin instance of the rounds, to tell hypervisors apart.
     """
 
@@ -126,6 +130,7 @@ class CollectdOptions(msgspec.Struct, frozen=True, kw_only=True):
     state_changes: bool = True
     persistent_notification: bool = False
     rates: bool = False
+    host: bool = False
     figures: frozenset[str] = frozenset()
     round_instance: str = ""
 
@@ -238,11 +243,13 @@ class ValueLists:
         self._names: dict[str, tuple[str, str]] = {}
         self._identities: dict[str, Identity] = {}
         self._own_lists: Optional[OwnLists] = None
-        if options.rates or options.figures or options.extra_stats & OWN_EXTRA_STATS:
+        wants_own = options.rates or options.host or options.figures
+        if wants_own or options.extra_stats & OWN_EXTRA_STATS:
             naming = Naming(self._disks_called, self._disk_called, self._interface_called)
             self._own_lists = OwnLists(
-                options.extra_stats, options.figures, options.every, naming, rates=options.rates
-            )
+                options.extra_stats, options.figures, options.every, naming,
+                rates=options.rates, host=options.host,
+            )  # fmt: skip
         self._states: Optional[DomainStates] = None
         if options.state_changes:
             self._states = DomainStates(options.persistent_notification)
@@ -283,7 +290,8 @@ class ValueLists:
                 yield self._domain(whole, known.get(domain.uuid), identity, sample, interval_s)
                 yield from self._more(whole, identity, sample)
         if self._own_lists is not None:
-            self._own_lists.end(sample)
+            for group in self._own_lists.end(sample):
+                yield _host_batch(self._hypervisor(), group)
             for domain in sample.domains if self._options.figures else ():
                 if domain.uuid in identities:
                     beside = list(self._own_lists.beside(domain))
@@ -656,6 +664,23 @@ def _own_lists_batch(
         heads, values = zip(*lists)
         host, instance = who
         yield Batch(host, virt_schema.OWN_PLUGIN, instance, sample.time_ns / 1e9, heads, values)
+
+
+def _host_batch(who: Identity, group: HostGroup) -> Batch:
+    """What collectd gets of a host's figures, at the time at which they were found."""
+    rows = [(row, value) for row, value in group.values if row.type]
+    instances = [valid_part(row.instance.format(name=group.name)) for row, _ in rows]
+    return Batch(
+        who.host,
+        virt_schema.OWN_PLUGIN,
+        who.plugin_instance,
+        group.time_ns / 1e9,
+        heads=[(row.type, instance, 0.0) for (row, _), instance in zip(rows, instances)],
+        values=[
+            (value // row.divide if row.divide > 1 else within(row.type, float(value)),)
+            for row, value in rows
+        ],
+    )
 
 
 def _message(text: str) -> str:
