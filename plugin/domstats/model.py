@@ -14,6 +14,8 @@ from typing import Any, Callable, NoReturn, Optional, Union
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from .host_sample import HostSample, MountReport
+
 #: A value as libvirt-python gives it. Integers may reach 2**64-1; bools are not integers here.
 Value = Union[int, float, bool, str]
 
@@ -340,6 +342,8 @@ class Sample(msgspec.Struct):
     :param groups: the stats groups that were asked for.
     :param changes: domains that began to hang or came back.
     :param events: what happened to domains since the last sample of all domains, in order.
+    :param host: what was found of the host since the last one; None where that is not asked for.
+    :param mounts: the network and FUSE mounts with disks on them, likewise.
     """
 
     uri: str
@@ -350,3 +354,5 @@ class Sample(msgspec.Struct):
     changes: tuple[Change, ...] = ()
     events: tuple[DomainEvent, ...] = ()
     groups: frozenset[str] = frozenset()
+    host: Optional[HostSample] = None
+    mounts: tuple[MountReport, ...] = ()

@@ -57,6 +57,26 @@ def node_info(server: Server, call: Call) -> bytes:
     )
 
 
+def node_cpu_stats(server: Server, call: Call) -> bytes:
+    """Counters that are a known function of time: see keys.tick."""
+    tick = server.tick()
+    of_all = {"kernel": 10 * tick, "user": 20 * tick, "idle": 60 * tick, "iowait": 10 * tick}
+    _, room = call.arguments.int32(), call.arguments.int32()
+    return _numbers({name: 1000 + value for name, value in of_all.items()}, room)
+
+
+def node_memory_stats(server: Server, call: Call) -> bytes:
+    mib = {"total": 65536, "free": 16384, "buffers": 512, "cached": 8192}
+    room = call.arguments.int32()  # here it comes first
+    return _numbers({name: value * 1024 for name, value in mib.items()}, room)
+
+
+def _numbers(values: dict[str, int], room: int) -> bytes:
+    """Names and numbers; only how many there are where the client has no room for them yet."""
+    items = [xdr.string(name) + xdr.uhyper(value) for name, value in values.items()]
+    return xdr.array(items if room else []) + xdr.int32(len(items))
+
+
 def node_cpu_map(server: Server, call: Call) -> bytes:
     arguments = call.arguments
     need_map, need_online = arguments.int32(), arguments.int32()

@@ -16,7 +16,7 @@ from dataclasses import fields, replace
 from typing import Any, Union
 
 from . import faults, keys, procedures, wire
-from .model import Domain, Shape
+from .model import Domain, Pool, Shape
 from .server import Server
 
 Names = Union[str, Iterable[str], None]
@@ -78,6 +78,14 @@ class Control:
     def heal_storage(self, storage: str = "local") -> None:
         """The mount is back, and so are the guests frozen by it."""
         self._order("heal_storage", storage=storage)
+
+    def add_pool(self, name: str, path: str) -> None:
+        """A new storage pool, which runs."""
+        self._order("add_pool", name=name, path=path)
+
+    def refresh_pool(self, name: str, hangs: bool = True) -> None:
+        """A refresh of a storage pool hangs, or is over: whoever asks about it waits."""
+        self._order("refresh_pool", name=name, hangs=hangs)
 
     def add(
         self,
@@ -292,6 +300,16 @@ class Orders:
 
     def order_heal_storage(self, storage):
         self._hypervisor.heal_storage(storage)
+
+    def order_add_pool(self, name, path):
+        self._hypervisor.pools[name] = Pool(name, path)
+
+    def order_refresh_pool(self, name, hangs):
+        pool = self._hypervisor.pools[name]
+        if hangs:
+            pool.refreshing = True
+        else:
+            pool.refreshed()
 
     def order_add(self, names, count, running, uuid, shape):
         if "perf_events" in shape:

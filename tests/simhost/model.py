@@ -229,6 +229,29 @@ class Storage:
 
 
 @dataclass
+class Pool:
+    """A storage pool; while it is being refreshed, whoever asks about it waits."""
+
+    name: str
+    path: str
+    state: int = 2
+    capacity: int = 100 << 30
+    allocation: int = 60 << 30
+    refreshing: bool = False
+    waiters: list[Callable[[], None]] = field(default_factory=list)
+
+    def refreshed(self) -> None:
+        self.refreshing = False
+        waiters, self.waiters = self.waiters, []
+        for ring in waiters:
+            ring()
+
+    @property
+    def uuid(self) -> bytes:
+        return uuids.uuid5(_NAMESPACE, f"pool:{self.name}").bytes
+
+
+@dataclass
 class Hypervisor:
     """All domains of the host, by uuid and in the order they came."""
 
@@ -243,6 +266,7 @@ class Hypervisor:
     storages: dict[str, Storage] = field(
         default_factory=lambda: {"local": Storage("/var/lib/libvirt/images")}
     )
+    pools: dict[str, Pool] = field(default_factory=dict)
     frozen_by_asking: list[str] = field(default_factory=list)  # names, once per freeze
     on_event: list[Callable[[Domain, int, int], None]] = field(default_factory=list)
     _names: dict[str, Domain] = field(default_factory=dict)

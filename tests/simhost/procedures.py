@@ -6,7 +6,17 @@ from __future__ import annotations
 
 from typing import Any, Callable, NamedTuple
 
-from . import about_domains, about_host, bulk, domain_jobs, faults, through_monitor, wire, xdr
+from . import (
+    about_domains,
+    about_host,
+    about_storage,
+    bulk,
+    domain_jobs,
+    faults,
+    through_monitor,
+    wire,
+    xdr,
+)
 from .calls import Answering, Call
 
 
@@ -45,6 +55,8 @@ PROCEDURES: dict[int, Procedure] = {
     64: Procedure("DomainBlockStats", through_monitor.block_stats),
     65: Procedure("DomainInterfaceStats", about_domains.interface_stats),
     66: Procedure("AuthList", about_host.auth_list),
+    87: Procedure("StoragePoolGetInfo", about_storage.info),
+    88: Procedure("StoragePoolGetXMLDesc", about_storage.xml),
     110: Procedure("ConnectGetURI", about_host.text(lambda server: "qemu:///system")),
     149: Procedure("ConnectIsSecure", lambda server, call: xdr.int32(1)),
     150: Procedure("DomainIsActive", about_domains.is_active),
@@ -56,6 +68,8 @@ PROCEDURES: dict[int, Procedure] = {
     200: Procedure("DomainGetVcpusFlags", about_domains.vcpus_flags),
     202: Procedure("DomainIsUpdated", about_domains.no),
     212: Procedure("DomainGetState", about_domains.state),
+    227: Procedure("NodeGetCPUStats", about_host.node_cpu_stats),
+    228: Procedure("NodeGetMemoryStats", about_host.node_memory_stats),
     229: Procedure("DomainGetControlInfo", about_domains.control_info),
     230: Procedure("DomainGetVcpuPinInfo", about_domains.vcpu_pins),
     243: Procedure("DomainBlockStatsFlags", through_monitor.block_stats_flags),
@@ -63,6 +77,7 @@ PROCEDURES: dict[int, Procedure] = {
     263: Procedure("DomainGetDiskErrors", through_monitor.disk_errors),
     265: Procedure("DomainGetMetadata", about_domains.metadata),
     LIST: Procedure("ConnectListAllDomains", about_host.list_domains),
+    281: Procedure("ConnectListAllStoragePools", about_storage.list_pools),
     293: Procedure("NodeGetCPUMap", about_host.node_cpu_map),
     298: Procedure("DomainGetJobStats", domain_jobs.job_stats),
     316: Procedure("ConnectDomainEventCallbackRegisterAny", about_host.register_event),

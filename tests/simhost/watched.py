@@ -16,7 +16,7 @@ T = TypeVar("T", bound="Watched")
 class Watched:
     """A sampler, what it logged, and which domains are known to hang."""
 
-    def __init__(self, host: SimHost, **settings) -> None:
+    def __init__(self, host: SimHost, /, **settings) -> None:
         self.log: list[tuple[str, str]] = []
         defaults = {"process_watch": False, "storage_watch": False}
         self.sampler = Sampler(

@@ -32,6 +32,7 @@ SPEAKERS: dict[str, tuple[str, ...]] = {
     "hypervisor/pressure.py": ("look", "_hindrance", "_read"),
     "sampling/guest_looks.py": ("_run",),
     "selection.py": ("listed",),
+    "sampling/host_look.py": ("news", "_why_no_pools"),
     "sampling/engine_thread.py": ("_begin", "_call", "_log_fault"),
 }
 

@@ -71,6 +71,7 @@ def writer(settings: Settings) -> LineProtocol:
         groups=settings.groups,
         vcpu_mapping=settings.vcpu_mapping,
         rates=settings.rates,
+        host=settings.host,
         figures=settings.figures,
         tagged=settings.device_tags,
         jobs=settings.jobs,

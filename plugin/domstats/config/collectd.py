@@ -181,10 +181,12 @@ def _from_block(given: Given) -> Settings:
     settings = Settings(
         **as_fields(fields),
         labels=labels if takes_metadata else (),
-        groups=_groups_of_output(given, extra),
+        groups=_groups_of_output(given, extra, in_bulk),
         direct={} if in_bulk else _direct(extra),
         vcpu_mapping="vcpupin" in extra and in_bulk,
-        inactive="domain_state" in extra or given.get("persistent_notification", False),
+        inactive="domain_state" in extra
+        or given.get("persistent_notification", False)
+        or given.get("host", False),
         wants_devices=given.get("interface_format") == "address",
         selection=Selection(
             domains=entries(given.get("domain", ()), ignored),
@@ -212,11 +214,11 @@ _GROUP_OF_SELECTOR: Mapping[str, str] = {"vcpu": "vcpu", "vcpupin": "vcpu", "per
 _NEED_BALLOON = frozenset({"memory", "memory_age"})
 
 
-def _groups_of_output(given: Given, extra: frozenset[str]) -> frozenset[str]:
+def _groups_of_output(given: Given, extra: frozenset[str], in_bulk: bool) -> frozenset[str]:
     """Only what is put out is asked for: each monitor group costs a round trip per domain."""
     groups = {"state", "cpu_total", "balloon"}
     groups.update(group for word, group in _GROUP_OF_SELECTOR.items() if word in extra)
-    if given.get("rates", False):
+    if given.get("rates", False) or (in_bulk and given.get("host", False)):
         groups.add("vcpu")
     if given.get("report_block_devices", True):
         groups.add("block")

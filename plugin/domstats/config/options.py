@@ -450,6 +450,31 @@ OPTIONS: tuple[Option, ...] = (
         ours=True,
     ),
     Option(
+        key="host",
+        kind=Kind.FLAG,
+        collectd="Host",
+        telegraf="host",
+        example=True,
+        text="Also send what the host beside its guests does: CPU and memory, domains by state,"
+        " vCPUs and memory allotted to them, totals of the guests' CPU, disks and network by the"
+        " second, storage pools, and the network and FUSE mounts that hold disks (domstats_host and"
+        " domstats_storage; collectd: plugin domstats). Totals are of the domains that are sampled;"
+        " in collectd those that are not started are listed too then.",
+        ours=True,
+    ),
+    Option(
+        key="admin_uri",
+        kind=Kind.URI,
+        collectd="AdminConnection",
+        telegraf="admin_uri",
+        default="none",
+        example="libvirtd:///system",
+        text="The admin interface of libvirt's daemon on this host, for its workers and clients:"
+        " libvirtd:///system, or virtqemud:///system where daemons are modular. With host"
+        " (collectd: Host) only. It is for root alone, and only read.",
+        ours=True,
+    ),
+    Option(
         key="refresh_interval",
         kind=Kind.COUNT,
         collectd="RefreshInterval",

@@ -29,6 +29,8 @@ class Settings(RoundSettings, frozen=True, kw_only=True):
     :param kvm_statistics: whether the KVM statistics of the groups vcpu and vm are passed on.
     :param rates: whether what follows of counters by the second is sent too.
     :param jobs: whether the domains' jobs are asked for and sent.
+    :param host: whether the host beside its guests is looked at and sent.
+    :param admin_uri: the admin interface of libvirt's daemon; empty: it is not asked.
     :param inactive: whether domains that are defined and not started are listed too.
     :param wants_devices: whether facts of the domains' XML are needed (MAC addresses).
     :param interval: seconds between rounds, as far as the agent does not say otherwise.
@@ -48,6 +50,8 @@ class Settings(RoundSettings, frozen=True, kw_only=True):
     kvm_statistics: bool = False
     rates: bool = False
     jobs: bool = False
+    host: bool = False
+    admin_uri: str = ""
     inactive: bool = True
     selection: Selection = ALL
     wants_devices: bool = False
@@ -213,6 +217,8 @@ def advice_on(settings: Settings, name: Callable[[str], str]) -> Iterator[str]:
     lost = _lost_parameters(settings.uri)
     if lost:
         yield f"option {name('uri')}: {lost}"
+    if settings.admin_uri and not settings.host:
+        yield f"option {name('admin_uri')}: it has no effect without {name('host')}"
     unasked = sorted(set(settings.every) - settings.groups)
     if unasked:
         yield f"option {name('every')}: {', '.join(unasked)} is not asked for at all"

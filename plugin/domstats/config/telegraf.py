@@ -31,6 +31,7 @@ _FULL_SERIES_ONLY: Mapping[str, object] = {
     "events": (),
     "rates": False,
     "jobs": False,
+    "host": False,
 }
 
 
@@ -94,7 +95,9 @@ def parse_telegraf(
             settings = from_table(table, reserved, environment)
         for option, nothing in _FULL_SERIES_ONLY.items():
             if settings.series == "telegraf" and getattr(settings, option):
-                notes.append(f"{where}, option {option}: no {option} are sent with series telegraf")
+                notes.append(
+                    f"{where}, option {option}: it has no effect with series telegraf"
+                )
                 settings = msgspec.structs.replace(settings, **{option: nothing})
         notes.extend(f"{where}, {text}" for text in advice_on(settings, _telegraf_name))
         hypervisors.append(settings)

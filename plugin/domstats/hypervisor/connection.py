@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import lru_cache
-from typing import Any, Callable, NamedTuple, Optional
+from typing import Any, Callable, NamedTuple, Optional, TypeVar
 from uuid import UUID
 
 from ..domain_xml.disk_counters import Disk
@@ -32,6 +32,8 @@ from ..model import Stats
 from . import classic
 from .binding import absence, libvirt
 from .remedies import this_interpreter, why_no_libvirt, why_unreachable
+
+T = TypeVar("T")
 
 #: Keepalive: a ping after so many idle seconds, and so many unanswered ones end the connection.
 KEEPALIVE_INTERVAL_S = 5
@@ -342,6 +344,14 @@ class Connection:
                 raise TooLargeError(f"{self.uri}: {_one_line(error)}") from None
             raise self._translated(error) from None
         raise DomainGoneError(f"the domain {uuid} has ended")
+
+    def ask(self, question: Callable[[Any], T]) -> T:
+        """What libvirt answers to a question that is put to its own object for this connection."""
+        conn = self._open()
+        try:
+            return question(conn)
+        except libvirt.libvirtError as error:
+            raise self._translated(error) from None
 
     def _open(self) -> libvirt.virConnect:
         if self._conn is None:

@@ -21,11 +21,12 @@ import enum
 import os
 import threading
 import time
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Callable, Optional
 
 import msgspec
 
+from ..host_sample import MountReport
 from .mounts import Mount, MountInfo, MountTable, remote_mounts
 
 _LATE = 1.0  # seconds: an error that took longer is a hang that gave up, and will hang again
@@ -47,6 +48,14 @@ class Outcome(enum.Enum):
     NOT_ALLOWED = "not allowed"
 
 
+class Space(msgspec.Struct, frozen=True):
+    """What a probe said of a mount's room, in bytes; `available` is left for ordinary users."""
+
+    capacity: int
+    free: int
+    available: int
+
+
 class _Probing(msgspec.Struct):
     """What is known of a mount: `asked` and `answered` are the rounds of the last probe begun
     and of the last one that answered in its own round."""
@@ -56,6 +65,16 @@ class _Probing(msgspec.Struct):
     answered: int = 0
     under_way: bool = False
     blind: bool = False
+
+
+class _Seen(msgspec.Struct):
+    """What probes of a mount found, for people: seconds are those of a clock that only goes
+    forward. `unanswered_s` is when the first probe began that did not answer since one did."""
+
+    unanswered_s: Optional[float] = None
+    answered_ns: int = 0
+    probe_s: Optional[float] = None
+    space: Optional[Space] = None
 
 
 class StorageBook:
@@ -150,6 +169,17 @@ class StorageBook:
             self._on_blind = found
         return self._on_blind
 
+    def mounts(self) -> Iterator[tuple[Mount, str, int]]:
+        """The mounts that hold a disk, each with its state, as MountReport has it, and the number
+        of its domains."""
+        silent = self._silent()
+        for mount, probing in self._mounts.items():
+            if probing.domains:
+                state = "silent" if mount in silent else "not_probed"
+                if mount not in silent and not probing.blind:
+                    state = "answers"
+                yield mount, state, len(probing.domains)
+
     def _silent(self) -> dict[Mount, _Probing]:
         return {
             mount: probing
@@ -167,7 +197,7 @@ class StorageBook:
 # --- the threads ------------------------------------------------------------------------------
 
 
-def look(point: str) -> None:
+def look(point: str) -> Space:
     """Have whoever serves a mount answer, by statvfs(). Raises OSError.
 
     Where a FUSE mount is another user's and has no `allow_other`, the kernel answers that call by
@@ -177,6 +207,8 @@ def look(point: str) -> None:
     found = os.statvfs(point)
     if not found.f_bsize and not found.f_blocks:
         os.stat(point)
+    unit = found.f_frsize
+    return Space(found.f_blocks * unit, found.f_bfree * unit, found.f_bavail * unit)
 
 
 class StorageWatch:
@@ -210,6 +242,7 @@ class StorageWatch:
         self._lock = threading.Lock()  # for all that follows
         self._book = StorageBook()
         self._threads: dict[Mount, threading.Thread] = {}
+        self._seen: dict[Mount, _Seen] = {}
         self._closed = False
         self._work = threading.Condition(self._lock)
 
@@ -291,6 +324,18 @@ class StorageWatch:
         with self._lock:
             return self._book.on_blind()
 
+    def report(self) -> tuple[MountReport, ...]:
+        """The mounts that hold disks, by mount point, as they are now. One of which nothing is
+        known yet, since its first probe has just begun, is left out."""
+        with self._lock:
+            now, now_ns = self._clock(), time.time_ns()
+            found = [
+                _report(mount, state, domains, self._seen.get(mount, _Seen()), now, now_ns)
+                for mount, state, domains in self._book.mounts()
+            ]
+        known = (report for report in found if report is not None)
+        return tuple(sorted(known, key=lambda report: report.point))
+
     def close(self) -> None:
         """End the threads, without waiting for any: one that is stuck ends when it is back."""
         self._info.close()
@@ -321,9 +366,15 @@ class StorageWatch:
     def _serve(self, mount: Mount) -> None:
         """A mount's thread: probe whenever that is due, end when it holds no disk any more."""
         while self._is_probe_wanted(mount):
-            outcome = self._outcome_of_probe(mount.point)
+            begun = self._clock()
+            outcome, space = self._outcome_of_probe(mount.point)
             with self._lock:
                 counts = self._book.returned(mount, outcome)
+                seen = self._seen[mount]
+                seen.probe_s = self._clock() - begun
+                if counts:
+                    seen.unanswered_s, seen.answered_ns = None, time.time_ns()
+                    seen.space = space
             on_answer = self.on_answer
             if counts and on_answer is not None:
                 # A mistake there must not cost the mount its thread, and its domains their disks.
@@ -336,20 +387,52 @@ class StorageWatch:
             while self._book.is_needed(mount) and not self._closed:
                 if self._book.is_due(mount):
                     self._book.started(mount)
+                    seen = self._seen.setdefault(mount, _Seen())
+                    if seen.unanswered_s is None:
+                        seen.unanswered_s = self._clock()
                     return True
                 self._work.wait()
             del self._threads[mount]
+            self._seen.pop(mount, None)
             return False
 
-    def _outcome_of_probe(self, point: str) -> Outcome:
+    def _outcome_of_probe(self, point: str) -> tuple[Outcome, Optional[Space]]:
         begun = self._clock()
         try:
-            self._probe(point)
+            found = self._probe(point)
         except OSError as error:
             if isinstance(error, PermissionError):
-                return Outcome.NOT_ALLOWED
+                return Outcome.NOT_ALLOWED, None
             late = self._clock() - begun >= _LATE
-            return Outcome.GAVE_UP if late else Outcome.ANSWERED
+            return Outcome.GAVE_UP if late else Outcome.ANSWERED, None
         except Exception:  # a name that cannot be passed to the kernel: nothing was asked
-            return Outcome.NOT_ALLOWED
-        return Outcome.ANSWERED
+            return Outcome.NOT_ALLOWED, None
+        return Outcome.ANSWERED, found if isinstance(found, Space) else None
+
+
+def _report(
+    mount: Mount, state: str, domains: int, seen: _Seen, now: float, now_ns: int
+) -> Optional[MountReport]:
+    """A mount as it is now; None if it has not had the time to answer for once."""
+    if state == "answers":
+        room = seen.space
+        return MountReport(
+            seen.answered_ns or now_ns,
+            mount.point,
+            mount.kind,
+            state,
+            domains,
+            silent_s=0.0,
+            probe_s=seen.probe_s,
+            capacity=None if room is None else room.capacity,
+            free=None if room is None else room.free,
+            available=None if room is None else room.available,
+        )
+    silent_s: Optional[float] = None
+    if state == "silent":
+        silent_s = 0.0 if seen.unanswered_s is None else now - seen.unanswered_s
+        if not seen.answered_ns and silent_s < _LATE:
+            return None
+    return MountReport(
+        now_ns, mount.point, mount.kind, state, domains, silent_s, probe_s=seen.probe_s
+    )

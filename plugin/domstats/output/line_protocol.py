@@ -25,6 +25,7 @@ from typing import (
     Callable,
     NamedTuple,
     Optional,
+    Union,
 )
 
 from .. import __version__
@@ -41,13 +42,14 @@ from ..model import (
     picker,
 )
 from . import schema
+from .derived import Derived
 from .device_tables import TAGGED, device_tags, figures_of, interface_tags
 from .job_tables import JOB_MEASUREMENT, KNOWN, Jobs
-from .rate_tables import groups_of
 from .remembered import Remembered
 
 if TYPE_CHECKING:
-    from ..rates import DomainRates, Rates
+    from .host_tables import HostGroup, HostRow
+    from .rate_tables import RateGroup
 
 SERIES = ("full", "telegraf")
 
@@ -228,6 +230,7 @@ class LineProtocol:
         series), of ``device_tables``.
     :param tagged: devices that have tags of their XML (full series): ``disk``, ``interface``.
     :param jobs: also the jobs of domains (full series); ``job_tables``.
+    :param host: also what the host beside its guests does (full series); ``host_tables``.
     :param version: of this package, told with each round.
     :raises ConfigError: for a series that does not exist.
     """
@@ -241,6 +244,7 @@ class LineProtocol:
         vcpu_mapping: bool = True,
         reports: bool = True,
         rates: bool = False,
+        host: bool = False,
         figures: Collection[str] = (),
         tagged: Collection[str] = (),
         jobs: bool = False,
@@ -253,11 +257,9 @@ class LineProtocol:
         self._groups: frozenset[str] = frozenset(groups)
         self._vcpu_mapping = vcpu_mapping
         self._reports = reports and self._full
-        self._rates: Optional[Rates] = None
-        if rates and self._full:
-            from ..rates import Rates  # few want them, and each agent's memory counts
-
-            self._rates = Rates()
+        self._derived: Optional[Derived] = None
+        if (rates or host) and self._full:
+            self._derived = Derived(rates=rates, host=host)
         self._figures = frozenset(figures) if self._full else frozenset()
         #: The stats groups of these devices.
         self._tagged = frozenset(
@@ -283,8 +285,8 @@ class LineProtocol:
         if self._has_new_shapes or is_other:
             self._has_new_shapes = False
             self._shapes = {known.shape.keys: known.shape for known in self._compiled}
-        if self._rates is not None:
-            self._rates.end(sample)
+        if self._derived is not None:
+            written += [_host_line(sample.uri, group) for group in self._derived.end(sample)]
         if self._figures:
             written += self._figure_lines(sample, str(sample.time_ns))
         if self._jobs is not None:
@@ -306,8 +308,8 @@ class LineProtocol:
                 self._compiled.use(domain.uuid, known)
                 lines = _fill_in(known, values, time)
             written.append(self._plain(domain, values, time) if lines is None else lines)
-            if self._rates is not None:
-                written += self._rate_lines(domain, self._rates.of(domain, sample), time)
+            if self._derived is not None:
+                written += self._rate_lines(domain, self._derived.of(domain, sample), time)
             if self._jobs is not None:
                 written += self._job_lines(domain, self._jobs, time)
         return written
@@ -419,8 +421,10 @@ class LineProtocol:
 
     # -- what follows of counters
 
-    def _rate_lines(self, domain: DomainSample, rates: DomainRates, time: str) -> Iterator[str]:
-        for group in groups_of(rates):
+    def _rate_lines(
+        self, domain: DomainSample, groups: Iterable[RateGroup], time: str
+    ) -> Iterator[str]:
+        for group in groups:
             tags = self._domain_tags(domain)
             if group.table.tag:
                 tags[group.table.tag] = group.device
@@ -573,7 +577,7 @@ def _written_tags(tags: Mapping[str, str]) -> str:
 
 
 def _own_line(
-    head: str, rows: Iterable[schema.OwnField], values: Mapping[str, Any], time: str
+    head: str, rows: Iterable[Union[schema.OwnField, HostRow]], values: Mapping[str, Any], time: str
 ) -> str:
     fields = []
     for row in rows:
@@ -586,6 +590,13 @@ def _own_line(
 def _sorted_line(head: str, fields: Iterable[str], time: str) -> str:
     """A line with its fields, each as written, by name."""
     return f"{head} {','.join(sorted(fields))} {time}\n"
+
+
+def _host_line(uri: str, group: HostGroup) -> str:
+    """A line at the time at which its values were found."""
+    head = group.table.measurement + _written_tags({schema.ROUND_TAG: uri, **group.tags})
+    values = {row.field: value for row, value in group.values}
+    return _own_line(head, [row for row, _ in group.values], values, str(group.time_ns))
 
 
 def _event_values(event: DomainEvent) -> dict[str, Any]:

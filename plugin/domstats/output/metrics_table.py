@@ -13,6 +13,7 @@ from ..model import GROUP_OF_WORD
 from . import job_lists, origins, schema, virt_schema
 from .device_tables import DISK_TAGS, FIGURE_TABLES, INTERFACE_TAGS, INTERFACES, FigureRow
 from .disk_rows import DISK_ROWS, MEMORY_AGE
+from .host_tables import HOST, HOST_TABLES, STORAGE
 from .job_tables import JOB_FIELDS, JOB_MEASUREMENT
 from .origins import Cost
 from .rate_tables import RATE_TABLES
@@ -84,6 +85,7 @@ def metrics() -> Iterator[Metric]:
                     "", "gauge", "gauge", rate.unit, rate.description, "Rates",
                 )  # fmt: skip
     yield from _figure_metrics()
+    yield from _host_metrics()
     for disk in DISK_ROWS:
         yield Metric(
             "collectd", f"{virt_schema.OWN_PLUGIN}/{_collectd_name(disk.type, disk.instance)}",
@@ -164,6 +166,35 @@ def _job_metrics() -> Iterator[Metric]:
     )  # fmt: skip
 
 
+#: Since when there is what the host's figures come from.
+_HOST_SINCE = {
+    "virNodeGetCPUStats": "0.9.3",
+    "virNodeGetMemoryStats": "0.9.3",
+    "virStoragePoolGetInfo": "0.4.1",
+    "its admin interface": "2.0.0",
+}
+
+
+def _host_metrics() -> Iterator[Metric]:
+    for table in HOST_TABLES:
+        since = _HOST_SINCE.get(table.source, "")
+        source = table.source if since else ""
+        of_source = (Cost.FREE.value if since else "", since)
+        for row in table.rows:
+            yield Metric(
+                "telegraf", f"{table.measurement} {row.field}", source, FIELD_TYPES[row.wire],
+                row.kind.value, row.unit, row.description, "host", *of_source,
+            )  # fmt: skip
+            if row.type:
+                yield Metric(
+                    "collectd",
+                    f"{virt_schema.OWN_PLUGIN}/{_collectd_name(row.type, row.instance)}",
+                    source, "derive" if row.kind is schema.Kind.COUNTER else "gauge",
+                    row.kind.value, "ms" if row.divide > 1 else row.unit, row.description, "Host",
+                    *of_source,
+                )  # fmt: skip
+
+
 def _when(row: schema.Key, field: str) -> str:
     if row.kvm:
         return "kvm_statistics"
@@ -216,10 +247,8 @@ def _without_device(instance: str) -> str:
 
 def page() -> str:
     """docs/metrics.md."""
-    parts = (
-        *_telegraf_part(), *_rates_part(), *_jobs_part(), *_figures_part(), *_collectd_part()
-    )  # fmt: skip
-    return "\n".join(parts)
+    telegraf = (*_telegraf_part(), *_rates_part(), *_jobs_part(), *_figures_part(), *_host_part())
+    return "\n".join((*telegraf, *_collectd_part()))
 
 
 _INTRODUCTION = """\
@@ -316,6 +345,28 @@ _RATES_TEXT = """\
 With `rates = true`. It needs two samples of a domain: the time between them is that of the domain's
 own answers, so a round that was late or missed makes no difference. Where a counter has begun anew
 (a guest was started again, a disk replaced) there is no rate once. What is not known is left out.
+"""
+
+_HOST_TEXT = """\
+With `host = true`, and the tag `hypervisor`, the connection URI. Of each line the timestamp is the
+time at which its values were found, by threads of their own that no round waits for. What has not
+been found since the round before has no line.
+Sums are of the domains that are sampled; a domain that does not answer counts with the state, vCPUs
+and memory that it had. A sum of vCPUs or memory of which a part is not known is left out. Rates are
+as above; `guests_measured` says how many domains are in them.
+"""
+
+_STORAGE_TEXT = """\
+With `host = true`, and the tag `hypervisor`. libvirt gives the sizes of a pool's last refresh
+(`virsh pool-refresh`), and waits for one that is under way: while that hangs, there are no lines of
+pools. A mount has the space that its last probe found; mounts are known where `storage_watch` is on
+and the group block is asked for.
+"""
+
+_HOST_OF_COLLECTD_TEXT = """\
+
+With `Host true`, of collectd's own host, as above for Telegraf: each value list has the time at
+which it was found. `{name}` is the pool's name, or the mount point.
 """
 
 _RATES_OF_COLLECTD_TEXT = """\
@@ -570,6 +621,27 @@ def _jobs_part() -> Iterator[str]:
     )
 
 
+def _host_part() -> Iterator[str]:
+    for measurement, text in ((HOST, _HOST_TEXT), (STORAGE, _STORAGE_TEXT)):
+        yield f"### {measurement}+\n"
+        yield text
+        for table in HOST_TABLES:
+            if table.measurement == measurement:
+                tags = ", ".join(f"`{tag}`" for tag, _ in table.tags)
+                source = f" ({table.source})" if table.source else ""
+                yield f"Of {table.what}{source}" + (f"; tags {tags}:\n" if tags else ":\n")
+                yield from _table(
+                    ("field", "type", "kind", "unit", "what"),
+                    (
+                        (
+                            f"`{row.field}`", FIELD_TYPES[row.wire], row.kind.value, row.unit,
+                            row.description,
+                        )
+                        for row in table.rows
+                    ),
+                )  # fmt: skip
+
+
 def _collectd_part() -> Iterator[str]:
     yield _COLLECTD_TEXT
     rows = [
@@ -624,6 +696,7 @@ def _collectd_part() -> Iterator[str]:
         ),
     )
     yield from _own_collectd_part()
+    yield from _host_of_collectd_part()
 
 
 def _own_collectd_part() -> Iterator[str]:
@@ -660,6 +733,23 @@ def _own_collectd_part() -> Iterator[str]:
                 origins.since("balloon.last-update"),
                 "how old the guest's own figures of its memory are",
             ),
+        ),
+    )  # fmt: skip
+
+
+def _host_of_collectd_part() -> Iterator[str]:
+    yield _HOST_OF_COLLECTD_TEXT
+    yield from _table(
+        ("type and instance", "data source", "unit", "what"),
+        (
+            (
+                f"`{_collectd_name(row.type, row.instance)}`",
+                "DERIVE" if row.kind is schema.Kind.COUNTER else "GAUGE",
+                "ms" if row.divide > 1 else row.unit, row.description,
+            )
+            for table in HOST_TABLES
+            for row in table.rows
+            if row.type
         ),
     )  # fmt: skip
 

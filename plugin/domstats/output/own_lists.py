@@ -11,14 +11,14 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Callable, NamedTuple, Optional
 
 from ..model import DomainSample, Sample
+from .derived import Derived
 from .device_tables import INTERFACES, THROTTLE, FigureRow, figures_of
 from .disk_rows import MEMORY_AGE, OWN_EXTRA_STATS, found_in
 from .identity import valid_part
-from .rate_tables import groups_of
 from .virt_plans import Head, Values
 
 if TYPE_CHECKING:
-    from ..rates import Rates
+    from .host_tables import HostGroup
 
 #: What a disk is called by its index in the keys; only of disks that are wanted.
 DisksCalled = Callable[[DomainSample, Iterable[str]], Mapping[str, str]]
@@ -40,6 +40,8 @@ class OwnLists:
     :param selectors: of ExtraStats.
     :param every: as of ``CollectdOptions``.
     :param figures: of ``device_tables``: what is wanted beside the rounds.
+    :param rates: whether what follows of counters is wanted.
+    :param host: whether the host's figures are.
     """
 
     def __init__(
@@ -50,23 +52,21 @@ class OwnLists:
         naming: Naming,
         *,
         rates: bool,
+        host: bool,
     ) -> None:
         self._selectors = OWN_EXTRA_STATS.intersection(selectors)
         self._figures = frozenset(figures)
         self._every = every
         self._naming = naming
-        self._rates: Optional[Rates] = None
-        if rates:
-            from ..rates import Rates  # few want them, and each agent's memory counts
-
-            self._rates = Rates()
+        self._has_rates = rates
+        self._derived = Derived(rates=rates, host=host) if rates or host else None
 
     def of_answer(self, domain: DomainSample, sample: Sample) -> list[tuple[Head, Values]]:
         """What follows from a domain's statistics."""
-        found = [*self._of_rates(domain, sample)] if self._rates is not None else []
+        found = [*self._of_rates(domain, sample)] if self._derived is not None else []
         if self._selectors:
             found += self._of_disks(domain)
-            if MEMORY_AGE in self._selectors and self._rates is None:
+            if MEMORY_AGE in self._selectors and not self._has_rates:
                 found += self._of_memory(domain, sample)
         return found
 
@@ -84,20 +84,22 @@ class OwnLists:
                     instance = row.instance.format(device=valid_part(name or ""))
                     yield (row.type, valid_part(instance), 0.0), values
 
-    def end(self, sample: Sample) -> None:
-        """A round is over: forget whom its sample does not have."""
-        if self._rates is not None:
-            self._rates.end(sample)
+    def end(self, sample: Sample) -> Iterator[HostGroup]:
+        """A round is over: the host's figures, if they are wanted.
+
+        Exhaust it: whom the sample does not have is forgotten.
+        """
+        if self._derived is not None:
+            yield from self._derived.end(sample)
 
     def _of_rates(self, domain: DomainSample, sample: Sample) -> Iterator[tuple[Head, Values]]:
-        assert self._rates is not None
-        for group in groups_of(self._rates.of(domain, sample)):
+        assert self._derived is not None
+        for group in self._derived.of(domain, sample):
             device = valid_part(group.device)
             for row, value in group.values:
                 if row.type:
-                    # collectd takes no percent beyond 100.1, and no two clocks are the same.
-                    value = min(value, 100.0) if row.type == "percent" else value
-                    yield (row.type, row.instance.format(device=device), 0.0), (value,)
+                    values = (within(row.type, value),)
+                    yield (row.type, row.instance.format(device=device), 0.0), values
 
     def _of_disks(self, domain: DomainSample) -> Iterator[tuple[Head, Values]]:
         stats, taken = domain.stats, set()
@@ -119,6 +121,11 @@ class OwnLists:
             interval_s = self._every.get("balloon", 0.0)
             age_s = max(0.0, sample.time_ns / 1e9 - told_at)
             yield ("duration", "memory_age", interval_s), (age_s,)
+
+
+def within(type_: str, value: float) -> float:
+    """collectd takes no percent beyond 100.1, and no two clocks are the same."""
+    return min(value, 100.0) if type_ == "percent" else value
 
 
 def _values(row: FigureRow, values: Mapping[str, float]) -> Optional[Values]:

@@ -44,7 +44,7 @@ from .identity import (
     valid_host,
     valid_part,
 )
-from .own_lists import Naming, OwnLists
+from .own_lists import Naming, OwnLists, within
 from .remembered import Remembered
 from .state_notices import DomainStates
 from .virt_plans import (
@@ -67,6 +67,7 @@ from .virt_plans import (
 from .virt_schema import Per, Rule
 
 if TYPE_CHECKING:
+    from .host_tables import HostGroup
     from .job_lists import JobLists, JobNotice
 
 PLUGIN = "virt"
@@ -110,6 +111,7 @@ class CollectdOptions(msgspec.Struct, frozen=True, kw_only=True):
     :param figures: also what is known of devices and control groups beside the statistics, of
         ``device_tables``; likewise.
     :param jobs: also the jobs of domains, as plugin domstats; ``job_lists``.
+    :param host: also what the host beside its guests does, likewise; ``host_tables``.
     :param round_instance: the plugin instance of the rounds, to tell hypervisors apart.
     """
 
@@ -131,6 +133,7 @@ class CollectdOptions(msgspec.Struct, frozen=True, kw_only=True):
     state_changes: bool = True
     persistent_notification: bool = False
     rates: bool = False
+    host: bool = False
     figures: frozenset[str] = frozenset()
     jobs: bool = False
     round_instance: str = ""
@@ -244,11 +247,13 @@ class ValueLists:
         self._names: dict[str, tuple[str, str]] = {}
         self._identities: dict[str, Identity] = {}
         self._own_lists: Optional[OwnLists] = None
-        if options.rates or options.figures or options.extra_stats & OWN_EXTRA_STATS:
+        wants_own = options.rates or options.host or options.figures
+        if wants_own or options.extra_stats & OWN_EXTRA_STATS:
             naming = Naming(self._disks_called, self._disk_called, self._interface_called)
             self._own_lists = OwnLists(
-                options.extra_stats, options.figures, options.every, naming, rates=options.rates
-            )
+                options.extra_stats, options.figures, options.every, naming,
+                rates=options.rates, host=options.host,
+            )  # fmt: skip
         self._jobs = _job_lists(options)
         self._states: Optional[DomainStates] = None
         if options.state_changes:
@@ -290,7 +295,8 @@ class ValueLists:
                 yield self._domain(whole, known.get(domain.uuid), identity, sample, interval_s)
                 yield from self._more(whole, identity, sample)
         if self._own_lists is not None:
-            self._own_lists.end(sample)
+            for group in self._own_lists.end(sample):
+                yield _host_batch(self._hypervisor(), group)
             for domain in sample.domains if self._options.figures else ():
                 if domain.uuid in identities:
                     beside = list(self._own_lists.beside(domain))
@@ -692,6 +698,23 @@ def _change_text(change: Change, now_ns: int) -> tuple[str, str]:
         seconds = max(0, now_ns - change.since_ns) / 1e9
         return "okay", f"domain {change.name} answers again, after {seconds:.0f} s{why}"
     return "failure", f"domain {change.name} does not answer{why}"
+
+
+def _host_batch(who: Identity, group: HostGroup) -> Batch:
+    """What collectd gets of a host's figures, at the time at which they were found."""
+    rows = [(row, value) for row, value in group.values if row.type]
+    instances = [valid_part(row.instance.format(name=group.name)) for row, _ in rows]
+    return Batch(
+        who.host,
+        virt_schema.OWN_PLUGIN,
+        who.plugin_instance,
+        group.time_ns / 1e9,
+        heads=[(row.type, instance, 0.0) for (row, _), instance in zip(rows, instances)],
+        values=[
+            (value // row.divide if row.divide > 1 else within(row.type, float(value)),)
+            for row, value in rows
+        ],
+    )
 
 
 def _message(text: str) -> str:

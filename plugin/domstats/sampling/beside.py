@@ -38,4 +38,8 @@ def beside_of(settings: Settings, log: LogFunction) -> tuple[Beside, ...]:
         from .guest_looks import GuestLooks  # few want it, and each agent's memory counts
 
         found.append(GuestLooks(settings, log))
+    if settings.host:
+        from .host_look import host_look
+
+        found.append(host_look(settings, log))
     return tuple(found)

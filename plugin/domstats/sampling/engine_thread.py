@@ -23,6 +23,7 @@ from ..engine.actions import (
     AskVersion,
     Complete,
     EngineSettings,
+    Hints,
     ListDomains,
     Log,
     Opened,
@@ -85,9 +86,10 @@ class EngineThread(threading.Thread):
         self._workers: list[Worker] = []
         self._control = ControlWorker(settings, self._post)
         self._fault = ""
+        self._hints = Hints()
 
     def run(self) -> None:
-        hints = watches_of(self._settings, self._post)
+        hints = self._hints = watches_of(self._settings, self._post)
         settings = _engine_settings(self._settings)
         engine, goes_on = Engine(settings, hints), True
         try:
@@ -130,6 +132,8 @@ class EngineThread(threading.Thread):
                     ended[action.query] = action.sample
                     self.desk.ended(action.query)
                 else:
+                    if self._settings.host and isinstance(self._hints, HostWatches):
+                        action.sample.mounts = self._hints.mounts()
                     self._answer(self.open.pop(action.query), action.sample)
             elif isinstance(action, Part):
                 query = self.open[action.query]

@@ -11,6 +11,7 @@ from ..drivers import BLOCK
 from ..engine.actions import NOT_BLIND, Hints
 from ..engine.engine import Engine
 from ..engine.introduction import View
+from ..host_sample import MountReport
 from ..hypervisor.processes import ProcessWatch
 from ..hypervisor.storage import StorageWatch
 from .workers import EngineEvent
@@ -73,6 +74,10 @@ class HostWatches(Hints):
     def retain(self, uuids: Collection[str]) -> None:
         if self._storage is not None:
             self._storage.retain(uuids)
+
+    def mounts(self) -> tuple[MountReport, ...]:
+        """The network and FUSE mounts with disks on them, as they are now."""
+        return () if self._storage is None else self._storage.report()
 
     def close(self) -> None:
         if self._storage is not None:

@@ -11,12 +11,11 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Callable, Optional
 
 import pytest
 from domstats.hypervisor.mounts import Mount, MountInfo, MountTable, remote_mounts
-from domstats.hypervisor.storage import Outcome, StorageBook, StorageWatch, look
+from domstats.hypervisor.storage import Outcome, Space, StorageBook, StorageWatch, look
 
 from tests.unit.rows import each_row
 
@@ -312,6 +311,7 @@ class Storage:
         self.errors: dict[str, Exception] = {}
         self.clock = 0.0
         self.takes = 0.0  # seconds, for a probe
+        self.room: object = None  # what probes say of space
         self.probed: list[str] = []
         self.answered: list[str] = []
         self._begun = threading.Semaphore(0)
@@ -359,7 +359,7 @@ class Storage:
                 thread.join(0.2)
         assert self.threads() == number
 
-    def _probe(self, point: str) -> None:
+    def _probe(self, point: str) -> object:
         self.probed.append(point)
         gate = self._open.get(point)
         self._begun.release()
@@ -368,6 +368,7 @@ class Storage:
         self.clock += self.takes
         if point in self.errors:
             raise self.errors[point]
+        return self.room
 
     def _readlink(self, path: str) -> str:
         self.touched.append(path)
@@ -411,6 +412,52 @@ def test_storage_that_answers_withholds_nobody(storage: Storage) -> None:
     watch.begin()
     storage.await_all()
     assert (watch.withheld(), watch.silent()) == (frozenset(), ())
+
+
+def test_a_mount_is_reported_with_its_room_and_who_lies_on_it(storage: Storage) -> None:
+    watch, storage.takes, storage.room = storage.watch, 0.25, Space(100, 30, 20)
+    watch.learn(WEB, ["/nfs/web", "/local/web"])
+    watch.learn(DB, ["/nfs/db"])
+    assert watch.report() == (), "nothing is known before the first round"
+    watch.begin()
+    storage.await_all()
+    (report,) = watch.report()
+    assert (report.point, report.kind) == ("/nfs", "nfs4")
+    assert (report.state, report.answers) == ("answers", 1)
+    assert (report.domains, report.silent_s, report.probe_s) == (2, 0.0, 0.25)
+    assert (report.capacity, report.free, report.available) == (100, 30, 20)
+
+
+def test_a_mount_is_reported_silent_since_the_first_probe_without_an_answer(
+    storage: Storage,
+) -> None:
+    watch = storage.watch
+    watch.learn(WEB, ["/nfs/web"])
+    storage.hang("/nfs")
+    watch.begin()
+    storage.await_probe()
+    assert watch.report() == (), "it may merely not have had the time"
+    for storage.clock in (40.0, 41.5):
+        watch.begin()
+        (report,) = watch.report()
+        assert (report.state, report.answers) == ("silent", 0)
+        assert (report.silent_s, report.capacity, report.probe_s) == (storage.clock, None, None)
+    storage.heal("/nfs")
+    watch.begin()
+    storage.await_all()
+    (report,) = watch.report()
+    assert (report.state, report.silent_s) == ("answers", 0.0)
+
+
+def test_a_mount_that_may_not_be_probed_is_reported_as_such(storage: Storage) -> None:
+    watch = storage.watch
+    storage.errors["/fuse"] = PermissionError()
+    watch.learn(WEB, ["/fuse/web"])
+    watch.begin()
+    storage.await_all()
+    (report,) = watch.report()
+    assert (report.state, report.answers, report.capacity) == ("not_probed", None, None)
+    assert report.kind == "fuse.glusterfs"
 
 
 def test_only_the_domains_on_hung_storage_are_withheld_and_asked_when_it_is_back(
@@ -515,7 +562,7 @@ def test_a_mount_that_cannot_be_probed_withholds_nobody_and_can_be_reported(
 
 
 def statvfs_with(size: int, blocks: int) -> Callable[[str], object]:
-    return lambda point: SimpleNamespace(f_bsize=size, f_blocks=blocks)
+    return lambda point: os.statvfs_result((size, size, blocks, 7, 5, 0, 0, 0, 0, 255))
 
 
 def refused(point: str) -> object:

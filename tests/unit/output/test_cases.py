@@ -13,9 +13,10 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 import msgspec
+from domstats.host_sample import HostSample, MountReport
 from domstats.model import Change, Devices, DomainEvent, DomainSample, Round, Sample, Status
 from domstats.output.line_protocol import LineProtocol
 from domstats.output.value_lists import CollectdOptions, ValueLists
@@ -62,6 +63,10 @@ def the_sample(case: Path, *, before: bool = False) -> Sample:
         node_cpus=text.get("node_cpus", 2),
         changes=() if before else tuple(Change(**change) for change in text.get("changes", ())),
         events=() if before else tuple(DomainEvent(**event) for event in text.get("events", ())),
+        host=msgspec.convert(
+            text.get("host_before" if before else "host"), Optional[HostSample]
+        ),
+        mounts=msgspec.convert(text.get("mounts", ()), tuple[MountReport, ...]),
     )
 
 
@@ -105,8 +110,8 @@ def the_values(case: Path) -> Iterator[str]:
     list(translator.translate(the_sample(case, before=True), 10.0))
     sample = the_sample(case)
     for values in one_by_one(translator.translate(sample, 10.0)):
-        assert values.time_s == sample.time_ns / 1e9
-        yield f"{identifier(values)} {' '.join(map(repr, values.values))}"
+        time = "" if values.time_s == sample.time_ns / 1e9 else f" at {values.time_s}"
+        yield f"{identifier(values)} {' '.join(map(repr, values.values))}{time}"
     for notification in translator.notifications(sample):
         name = identifier(notification)
         yield f"{notification.severity} {name}: {notification.message}"

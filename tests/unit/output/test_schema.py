@@ -10,6 +10,14 @@ from pathlib import Path
 
 import msgspec
 from domstats.domain_xml.device_details import LIMITS, MOUNT_WORDS, PLACE_WORDS
+from domstats.host_sample import (
+    DaemonLoad,
+    HostSample,
+    MountReport,
+    NodeCpu,
+    NodeMemory,
+    Pool,
+)
 from domstats.model import (
     GROUP_OF_WORD,
     GROUPS,
@@ -32,6 +40,7 @@ from domstats.output.device_tables import (
     interface_tags,
 )
 from domstats.output.disk_rows import DISK_ROWS, MEMORY_AGE, OWN_EXTRA_STATS
+from domstats.output.host_tables import HOST_TABLES
 from domstats.output.job_tables import JOB_FIELDS
 from domstats.output.line_protocol import LineProtocol
 from domstats.output.rate_tables import RATE_TABLES
@@ -106,7 +115,7 @@ def everything() -> Sample:
             **{f"interface.0.{row.field}": 1 for row in INTERFACES.rows},
         },
     )
-    hung = DomainSample(UUID.replace("1", "9"), "hung", Status.UNRESPONSIVE, {}, since_ns=1)
+    hung = DomainSample(UUID.replace("1", "9"), "hung", Status.UNRESPONSIVE, {}, False, since_ns=1)
     return Sample(
         uri="qemu:///system",
         time_ns=10**18,
@@ -120,6 +129,13 @@ def everything() -> Sample:
                 dict.fromkeys(("actual", "threshold", "excess", "dropped", "gap_ms"), 1),
             ),
         ),
+        host=HostSample(
+            NodeCpu(2, 70, 70, 70, 70),
+            NodeMemory(2, 4, 3, 2, 1),
+            DaemonLoad(2, *range(10)),
+            (Pool(2, "images", "dir", "/images", 2, 3, 2, 1),),
+        ),
+        mounts=(MountReport(2, "/nfs", "nfs4", "answers", 1, 0.0, 0.1, 3, 2, 1),),
     )
 
 
@@ -136,13 +152,23 @@ def earlier() -> Sample:
         for domain in everything().domains
     ]
     sample = everything()
-    return msgspec.structs.replace(sample, domains=tuple(domains), time_ns=sample.time_ns - 10**10)
+    return msgspec.structs.replace(
+        sample,
+        domains=tuple(domains),
+        time_ns=sample.time_ns - 10**10,
+        host=HostSample(NodeCpu(1, 60, 60, 60, 60)),
+    )
 
 
 @functools.cache
 def sent_fields() -> set[tuple[str, str]]:
     writer = LineProtocol(
-        kvm_statistics=True, rates=True, figures=FIGURES, tagged=("disk", "interface"), jobs=True
+        kvm_statistics=True,
+        rates=True,
+        jobs=True,
+        host=True,
+        figures=FIGURES,
+        tagged=("disk", "interface"),
     )
     writer.encode(earlier())
     lines = writer.encode(everything()).decode().splitlines()
@@ -153,9 +179,10 @@ def sent_fields() -> set[tuple[str, str]]:
 def sent_types() -> set[tuple[str, str, str]]:
     found = set()
     for selectors, rates in (virt_schema.EXTRA_STATS, True), (OWN_EXTRA_STATS, False):
-        lists = ValueLists(
-            CollectdOptions(extra_stats=selectors, rates=rates, figures=FIGURES, jobs=True)
+        options = CollectdOptions(
+            extra_stats=selectors, rates=rates, jobs=True, host=True, figures=FIGURES
         )
+        lists = ValueLists(options)
         list(lists.translate(earlier(), 10.0))
         found.update(
             (part.plugin, part.type, part.type_instance)
@@ -199,6 +226,7 @@ def without_names(plugin: str, type_: str, instance: str) -> tuple[str, str, str
         ]
         if plugin == "virt"
         else [
+            *((row.type, row.instance) for table in HOST_TABLES for row in table.rows),
             *((row.type, row.instance) for row in DISK_ROWS),  # the longer ones first
             *((rate.type, rate.instance) for table in RATE_TABLES for rate in table.rows),
             *((row.type, row.instance) for table in FIGURE_TABLES for row in table.rows),
