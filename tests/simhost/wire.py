@@ -147,6 +147,7 @@ def read_record(reader: xdr.Reader) -> tuple[Identity, list[Parameter]]:
 INTERNAL_ERROR, NO_SUPPORT, INVALID_ARG, OPERATION_FAILED = 1, 3, 8, 9
 OPERATION_DENIED, SYSTEM_ERROR, RPC, NO_DOMAIN = 29, 38, 39, 42
 OPERATION_INVALID, OPERATION_TIMEOUT, ARGUMENT_UNSUPPORTED, NO_METADATA = 55, 68, 74, 80
+AUTH_FAILED, AGENT_UNRESPONSIVE = 45, 86
 FROM_NONE, FROM_RPC, FROM_QEMU, FROM_DOMAIN = 0, 7, 10, 20
 _LEVEL_ERROR = 2
 
@@ -164,6 +165,8 @@ _FORMS = {
     OPERATION_TIMEOUT: "Timed out during operation: %s",
     ARGUMENT_UNSUPPORTED: "argument unsupported: %s",
     NO_METADATA: "metadata not found: %s",
+    AUTH_FAILED: "authentication failed: %s",
+    AGENT_UNRESPONSIVE: "Guest agent is not responding: %s",
 }
 
 

@@ -57,7 +57,17 @@ def parse_collectd(config: Any, source: str) -> Parsed:
         settings = _from_block(given)
     mistakes.end()
     advice = list(advice_on(settings, _collectd_name))
+    if _wants_notices(given) and not settings.guest_agent:
+        advice.append(
+            "option ExtraStats: fs_info is ignored: it asks the guest agents, which needs a"
+            " connection that is not read-only; add GuestAgent true to allow that (nothing but"
+            " queries is made over it)"
+        )
     return Parsed([settings], notes + [f"{source}, {text}" for text in advice])
+
+
+def _wants_notices(given: Given) -> bool:
+    return "fs_info" in given.get("extra_stats", ())
 
 
 def from_nothing() -> Parsed:
@@ -151,6 +161,8 @@ def _from_block(given: Given) -> Settings:
     ignored = given.get("ignore_selected", False)
     extra = frozenset(given.get("extra_stats", ()))
     fields = dict(given)
+    if _wants_notices(given) and not given.get("guest_agent", False):
+        fields["extra_stats"] = extra - {"fs_info"}
     if "lanes" not in fields and "instances" in fields:
         fields["lanes"] = min(SAFE_BUDGET, fields["instances"])
     instance = tuple(fields.get("plugin_instance_format", ()))

@@ -28,11 +28,12 @@ from ..model import (
     Devices,
     DomainEvent,
     DomainSample,
+    GuestAgent,
     Sample,
     Status,
     Value,
 )
-from . import state_notices, virt_schema
+from . import guest_agents, state_notices, virt_schema
 from .disk_rows import OWN_EXTRA_STATS
 from .identity import (
     HOSTNAME_FIELDS,
@@ -105,6 +106,7 @@ class CollectdOptions(msgspec.Struct, frozen=True, kw_only=True):
     :param rates: also what follows of counters, as plugin domstats; ``rate_tables``.
     :param figures: also what is known of devices and control groups beside the statistics, of
         ``device_tables``; likewise.
+    :param guest_agent_interval: seconds between two answers of a guest agent.
     :param round_instance: the plugin instance of the rounds, to tell hypervisors apart.
     """
 
@@ -127,6 +129,7 @@ class CollectdOptions(msgspec.Struct, frozen=True, kw_only=True):
     persistent_notification: bool = False
     rates: bool = False
     figures: frozenset[str] = frozenset()
+    guest_agent_interval: float = 0.0
     round_instance: str = ""
 
     def __post_init__(self) -> None:
@@ -167,6 +170,7 @@ class Notification(NamedTuple):
 
     :param severity: ``failure``, ``warning`` or ``okay``, as in collectd's NOTIF_FAILURE.
     :param time_s: seconds since the epoch.
+    :param meta: what goes with it.
     """
 
     severity: str
@@ -177,6 +181,7 @@ class Notification(NamedTuple):
     type: str
     type_instance: str
     time_s: float
+    meta: guest_agents.Meta = ()
 
 
 class _Order(NamedTuple):
@@ -298,6 +303,10 @@ class ValueLists:
             self._plans = {frozenset(keys): order.plan for keys, order in self._orders.items()}
         if self._options.report_round:
             yield from self._own(sample, identities, sample.time_ns / 1e9)
+        for agent in sample.agents:
+            if agent.uuid in identities:
+                pace_s = max(interval_s, self._options.guest_agent_interval)
+                yield _agent_batch(identities[agent.uuid], agent, pace_s)
 
     def _domain(
         self,
@@ -344,7 +353,7 @@ class ValueLists:
 
         The sample must have been translated before.
         """
-        is_needed = sample.changes or sample.events
+        is_needed = sample.changes or sample.events or sample.agents
         identities = self._identify(sample.domains) if is_needed else {}
         found = []
         for change in sample.changes:
@@ -378,6 +387,8 @@ class ValueLists:
                     plugin_instance, EVENT_TYPE, event.kind, event.time_ns / 1e9,
                 )
             )  # fmt: skip
+        if "fs_info" in self._options.extra_stats:
+            found += _file_system_notices(sample.agents, identities)
         if self._states is not None:
             for notice in self._states.end(sample):
                 host, plugin_instance = notice.identity
@@ -656,6 +667,29 @@ def _own_lists_batch(
         heads, values = zip(*lists)
         host, instance = who
         yield Batch(host, virt_schema.OWN_PLUGIN, instance, sample.time_ns / 1e9, heads, values)
+
+
+def _agent_batch(who: Identity, agent: GuestAgent, interval_s: float) -> Batch:
+    """What a guest agent answered, at the time of its answer."""
+    rows = list(guest_agents.value_lists_of(agent))
+    heads = [(type_, instance, interval_s) for type_, instance, _ in rows]
+    values = [(value,) for *_, value in rows]
+    plugin, time_s = virt_schema.OWN_PLUGIN, agent.time_ns / 1e9
+    return Batch(who.host, plugin, who.plugin_instance, time_s, heads, values)
+
+
+def _file_system_notices(
+    agents: Iterable[GuestAgent], identities: Mapping[str, Identity]
+) -> Iterator[Notification]:
+    """As plugin virt's selector ``fs_info``: one for each file system, with its names along."""
+    for agent in agents:
+        if agent.uuid in identities:
+            host, instance = identities[agent.uuid]
+            for meta in guest_agents.notices_of(agent):
+                yield Notification(
+                    "okay", guest_agents.NOTICE_MESSAGE, host, PLUGIN, instance,
+                    guest_agents.NOTICE_TYPE, "", agent.time_ns / 1e9, meta,
+                )  # fmt: skip
 
 
 def _message(text: str) -> str:

@@ -172,7 +172,9 @@ VALUE_LISTS: tuple[ValueListRow, ...] = (
 )  # fmt: skip
 
 #: The selectors of ExtraStats that the table knows.
-EXTRA_STATS: frozenset[str] = frozenset(row.selector for row in VALUE_LISTS if row.selector)
+EXTRA_STATS: frozenset[str] = frozenset(row.selector for row in VALUE_LISTS if row.selector) | {
+    "fs_info"  # notifications, and no values; see ``guest_agents``
+}
 
 #: The collectd plugin under which our own value lists and notifications go.
 OWN_PLUGIN = "domstats"

@@ -38,4 +38,8 @@ def beside_of(settings: Settings, log: LogFunction) -> tuple[Beside, ...]:
         from .guest_looks import GuestLooks  # few want it, and each agent's memory counts
 
         found.append(GuestLooks(settings, log))
+    if settings.guest_agent:
+        from .agent_look import AgentLook  # likewise
+
+        found.append(AgentLook(settings, log))
     return tuple(found)

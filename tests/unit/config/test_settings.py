@@ -64,7 +64,7 @@ def refused_block(*lines: Any) -> str:
 def one_line_of(error: ConfigError) -> str:
     message = str(error)
     assert message.isprintable(), "a message is one line without control characters"
-    assert len(message) < 700
+    assert len(message) < 800
     return message
 
 
@@ -113,6 +113,11 @@ RIGHT_TOML: dict[str, tuple[tuple[str, str, Any], ...]] = {
         ('["lifecycle"]\nseries = "telegraf"', "events", ()),
     ),
     "series": (('"telegraf"', "series", "telegraf"), ('"full"', "series", "full")),
+    "guest_agent": (("true", "guest_agent", True), ("false", "guest_agent", False)),
+    "guest_agent_interval": (
+        ("300", "guest_agent_interval", 300.0),
+        ('"2m"', "guest_agent_interval", 120.0),
+    ),
     "kvm_statistics": (("true", "kvm_statistics", True), ("true", "groups", frozenset(GROUPS))),
     "inactive": (("false", "inactive", False),),
     "interval": (
@@ -208,6 +213,8 @@ WRONG_TOML: dict[str, tuple[tuple[str, str], ...]] = {
     ),
     "series": (('"influx"', "one of full, telegraf"), ("true", "found True")),
     "kvm_statistics": (('"yes"', "true or false"), ("1", "found 1")),
+    "guest_agent": (('"yes"', "true or false"), ("1", "found 1")),
+    "guest_agent_interval": (("0.5", "1 to 86400"), ('"often"', "1 to 86400")),
     "inactive": (('"no"', "true or false"),),
     "interval": (
         ("0", "0.1 to 86400"),
@@ -288,6 +295,8 @@ RIGHT_COLLECTD: dict[str, tuple[tuple[tuple[Any, ...], str, Any], ...]] = {
     ),
     "HostnameMetadataNS": ((("urn:a",), "labels", ()),),
     "HostnameMetadataXPath": ((("/a/@b",), "labels", ()),),
+    "GuestAgent": (((True,), "guest_agent", True), (("no",), "guest_agent", False)),
+    "GuestAgentInterval": (((300.0,), "guest_agent_interval", 300.0),),
     "MetadataRefresh": (
         ((60.0,), "label_refresh", 60.0),
     ),
@@ -371,6 +380,8 @@ WRONG_COLLECTD: dict[str, tuple[tuple[tuple[Any, ...], str], ...]] = {
         (("/nova:instance/nova:name",), "it can have none"),
         (("",), "found ''"),
     ),
+    "GuestAgent": (((2.0,), "true or false"),),
+    "GuestAgentInterval": (((0.5,), "1 to 86400"),),
     "MetadataRefresh": (((9.0,), "10 to 86400"),),
     "Events": (
         (("crash",), "any of lifecycle, io_error, watchdog"),
@@ -1011,6 +1022,28 @@ def test_a_selector_that_is_not_reported_yet_costs_one_warning_and_nothing_else(
     assert parsed_block(line("ExtraStats", word)).settings[0].extra_stats == frozenset()
 
 
+def test_fs_info_alone_switches_no_guest_agent_on_and_says_what_would() -> None:
+    parsed = parsed_block(line("ExtraStats", "disk fs_info"))
+    assert parsed.settings[0].extra_stats == {"disk"}
+    assert not parsed.settings[0].guest_agent
+    (warning,) = parsed.warnings
+    for words in ("fs_info is ignored", "not read-only", "add GuestAgent true"):
+        assert words in warning
+    for lines in (
+        (line("ExtraStats", "disk fs_info"), line("GuestAgent", True)),
+        (line("GuestAgent", True), line("ExtraStats", "fs_info disk")),
+    ):
+        parsed = parsed_block(*lines)
+        assert parsed.settings[0].extra_stats == {"disk", "fs_info"}
+        assert parsed.settings[0].guest_agent
+        assert not parsed.warnings
+
+
+def test_the_guest_agent_is_switched_on_by_nothing_else() -> None:
+    assert not Settings().guest_agent
+    assert not block(line("ExtraStats", " ".join(EXTRA_STATS))).guest_agent
+
+
 def test_the_selectors_are_those_that_are_reported() -> None:
     assert set(EXTRA_STATS) == REPORTED_EXTRA_STATS
     assert set(OWN_EXTRA_STATS) == REPORTED_OWN_EXTRA_STATS
@@ -1122,7 +1155,7 @@ def test_every_line_of_the_ready_file_for_collectd_can_be_switched_on() -> None:
         )
         lines.append(line(option.collectd, *collectd_values(found)))
     settings = block(*lines)
-    assert settings.extra_stats == frozenset(EXTRA_STATS)
+    assert settings.extra_stats == frozenset(EXTRA_STATS) - {"fs_info"}
     assert settings.lanes == Settings().lanes
 
 
