@@ -217,7 +217,6 @@ def test_agents_that_hang_cost_no_guest_a_sample_nor_another_agent_its_answer(
         counts = {name: int(point.fields[name].value) for name in ("fresh", "domains")}
         assert counts["fresh"] == counts["domains"], "monitors answer, also of those guests"
         assert int(point.fields["stuck_calls"].value) == 0
-        assert float(point.fields["duration_s"].value) < 1
     assert len(points(running, "domstats_filesystem", real)) > answers_before
     for guest in silent:
         assert len(points(running, "libvirt_block", guest)) >= 8

@@ -130,13 +130,15 @@ class AgentBook:
             agent.is_silent = False
             if uuid in self._said_silent:
                 self._back.add(uuid)
-        if answer is not None:
+        if answer is not None:  # to see that there is no agent, one may ask without any right
+            self._refusal, self._refusals = "", 0
             self._found.append(msgspec.structs.replace(answer, name=agent.name))
 
     def failed(self, uuid: str, now: float) -> None:
         """The agent has not answered, or nothing that can be read."""
         agent = self._returned(uuid)
         if agent is not None:
+            self._refusal, self._refusals = "", 0
             agent.failures += 1
             self._ask_again(agent, now, min(LESS_OFTEN_MOST, 2 ** (agent.failures - 1)))
             self._silence(agent, now)
@@ -195,7 +197,6 @@ class AgentBook:
         """After so many intervals, or the first time a part of one: those that were asked one after
         another at first are spread over the interval from then on.
         """
-        self._refusal, self._refusals = "", 0
         share = (zlib.crc32(agent.uuid.encode()) % 1000 + 1) / 1000 if agent.first else 1.0
         agent.first = False
         was_in_time = now - agent.due_s < self._interval_s

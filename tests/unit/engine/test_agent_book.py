@@ -188,6 +188,20 @@ def test_a_refusal_is_said_once_and_tried_again_seldom() -> None:
     assert world.log == ["no right", "qemu:///system: guest agents are asked again"]
 
 
+def test_a_refusal_is_said_also_beside_domains_that_have_no_agent() -> None:
+    world = World("a", "b", "c")
+    for _ in range(20):
+        world.book.begin(world.now)
+        while (uuid := world.book.next(world.now)) is not None:
+            if uuid == "a":
+                world.book.refused(uuid, "no right", world.now)
+            else:
+                world.book.answered(uuid, None, world.now)
+        world.now += ROUND_S
+        world.end()
+    assert world.log == ["no right"]
+
+
 def test_without_the_hypervisor_nothing_is_said_or_forgotten() -> None:
     world = World("a")
     world.rounds(INTERVAL_S + ROUND_S)
