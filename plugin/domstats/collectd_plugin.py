@@ -10,6 +10,7 @@ It must not know what is sampled, or how values are named.
 
 from __future__ import annotations
 
+import os
 import socket
 import sys
 import threading
@@ -43,6 +44,7 @@ from .errors import ConfigError
 from .model import FAST_GROUPS, Sample
 from .output.device_tables import INTERFACES, THROTTLE
 from .output.disk_rows import OWN_EXTRA_STATS
+from .output.guest_agents import NOTICE_TYPE, Meta
 from .output.value_lists import Batch, CollectdOptions, Notification, ValueLists
 from .shown import cut_bytes, one_line
 
@@ -250,6 +252,7 @@ class _Reader:
         self._values = collectd.Values()
         self._log = log
         self._unexpected = ErrorOnce(lambda text: log("error", text))
+        self._lacks_type = False
 
     def read(self, data: object = None) -> None:
         """A round. It never raises: collectd would call it less and less often."""
@@ -295,6 +298,8 @@ class _Reader:
                         self._unexpected(f"collectd does not take values of type {type_}", error)
 
     def _notify(self, notification: Notification) -> None:
+        if notification.type == NOTICE_TYPE and not self._has_notice_type():
+            return
         severity = {
             "okay": self._collectd.NOTIF_OKAY,
             "warning": self._collectd.NOTIF_WARNING,
@@ -308,7 +313,46 @@ class _Reader:
             host=notification.host,
             time=notification.time_s,
             severity=severity,
+            **({"meta": self._meta(notification.meta)} if notification.meta else {}),
         ).dispatch()
+
+    def _meta(self, meta: Meta) -> dict[str, Any]:
+        """What goes with a notification, as collectd takes it."""
+        unsigned = self._collectd.Unsigned
+        return {
+            _Name(name): unsigned(value) if isinstance(value, int) else value
+            for name, value in meta
+        }
+
+    def _has_notice_type(self) -> bool:
+        """Whether collectd knows the type of fs_info's notifications.
+
+        Plugin virt sends them without; what comes from Python is checked.
+        """
+        if self._lacks_type:
+            return False
+        try:
+            self._collectd.get_dataset(NOTICE_TYPE)
+        except TypeError:
+            self._lacks_type = True
+            own = os.path.join(os.path.dirname(__file__), "collectd.types.db")
+            self._log(
+                "warning",
+                f"collectd has no type {NOTICE_TYPE}, so ExtraStats fs_info sends no notifications:"
+                f' write TypesDB "/usr/share/collectd/types.db" "{own}" in collectd.conf (the first'
+                " is collectd's own); the file systems' sizes are sent all the same",
+            )
+        return not self._lacks_type
+
+
+class _Name(str):
+    """A name in a dict that may have it more than once, as collectd's meta data may."""
+
+    __slots__ = ()
+    __hash__ = object.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
 
 
 class _FastReader(_Reader):
@@ -341,6 +385,7 @@ def collectd_options(settings: Settings, instance: str = "") -> CollectdOptions:
         host=settings.host,
         figures=_figures(settings),
         jobs=settings.jobs,
+        guest_agent_interval=settings.guest_agent_interval,
         persistent_notification=settings.persistent_notification,
         round_instance=instance,
     )

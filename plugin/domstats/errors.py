@@ -56,6 +56,10 @@ class ConnectionLostError(HypervisorError):
     """A connection that was there is lost; a new one may be had at once."""
 
 
+class NotAllowedError(HypervisorError):
+    """The hypervisor can be reached, and this user may only read."""
+
+
 class LibvirtMissingError(HypervisorError):
     """libvirt-python is not installed for this Python, or cannot be loaded."""
 
@@ -78,6 +82,10 @@ class DomainGoneError(CallError):
 
 class UnsupportedError(CallError):
     """The driver of this hypervisor does not have the call."""
+
+
+class AgentError(CallError):
+    """A domain's guest agent did not answer, or not in a way that can be read."""
 
 
 class TooLargeError(CallError):

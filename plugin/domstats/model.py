@@ -295,6 +295,50 @@ class DomainEvent(msgspec.Struct, frozen=True):
     id: int = -1
 
 
+class FileSystem(msgspec.Struct, frozen=True):
+    """A file system that is mounted in a guest, as its guest agent says; all texts are a tenant's.
+
+    :param name: what the guest calls the device that it is on (``vda1``, ``dm-0``).
+    :param disks: the targets of the domain's disks that it lies on (``vda``), as far as libvirt
+        finds them in the domain's XML.
+    :param total_bytes: its size; None if the agent, or libvirt's call, does not tell sizes.
+    :param used_bytes: how much of that is used; None likewise.
+    """
+
+    name: str
+    mountpoint: str
+    fstype: str
+    disks: tuple[str, ...] = ()
+    total_bytes: Optional[int] = None
+    used_bytes: Optional[int] = None
+
+
+class GuestAgent(msgspec.Struct, frozen=True):
+    """What the guest agent of a domain answered, or that it did not; all texts are a tenant's.
+
+    :param time_ns: when its answer came, nanoseconds since the epoch; of one that has not answered
+        the time of the round that says so.
+    :param responsive: False if it has not answered; then nothing else is known.
+    :param os_id: which operating system runs in the guest (``debian``); empty if not known.
+    :param os_version: its version (``12``); empty if not known.
+    :param hostname: the guest's own name for itself; empty if not known.
+    :param users: how many users are logged in; None if not known.
+    :param filesystems: in the order in which they were mounted.
+    :param left_out: how many file systems there are beyond those.
+    """
+
+    uuid: str
+    name: str
+    time_ns: int
+    responsive: bool = True
+    os_id: str = ""
+    os_version: str = ""
+    hostname: str = ""
+    users: Optional[int] = None
+    filesystems: tuple[FileSystem, ...] = ()
+    left_out: int = 0
+
+
 class Round(msgspec.Struct):
     """What a round cost and how it went; a metric itself.
 
@@ -344,6 +388,7 @@ class Sample(msgspec.Struct):
     :param events: what happened to domains since the last sample of all domains, in order.
     :param host: what was found of the host since the last one; None where that is not asked for.
     :param mounts: the network and FUSE mounts with disks on them, likewise.
+    :param agents: what guest agents answered since then, and which did not.
     """
 
     uri: str
@@ -356,3 +401,4 @@ class Sample(msgspec.Struct):
     groups: frozenset[str] = frozenset()
     host: Optional[HostSample] = None
     mounts: tuple[MountReport, ...] = ()
+    agents: tuple[GuestAgent, ...] = ()

@@ -24,6 +24,12 @@ def open(server: Server, call: Call) -> bytes:
     arguments = call.arguments
     arguments.optional(arguments.string)
     call.client.read_only = bool(arguments.uint() & 1)
+    if not call.client.read_only:
+        call.client.may_write = True
+        server.tally.writers_calls["ConnectOpen"] += 1
+        if server.faults.writers_refused:
+            detail = "access denied by policy"
+            raise wire.Refusal(wire.AUTH_FAILED, detail, wire.FROM_RPC)
     return NO_ANSWER
 
 

@@ -16,7 +16,7 @@ from dataclasses import fields, replace
 from typing import Any, Union
 
 from . import faults, keys, procedures, wire
-from .model import Domain, Pool, Shape
+from .model import Agent, Domain, Pool, Shape
 from .server import Server
 
 Names = Union[str, Iterable[str], None]
@@ -132,6 +132,27 @@ class Control:
         """Replace one metadata element of a domain, or take it away with None."""
         self._order("set_metadata", name=name, uri=uri, element=element)
 
+    def set_agent(
+        self,
+        names: Names = None,
+        connected: bool = True,
+        mode: str = "answers",
+        said: list[list[Any]] | None = None,
+        unbounded: bool = False,
+    ) -> list[str]:
+        """Give domains a new guest agent; see model.Agent. Calls stuck in the old one end. Gives
+        their names."""
+        agent = {"connected": connected, "mode": mode, "unbounded": unbounded}
+        return self._order("set_agent", names=names, agent={**agent, "said": said or []})
+
+    def agent_calls(self, names: Names = None) -> dict[str, int]:
+        """By domain's name, how often its present agent was asked."""
+        return self._order("agent_calls", names=names)
+
+    def refuse_writers(self, on: bool = True) -> None:
+        """Let nobody open a connection that is not read-only."""
+        self._order("refuse_writers", on=on)
+
     def set_disk_error(self, name: str, target: str, why: int) -> None:
         """A disk stands with an error (1 unspecified, 2 no space); 0 clears it."""
         self._order("set_disk_error", name=name, target=target, why=why)
@@ -220,7 +241,8 @@ class Control:
     # what clients did
 
     def statistics(self) -> dict[str, Any]:
-        """A dict with: calls (by procedure name), errors (by code, as text), workers (busy,
+        """A dict with: calls (by procedure name), writers_calls (of them, those over connections
+        that are not read-only), errors (by code, as text), workers (busy,
         priority_busy, most, priority_most, queued, queued_most, held: by client's number how
         many), connections (open, ever, pids: of open ones, by client's number), frozen (names
         of guests frozen by clients' asking, once per freeze), hung (names), pings and pongs (of
@@ -351,6 +373,20 @@ class Orders:
         else:
             domain.metadata[uri] = element
 
+    def order_set_agent(self, names, agent):
+        def give(domain: Domain) -> None:
+            domain.agent = Agent(**agent)
+            domain.changed()
+
+        return self._each(names, None, give)
+
+    def order_agent_calls(self, names):
+        chosen = self._choose(names, None, lambda domain: domain.agent is not None)
+        return {domain.name: domain.agent.calls for domain in chosen if domain.agent}
+
+    def order_refuse_writers(self, on):
+        self._server.faults.writers_refused = on
+
     def order_set_disk_error(self, name, target, why):
         errors = self._hypervisor.by_name(name).errors
         errors.pop(target, None)
@@ -419,6 +455,7 @@ class Orders:
         return {
             "calls": dict(server.tally.calls),
             "errors": dict(server.tally.errors),
+            "writers_calls": dict(server.tally.writers_calls),
             "workers": {
                 "busy": pool.busy.ordinary,
                 "priority_busy": pool.busy.priority,

@@ -26,11 +26,22 @@ def domain_xml(domain: Domain) -> str:
         "    <emulator>/usr/bin/qemu-system-x86_64</emulator>",
         *map(_disk, domain.disks),
         *map(_interface_of(domain), domain.interfaces),
+        *_agent(domain),
         '    <memballoon model="virtio"><stats period="5"/></memballoon>',
         "  </devices>",
         "</domain>",
     ]
     return "\n".join(line for line in lines if line) + "\n"
+
+
+def _agent(domain: Domain) -> list[str]:
+    if domain.agent is None:
+        return []
+    state = "connected" if domain.agent.connected else "disconnected"
+    return [
+        '    <channel type="unix"><source mode="bind" path="/run/agent"/>'
+        f'<target type="virtio" name="org.qemu.guest_agent.0" state="{state}"/></channel>'
+    ]
 
 
 def _text(text: str) -> str:

@@ -192,6 +192,7 @@ class Faults:
 
     delays: dict = field(default_factory=dict)
     bulk_refused: bool = False
+    writers_refused: bool = False
     answer_pings: bool = True
     _errors: dict = field(default_factory=dict)
     _distortions: dict = field(default_factory=dict)
@@ -209,7 +210,7 @@ class Faults:
         self.delays.clear()
         self._errors.clear()
         self._distortions.clear()
-        self.bulk_refused = False
+        self.bulk_refused = self.writers_refused = False
         self.answer_pings = True
 
     def delay(self, procedure: int) -> float:

@@ -74,6 +74,21 @@ class Shape:
     title: str | None = None  # "Guest 7" and so on by default
 
 
+@dataclass
+class Agent:
+    """A guest agent. `mode` says how it is: `answers`; `silent`, even when it is greeted; `stuck`
+    after the greeting; `dies` then; `nonsense`; `limited` to file systems.
+
+    `said` has key, wire type and value of all that it tells; `unbounded` lets the server send more
+    of it than libvirt does."""
+
+    connected: bool = True
+    mode: str = "answers"
+    said: list[list[Any]] = field(default_factory=list)
+    unbounded: bool = False
+    calls: int = 0
+
+
 class Domain:
     """One domain. What clients see changes only through its methods and the Hypervisor's, so
     that encoded answers can be kept: `version` grows with every such change."""
@@ -105,6 +120,7 @@ class Domain:
         self.monitor_since: float | None = None
         self.job_waiters: deque[Callable[[], None]] = deque()
         self.answer_waiters: list[Callable[[], None]] = []
+        self.agent: Agent | None = None
         self.asked: Counter = Counter()  # how often each set of groups was asked for
 
     @property

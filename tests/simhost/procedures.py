@@ -7,6 +7,7 @@ from __future__ import annotations
 from typing import Any, Callable, NamedTuple
 
 from . import (
+    about_agent,
     about_domains,
     about_host,
     about_storage,
@@ -83,9 +84,11 @@ PROCEDURES: dict[int, Procedure] = {
     316: Procedure("ConnectDomainEventCallbackRegisterAny", about_host.register_event),
     317: Procedure("ConnectDomainEventCallbackDeregisterAny", about_host.deregister_event),
     BULK: Procedure("ConnectGetAllDomainStats", bulk.all_domain_stats),
+    349: Procedure("DomainGetFSInfo", about_agent.fs_info),
     351: Procedure("DomainGetIOThreadInfo", through_monitor.iothreads),
     360: Procedure("ConnectRegisterCloseCallback", about_host.nothing),
     361: Procedure("ConnectUnregisterCloseCallback", about_host.nothing),
+    418: Procedure("DomainGetGuestInfo", about_agent.guest_info),
 }
 
 NUMBERS = {procedure.name: number for number, procedure in PROCEDURES.items()}

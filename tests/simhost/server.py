@@ -47,6 +47,7 @@ class Tally:
 
     calls: Counter = field(default_factory=Counter)
     errors: Counter = field(default_factory=Counter)
+    writers_calls: Counter = field(default_factory=Counter)  # over connections not read-only
     connections: int = 0
     pings: int = 0
     pongs: int = 0
@@ -124,6 +125,8 @@ class Server:
         procedure = procedures.PROCEDURES.get(number)
         name = procedure.name if procedure else f"#{number}"
         self.tally.calls[name] += 1
+        if client.may_write:
+            self.tally.writers_calls[name] += 1
         delay = self.faults.delay(number)
         if delay:
             await asyncio.sleep(delay)
@@ -173,7 +176,7 @@ class Client(asyncio.Protocol):
     def __init__(self, server: Server, number: int) -> None:
         self.number = number
         self.pid = 0  # of the client's process
-        self.read_only = False
+        self.read_only = self.may_write = False
         self._server = server
         self._splitter = wire.Splitter()
         self._transport: asyncio.Transport | None = None

@@ -23,7 +23,15 @@ from domstats.config.collectd import MODULE
 from domstats.config.collectd_conf import read
 from domstats.config.settings import Settings
 from domstats.errors import ConfigError
-from domstats.model import Change, DomainSample, Round, Sample, Status
+from domstats.model import (
+    Change,
+    DomainSample,
+    FileSystem,
+    GuestAgent,
+    Round,
+    Sample,
+    Status,
+)
 
 from tests.unit.fake_sampler import FakeSampler
 
@@ -106,6 +114,14 @@ class FakeCollectd:
     def debug(self, text: str) -> None:
         self.logged.append(("debug", text))
 
+    def get_dataset(self, name: str) -> list[tuple[Any, ...]]:
+        if name in self.unknown_types:
+            raise TypeError(f"Dataset {name} not found")
+        return [("value", "gauge", 0.0, None)]
+
+    class Unsigned(int):
+        """A number of collectd's without a sign."""
+
     def Values(self) -> FakeValues:
         return FakeValues(self)
 
@@ -135,6 +151,7 @@ class OneDomain(FakeSampler):
         self.for_the_end = 0
         self.stats: dict[str, Any] = {"state.state": 1, "cpu.time": 5, "balloon.current": 1024}
         self.changes: tuple[Change, ...] = ()
+        self.agents: tuple[GuestAgent, ...] = ()
         self.failure: Optional[Exception] = None
         self.connected = True
         self.closing: Callable[[], object] = lambda: None
@@ -144,7 +161,9 @@ class OneDomain(FakeSampler):
             raise self.failure
         domain = DomainSample(UUID, "web", Status.FRESH, dict(self.stats))
         this = Round(domains=1, connected=self.connected)
-        return Sample(self.settings.uri, 1_500_000_000, (domain,), this, changes=self.changes)
+        sample = Sample(self.settings.uri, 1_500_000_000, (domain,), this, changes=self.changes)
+        sample.agents = self.agents
+        return sample
 
     def close(self) -> None:
         self.closing()
@@ -639,6 +658,45 @@ def test_shutdown_does_not_wait_for_what_is_stuck(
     assert not closed.is_set()
     assert world.samplers[1].closed.is_set()
     stuck.set()
+
+
+def with_guest_agent(world: World) -> None:
+    """A round in which a guest agent has told of a file system on two disks."""
+    found = FileSystem("vda1", "/", "ext4", ("vda", "vdb"), 100, 40)
+    world.collectd.configure(option("GuestAgent", True), option("ExtraStats", "fs_info"))
+    world.collectd.init()
+    world.collectd.read()
+    world.samplers[0].agents = (GuestAgent(UUID, "web", 2_000_000_000, filesystems=(found,)),)
+    world.collectd.read()
+    world.collectd.read()
+
+
+def test_a_notification_of_a_file_system_has_the_names_that_virt_sends_along(
+    world: World,
+) -> None:
+    with_guest_agent(world)
+    told, _ = [each for each in world.collectd.notified if each["type"] == "file_system"]
+    assert (told["plugin"], told["message"]) == ("virt", "File system information")
+    assert told["severity"] == FakeCollectd.NOTIF_OKAY
+    # As collectd goes through it, a name may come more than once.
+    assert [(str(name), value) for name, value in told["meta"].items()] == [
+        ("mountpoint", "/"),
+        ("name", "vda1"),
+        ("fstype", "ext4"),
+        ("ndevAlias", 2),
+        ("devAlias", "vda"),
+        ("devAlias", "vdb"),
+    ]
+    assert isinstance(list(told["meta"].values())[3], FakeCollectd.Unsigned)
+
+
+def test_a_collectd_without_the_type_of_such_notifications_is_told_so_once(world: World) -> None:
+    world.collectd.unknown_types.add("file_system")
+    with_guest_agent(world)
+    assert not [each for each in world.collectd.notified if each["type"] == "file_system"]
+    (line,) = [text for _, text in world.collectd.logged if "file_system" in text]
+    assert "TypesDB" in line
+    assert "df_complex" in {each["type"] for each in world.collectd.dispatched}
 
 
 def test_a_fast_read_that_shutdown_overtook_says_nothing(world: World) -> None:

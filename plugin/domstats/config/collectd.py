@@ -14,7 +14,6 @@ from ..selection import Selection, entries
 from ..shown import shown
 from .options import (
     COLLECTD_OPTIONS,
-    EXTRA_STATS_LATER,
     NOT_BOTH,
     OPTIONS,
     SAFE_BUDGET,
@@ -50,11 +49,9 @@ def parse_collectd(config: Any, source: str) -> Parsed:
     """
     mistakes = Mistakes()
     given: Given = {}
-    notes: list[str] = []
     for child in config.children:
         with mistakes.at(f"{source}, "):
-            option, value, warnings = _collectd_line(child)
-            notes.extend(f"{source}, {text}" for text in warnings)
+            option, value = _collectd_line(child)
             if option.kind is Kind.PERIODS:
                 value = {**given.get(option.key, {}), **value}
             elif option.kind in _ADDS_UP or option.key == "extra_stats":
@@ -65,7 +62,17 @@ def parse_collectd(config: Any, source: str) -> Parsed:
         settings = _from_block(given)
     mistakes.end()
     advice = list(advice_on(settings, _collectd_name))
-    return Parsed([settings], notes + [f"{source}, {text}" for text in advice])
+    if _wants_notices(given) and not settings.guest_agent:
+        advice.append(
+            "option ExtraStats: fs_info is ignored: it asks the guest agents, which needs a"
+            " connection that is not read-only; add GuestAgent true to allow that (nothing but"
+            " queries is made over it)"
+        )
+    return Parsed([settings], [f"{source}, {text}" for text in advice])
+
+
+def _wants_notices(given: Given) -> bool:
+    return "fs_info" in given.get("extra_stats", ())
 
 
 def from_nothing() -> Parsed:
@@ -81,31 +88,29 @@ def _unknown_in_collectd(key: str) -> ConfigError:
     )
 
 
-def _collectd_line(line: Any) -> tuple[Option, Any, list[str]]:
-    """The option of one line, its checked value, and warnings."""
+def _collectd_line(line: Any) -> tuple[Option, Any]:
+    """The option of one line, and its checked value."""
     key = str(line.key)
     option = _BY_LOWER_NAME.get(key.lower())
     if option is None:
         raise _unknown_in_collectd(key)
     mistakes = Mistakes()
     value: Any = None
-    notes: list[str] = []
     with mistakes.at(f"option {option.collectd}: "):
         if line.children:
             raise ConfigError("found a block, allowed are values")
-        value, notes = _collectd_value(option, tuple(line.values))
+        value = _collectd_value(option, tuple(line.values))
     mistakes.end()
-    return option, value, notes
+    return option, value
 
 
-def _collectd_value(option: Option, values: tuple[ConfigValue, ...]) -> tuple[Any, list[str]]:
-    """The checked value of one line, and warnings."""
-    notes: list[str] = []
+def _collectd_value(option: Option, values: tuple[ConfigValue, ...]) -> Any:
+    """The checked value of one line."""
     if any(isinstance(value, bytes) for value in values):
         raise ConfigError(f"found {shown(values)}, allowed is UTF-8 only")
     raw: object
     if option.kind is Kind.WORDS:
-        raw, notes = _collectd_words(option, values)
+        raw = _collectd_words(option, values)
     elif option.kind is Kind.PERIODS:
         raw = _collectd_period(option, values)
     elif len(values) != 1:
@@ -115,7 +120,7 @@ def _collectd_value(option: Option, values: tuple[ConfigValue, ...]) -> tuple[An
         raw = values
     else:
         raw = _collectd_scalar(option, values[0])
-    return CONVERT[option.kind](option, raw), notes
+    return CONVERT[option.kind](option, raw)
 
 
 def _collectd_scalar(option: Option, value: ConfigValue) -> object:
@@ -140,25 +145,21 @@ def _collectd_period(option: Option, values: tuple[ConfigValue, ...]) -> dict[st
     return {values[0].lower(): _collectd_scalar(option, values[1])}
 
 
-def _collectd_words(
-    option: Option, values: tuple[ConfigValue, ...]
-) -> tuple[tuple[str, ...], list[str]]:
+def _collectd_words(option: Option, values: tuple[ConfigValue, ...]) -> tuple[str, ...]:
     words = [word.lower() for value in to_texts(option, values) for word in value.split()]
     if not words:
         raise wrong_value(option, values[0] if len(values) == 1 else values, "at least one")
-    notes: list[str] = []
-    if option.key == "extra_stats":
-        for word in EXTRA_STATS_LATER:
-            if word in words:
-                notes.append(f"option ExtraStats: {word} is not reported by this version, ignored")
-        words = [word for word in dict.fromkeys(words) if word not in EXTRA_STATS_LATER]
-    return tuple(words), notes
+    if option.key == "extra_stats":  # virt takes them twice
+        words = list(dict.fromkeys(words))
+    return tuple(words)
 
 
 def _from_block(given: Given) -> Settings:
     ignored = given.get("ignore_selected", False)
     extra = frozenset(given.get("extra_stats", ()))
     fields = dict(given)
+    if _wants_notices(given) and not given.get("guest_agent", False):
+        fields["extra_stats"] = extra - {"fs_info"}
     if "lanes" not in fields and "instances" in fields:
         fields["lanes"] = min(SAFE_BUDGET, fields["instances"])
     instance = tuple(fields.get("plugin_instance_format", ()))

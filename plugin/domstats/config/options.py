@@ -96,6 +96,7 @@ EXTRA_STATS: tuple[str, ...] = (
     "disk_err",
     "disk_physical",
     "domain_state",
+    "fs_info",
     "job_stats_background",
     "job_stats_completed",
     "memory",
@@ -116,8 +117,6 @@ OWN_EXTRA_STATS: tuple[str, ...] = (
 )
 
 #: Selectors of virt's ExtraStats that this version does not report: ignored with a warning.
-EXTRA_STATS_LATER: tuple[str, ...] = ("fs_info",)
-
 #: Selectors that must not be given both: what they send has the same names.
 NOT_BOTH: tuple[str, str] = ("job_stats_background", "job_stats_completed")
 
@@ -128,8 +127,8 @@ OPTIONS: tuple[Option, ...] = (
         collectd="Connection",
         telegraf="libvirt_uri",
         text="The hypervisor to sample, as a libvirt connection URI"
-        " (https://libvirt.org/uri.html). The connection is read-only. A password in it is"
-        " refused: libvirt takes credentials from its own auth.conf.",
+        " (https://libvirt.org/uri.html). The connection is read-only (the guest agent has others)."
+        " A password in it is refused: libvirt takes credentials from its own auth.conf.",
     ),
     Option(
         key="domain_names",
@@ -367,12 +366,11 @@ OPTIONS: tuple[Option, ...] = (
         collectd="ExtraStats",
         allowed=(*EXTRA_STATS, *OWN_EXTRA_STATS),
         default="none",
-        example=tuple(word for word in EXTRA_STATS if word != NOT_BOTH[0]),
+        example=tuple(word for word in EXTRA_STATS if word not in (NOT_BOTH[0], "fs_info")),
         text="More statistics than CPU time, memory, disk and network. Several lines add up."
-        f" {NOT_BOTH[0]} and {NOT_BOTH[1]} exclude each other, as in virt. Of"
-        " virt's selectors " + ", ".join(EXTRA_STATS_LATER) + " are not reported by this version"
-        " and are ignored with a warning. Our own, which virt does not have: "
-        + ", ".join(OWN_EXTRA_STATS)
+        f" {NOT_BOTH[0]} and {NOT_BOTH[1]} exclude each other, as in virt. fs_info (notifications"
+        " of the guests' file systems) needs GuestAgent true, and is ignored with a warning without"
+        " it. Our own, which virt does not have: " + ", ".join(OWN_EXTRA_STATS)
         + "; what they ask for goes under plugin domstats.",
     ),
     Option(
@@ -472,6 +470,30 @@ OPTIONS: tuple[Option, ...] = (
         text="The admin interface of libvirt's daemon on this host, for its workers and clients:"
         " libvirtd:///system, or virtqemud:///system where daemons are modular. With host"
         " (collectd: Host) only. It is for root alone, and only read.",
+        ours=True,
+    ),
+    Option(
+        key="guest_agent",
+        kind=Kind.FLAG,
+        collectd="GuestAgent",
+        telegraf="guest_agent",
+        text="Ask the QEMU guest agents of running domains for the guests' file systems, with their"
+        " sizes, and for operating system, host name and number of users. libvirt allows that over"
+        " a connection that is not read-only alone, so this opens some, over which nothing but"
+        " these queries is made; the user needs the right to manage domains. An agent that hangs"
+        " holds up no round and no other agent; four calls to agents can be stuck at most. In"
+        " collectd ExtraStats fs_info adds virt's notifications of file systems.",
+        ours=True,
+    ),
+    Option(
+        key="guest_agent_interval",
+        kind=Kind.SECONDS,
+        collectd="GuestAgentInterval",
+        telegraf="guest_agent_interval",
+        least=1,
+        most=86400,
+        text="Seconds between two questions to a guest agent, or the rounds' interval if that is"
+        " longer. The agents are not asked all at once, but spread over it.",
         ours=True,
     ),
     Option(

@@ -33,6 +33,8 @@ class Settings(RoundSettings, frozen=True, kw_only=True):
     :param admin_uri: the admin interface of libvirt's daemon; empty: it is not asked.
     :param inactive: whether domains that are defined and not started are listed too.
     :param wants_devices: whether facts of the domains' XML are needed (MAC addresses).
+    :param guest_agent: whether guest agents are asked, over connections that are not read-only.
+    :param guest_agent_interval: seconds between two questions to one.
     :param interval: seconds between rounds, as far as the agent does not say otherwise.
     :param fast_interval: seconds between rounds of the fast lane; None if there is none.
     :param interval_fixed: the user said that interval; else it is only a first guess.
@@ -55,6 +57,8 @@ class Settings(RoundSettings, frozen=True, kw_only=True):
     inactive: bool = True
     selection: Selection = ALL
     wants_devices: bool = False
+    guest_agent: bool = False
+    guest_agent_interval: float = 60.0
 
     interval: float = 10.0
     fast_interval: float | None = None
@@ -228,6 +232,11 @@ def advice_on(settings: Settings, name: Callable[[str], str]) -> Iterator[str]:
         yield (
             f"option {name('pressure')}: it has no effect, for the guests' control groups are on"
             " another host"
+        )
+    if settings.guest_agent and settings.series == "telegraf":
+        yield (
+            f"option {name('guest_agent')}: {name('series')} is telegraf, which has no measurements"
+            " of guest agents, so none are sent"
         )
     if settings.stuck_budget <= settings.lanes and settings.stuck_budget < SAFE_BUDGET:
         yield (

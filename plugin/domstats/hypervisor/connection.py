@@ -122,11 +122,11 @@ class Connection:
         if libvirt is None:
             reason = absence or ImportError("no reason is known")
             raise LibvirtMissingError(why_no_libvirt(reason, this_interpreter()))
-        _prepare_libvirt(self._keepalive or bool(self._watch and self._watch.sources))
+        prepare_libvirt(self._keepalive or bool(self._watch and self._watch.sources))
         try:
             conn = libvirt.openReadOnly(self.uri)
         except libvirt.libvirtError as error:
-            raise HypervisorError(why_unreachable(self.uri, _one_line(error))) from None
+            raise HypervisorError(why_unreachable(self.uri, words_of(error))) from None
         if self._keepalive:
             with suppress(libvirt.libvirtError):  # a driver without a daemon has none
                 conn.setKeepAlive(KEEPALIVE_INTERVAL_S, KEEPALIVE_COUNT)
@@ -341,7 +341,7 @@ class Connection:
                 return str(domain.XMLDesc(0))
         except libvirt.libvirtError as error:
             if "nable to decode" in str(error) and self._is_alive():
-                raise TooLargeError(f"{self.uri}: {_one_line(error)}") from None
+                raise TooLargeError(f"{self.uri}: {words_of(error)}") from None
             raise self._translated(error) from None
         raise DomainGoneError(f"the domain {uuid} has ended")
 
@@ -405,7 +405,7 @@ class Connection:
     def _translated(self, error: libvirt.libvirtError) -> Exception:
         """The package's error for libvirt's; a lost connection is given up for the next call."""
         code = error.get_error_code()
-        text = _one_line(error)
+        text = words_of(error)
         too_large = code == libvirt.VIR_ERR_RPC and any(sign in text for sign in _TOO_LARGE)
         if self._conn is not None and not self._is_alive():
             self.close()
@@ -492,7 +492,8 @@ def _is_gone(error: libvirt.libvirtError) -> bool:
     return bool(error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN)
 
 
-def _one_line(error: libvirt.libvirtError) -> str:
+def words_of(error: libvirt.libvirtError) -> str:
+    """What libvirt says, in one line."""
     return " ".join(str(error).split()) or "unknown error"
 
 
@@ -527,7 +528,7 @@ _is_quiet = False
 _has_loop = False
 
 
-def _prepare_libvirt(needs_loop: bool) -> None:
+def prepare_libvirt(needs_loop: bool) -> None:
     """What libvirt wants once in a process: quiet errors, and an event loop where one is needed.
 
     Both are the process's own. libvirt ignores a second event implementation; its loop may be

@@ -93,6 +93,19 @@ def why_unreachable(uri: str, text: str) -> str:
     return f"{uri}: {text}"
 
 
+def why_no_agents(uri: str, text: str) -> str:
+    """Why guest agents cannot be asked, and what to do.
+
+    :param text: libvirt's message, in one line.
+    """
+    return (
+        f"{uri}: no guest agent can be asked: {text}: that needs a connection that is not"
+        " read-only; let this user manage domains (polkit's org.libvirt.unix.manage, or the group"
+        " libvirt: both are as much as root), leave libvirt-sock-ro out of the URI, or switch the"
+        " guest agent off; everything else is sampled"
+    )
+
+
 class Interpreter(NamedTuple):
     """A Python, as it is known inside.
 

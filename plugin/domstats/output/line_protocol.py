@@ -44,6 +44,7 @@ from ..model import (
 from . import schema
 from .derived import Derived
 from .device_tables import TAGGED, device_tags, figures_of, interface_tags
+from .guest_agents import lines_of
 from .job_tables import JOB_MEASUREMENT, KNOWN, Jobs
 from .remembered import Remembered
 
@@ -481,7 +482,20 @@ class LineProtocol:
                 values = _domain_values(domain, sample.time_ns)
                 lines.append(_own_line(head, schema.DOMAIN_FIELDS, values, time))
         lines += self._event_lines(sample)
+        lines += self._agent_lines(sample)
         return "".join(lines)
+
+    def _agent_lines(self, sample: Sample) -> Iterator[str]:
+        """What guest agents answered, each at the time of its own answer."""
+        if not sample.agents:
+            return
+        domains = {domain.uuid: domain for domain in sample.domains}
+        for agent in sample.agents:
+            domain = domains.get(agent.uuid)
+            if domain is not None:
+                for measurement, tags, fields, values in lines_of(agent):
+                    head = measurement + _written_tags({**self._domain_tags(domain), **tags})
+                    yield _own_line(head, fields, values, str(agent.time_ns))
 
     def _event_lines(self, sample: Sample) -> Iterator[str]:
         """Each event at its own time; no two of one series at the same, or one would be lost."""

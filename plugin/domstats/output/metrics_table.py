@@ -13,6 +13,7 @@ from ..model import GROUP_OF_WORD
 from . import job_lists, origins, schema, virt_schema
 from .device_tables import DISK_TAGS, FIGURE_TABLES, INTERFACE_TAGS, INTERFACES, FigureRow
 from .disk_rows import DISK_ROWS, MEMORY_AGE
+from .guest_agents import AGENT_LISTS
 from .host_tables import HOST, HOST_TABLES, STORAGE
 from .job_tables import JOB_FIELDS, JOB_MEASUREMENT
 from .origins import Cost
@@ -72,6 +73,7 @@ def metrics() -> Iterator[Metric]:
                 "telegraf", f"{measurement} {own.field}", "", FIELD_TYPES[own.wire],
                 own.kind.value, own.unit, own.description, 'series = "full"',
             )  # fmt: skip
+    yield from _agent_metrics()
     for table in RATE_TABLES:
         for rate in table.rows:
             yield Metric(
@@ -112,6 +114,22 @@ def metrics() -> Iterator[Metric]:
         )  # fmt: skip
 
 
+def _agent_metrics() -> Iterator[Metric]:
+    """What guest agents tell, for both agents."""
+    for measurement, fields in _AGENT_TABLES:
+        for own in fields:
+            yield Metric(
+                "telegraf", f"{measurement} {own.field}", "", FIELD_TYPES[own.wire],
+                own.kind.value, own.unit, own.description, "guest_agent",
+            )  # fmt: skip
+    for row_of_agent in AGENT_LISTS:
+        yield Metric(
+            "collectd",
+            f"{virt_schema.OWN_PLUGIN}/{_collectd_name(row_of_agent.type, row_of_agent.instance)}",
+            "", "gauge", "gauge", row_of_agent.unit, row_of_agent.description, "GuestAgent",
+        )  # fmt: skip
+
+
 def _figure_metrics() -> Iterator[Metric]:
     """What is known of devices and control groups, for both agents."""
     for table in FIGURE_TABLES:
@@ -133,6 +151,11 @@ def _figure_metrics() -> Iterator[Metric]:
 def _figure_type(row: FigureRow) -> str:
     return "integer" if row.whole else "float"
 
+
+_AGENT_TABLES = (
+    (schema.AGENT_MEASUREMENT, schema.AGENT_FIELDS),
+    (schema.FILE_SYSTEM_MEASUREMENT, schema.FILE_SYSTEM_FIELDS),
+)
 
 #: What virDomainGetJobStats costs, and since when there is one.
 _OF_JOBS = (Cost.MONITOR.value, "1.0.3")
@@ -247,8 +270,8 @@ def _without_device(instance: str) -> str:
 
 def page() -> str:
     """docs/metrics.md."""
-    telegraf = (*_telegraf_part(), *_rates_part(), *_jobs_part(), *_figures_part(), *_host_part())
-    return "\n".join((*telegraf, *_collectd_part()))
+    beside = (*_jobs_part(), *_figures_part(), *_host_part(), *_agent_part())
+    return "\n".join((*_telegraf_part(), *_rates_part(), *beside, *_collectd_part()))
 
 
 _INTRODUCTION = """\
@@ -457,6 +480,34 @@ With `Jobs true`, under the domain's host, as above for Telegraf: `job_…` whil
 9 backup, 10 deletion of a snapshot.
 """
 
+_AGENT_TEXT = """\
+With `guest_agent = true`. A line for each running domain whose guest agent is connected, each
+`guest_agent_interval`, with the time at which its answer came. What the agent does not tell is left
+out. All texts are the guest's own, cut at 255 characters. For alerts: `responsive` below 1.
+"""
+
+_FILE_SYSTEM_TEXT = """\
+With `guest_agent = true`. A line for each file system that is mounted in the guest, up to 256 of a
+domain. Tags: `mountpoint`; `fstype`; `device`, the domain's disks that it lies on (`vda`, as in
+`libvirt_block`; several with commas); `guest_device`, what the guest calls it (`vda1`, `dm-0`).
+Agents before 3.0 and libvirt before 5.7 tell no sizes: then there is `mounted` alone. Where one
+file system is mounted over another, there is one line for that mount point, of the upper one.
+"""
+
+_AGENT_OF_COLLECTD_TEXT = """\
+
+With `GuestAgent true`, under the domain's host, once each `GuestAgentInterval`. `{mountpoint}` is
+`root` for `/`, and `var_log` for `/var/log`; where two mount points would be the same, both end in
+`~` and eight hexadecimal digits.
+
+With `ExtraStats fs_info` as well, plugin `virt` notifies of each file system when its agent has
+answered: type `file_system`, severity okay, message `File system information`, and with it
+`mountpoint`, `name`, `fstype`, `ndevAlias` and, for each disk, `devAlias`, as `virt` does in each
+round. collectd wants the type to be known when Python sends it, and its own types.db does not have
+it: name `collectd.types.db`, which lies in the package, with `TypesDB`, beside collectd's own file.
+The log says once that it is missing, with the line to add.
+"""
+
 _COLLECTD_TEXT = """\
 ## collectd: value lists
 
@@ -642,6 +693,19 @@ def _host_part() -> Iterator[str]:
                 )  # fmt: skip
 
 
+def _agent_part() -> Iterator[str]:
+    for (measurement, fields), text in zip(_AGENT_TABLES, (_AGENT_TEXT, _FILE_SYSTEM_TEXT)):
+        yield f"### {measurement}+\n"
+        yield text
+        yield from _table(
+            ("field", "type", "kind", "unit", "what"),
+            (
+                (f"`{own.field}`", FIELD_TYPES[own.wire], own.kind.value, own.unit, own.description)
+                for own in fields
+            ),
+        )
+
+
 def _collectd_part() -> Iterator[str]:
     yield _COLLECTD_TEXT
     rows = [
@@ -735,6 +799,14 @@ def _own_collectd_part() -> Iterator[str]:
             ),
         ),
     )  # fmt: skip
+    yield _AGENT_OF_COLLECTD_TEXT
+    yield from _table(
+        ("type and instance", "data source", "unit", "what"),
+        (
+            (f"`{_collectd_name(row.type, row.instance)}`", "GAUGE", row.unit, row.description)
+            for row in AGENT_LISTS
+        ),
+    )
 
 
 def _host_of_collectd_part() -> Iterator[str]:

@@ -619,6 +619,29 @@ EVENT_FIELDS: tuple[OwnField, ...] = (
     OwnField("gap_ms", _U, _GAUGE, "ms", "gap: for how long events may have been missed"),
 )  # fmt: skip
 
+AGENT_MEASUREMENT = "domstats_agent"
+#: What the guest agent of a domain says of the guest; what it does not say is left out.
+AGENT_FIELDS: tuple[OwnField, ...] = (
+    OwnField("responsive", Wire.FLAG, _GAUGE, "1",
+             "0 while its agent does not answer, and then alone"),
+    OwnField("guest_os", _S, _TEXT, "", "the guest's operating system, as debian"),
+    OwnField("guest_os_version", _S, _TEXT, "", "its version, as 12"),
+    OwnField("guest_hostname", _S, _TEXT, "", "what the guest calls itself"),
+    OwnField("users", _I, _GAUGE, "1", "users who are logged in"),
+    OwnField("filesystems", _I, _GAUGE, "1",
+             "file systems of which there are lines, and those beyond the limit of 256"),
+)  # fmt: skip
+
+FILE_SYSTEM_MEASUREMENT = "domstats_filesystem"
+#: Tags beside the domain's own; one without a value is left out.
+FILE_SYSTEM_TAGS: tuple[str, ...] = ("mountpoint", "fstype", "device", "guest_device")
+FILE_SYSTEM_FIELDS: tuple[OwnField, ...] = (
+    OwnField("mounted", Wire.FLAG, _GAUGE, "1", "1: it is mounted, also where no size is known"),
+    OwnField("total_bytes", _U, _GAUGE, "bytes", "its size"),
+    OwnField("used_bytes", _U, _GAUGE, "bytes", "how much of that is used"),
+    OwnField("used_percent", _D, _GAUGE, "%", "the same as a share of the size"),
+)
+
 #: Tags that the full series sets itself, or fields beside which a tag of the same name would be
 #: ambiguous in InfluxDB: a metadata label must have another name.
 RESERVED_TAGS: frozenset[str] = frozenset(
@@ -626,10 +649,11 @@ RESERVED_TAGS: frozenset[str] = frozenset(
     | {tag for row in KEYS for tag in row.tags}
     | {field for row in KEYS if not row.kvm for field in (row.field, *row.twins, *row.own_twins)}
     | {row.field for row in (*DOMAIN_FIELDS, *EVENT_FIELDS)}
+    | {row.field for row in (*AGENT_FIELDS, *FILE_SYSTEM_FIELDS)}
     | {row.field for table in RATE_TABLES for row in table.rows}
     | {row.field for figures in FIGURE_TABLES for row in figures.rows}
     | {figures.tag for figures in FIGURE_TABLES}
     | {*DISK_TAGS, *INTERFACE_TAGS}
     | {row.name for row in JOB_FIELDS}
-    | {*EVENT_TAGS, *JOB_TAGS}
+    | {*EVENT_TAGS, *JOB_TAGS, *FILE_SYSTEM_TAGS}
 )

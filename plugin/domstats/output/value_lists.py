@@ -29,11 +29,12 @@ from ..model import (
     Devices,
     DomainEvent,
     DomainSample,
+    GuestAgent,
     Sample,
     Status,
     Value,
 )
-from . import state_notices, virt_schema
+from . import guest_agents, state_notices, virt_schema
 from .disk_rows import OWN_EXTRA_STATS
 from .identity import (
     HOSTNAME_FIELDS,
@@ -112,6 +113,7 @@ class CollectdOptions(msgspec.Struct, frozen=True, kw_only=True):
         ``device_tables``; likewise.
     :param jobs: also the jobs of domains, as plugin domstats; ``job_lists``.
     :param host: also what the host beside its guests does, likewise; ``host_tables``.
+    :param guest_agent_interval: seconds between two answers of a guest agent.
     :param round_instance: the plugin instance of the rounds, to tell hypervisors apart.
     """
 
@@ -136,6 +138,7 @@ class CollectdOptions(msgspec.Struct, frozen=True, kw_only=True):
     host: bool = False
     figures: frozenset[str] = frozenset()
     jobs: bool = False
+    guest_agent_interval: float = 0.0
     round_instance: str = ""
 
     def __post_init__(self) -> None:
@@ -176,6 +179,7 @@ class Notification(NamedTuple):
 
     :param severity: ``failure``, ``warning`` or ``okay``, as in collectd's NOTIF_FAILURE.
     :param time_s: seconds since the epoch.
+    :param meta: what goes with it.
     """
 
     severity: str
@@ -186,6 +190,7 @@ class Notification(NamedTuple):
     type: str
     type_instance: str
     time_s: float
+    meta: guest_agents.Meta = ()
 
 
 class _Order(NamedTuple):
@@ -313,6 +318,10 @@ class ValueLists:
             self._plans = {frozenset(keys): order.plan for keys, order in self._orders.items()}
         if self._options.report_round:
             yield from self._own(sample, identities, sample.time_ns / 1e9)
+        for agent in sample.agents:
+            if agent.uuid in identities:
+                pace_s = max(interval_s, self._options.guest_agent_interval)
+                yield _agent_batch(identities[agent.uuid], agent, pace_s)
 
     def _domain(
         self,
@@ -364,7 +373,7 @@ class ValueLists:
 
         The sample must have been translated before.
         """
-        is_needed = sample.changes or sample.events
+        is_needed = sample.changes or sample.events or sample.agents
         identities = self._identify(sample.domains) if is_needed else {}
         found = []
         for change in sample.changes:
@@ -391,6 +400,8 @@ class ValueLists:
                     plugin_instance, EVENT_TYPE, event.kind, event.time_ns / 1e9,
                 )
             )  # fmt: skip
+        if "fs_info" in self._options.extra_stats:
+            found += _file_system_notices(sample.agents, identities)
         if self._states is not None:
             for notice in self._states.end(sample):
                 host, plugin_instance = notice.identity
@@ -715,6 +726,29 @@ def _host_batch(who: Identity, group: HostGroup) -> Batch:
             for row, value in rows
         ],
     )
+
+
+def _agent_batch(who: Identity, agent: GuestAgent, interval_s: float) -> Batch:
+    """What a guest agent answered, at the time of its answer."""
+    rows = list(guest_agents.value_lists_of(agent))
+    heads = [(type_, instance, interval_s) for type_, instance, _ in rows]
+    values = [(value,) for *_, value in rows]
+    plugin, time_s = virt_schema.OWN_PLUGIN, agent.time_ns / 1e9
+    return Batch(who.host, plugin, who.plugin_instance, time_s, heads, values)
+
+
+def _file_system_notices(
+    agents: Iterable[GuestAgent], identities: Mapping[str, Identity]
+) -> Iterator[Notification]:
+    """As plugin virt's selector ``fs_info``: one for each file system, with its names along."""
+    for agent in agents:
+        if agent.uuid in identities:
+            host, instance = identities[agent.uuid]
+            for meta in guest_agents.notices_of(agent):
+                yield Notification(
+                    "okay", guest_agents.NOTICE_MESSAGE, host, PLUGIN, instance,
+                    guest_agents.NOTICE_TYPE, "", agent.time_ns / 1e9, meta,
+                )  # fmt: skip
 
 
 def _message(text: str) -> str:

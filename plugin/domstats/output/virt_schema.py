@@ -178,9 +178,10 @@ VALUE_LISTS: tuple[ValueListRow, ...] = (
 #: value lists have the names that libvirt gives the parameters of a job.
 JOB_STATS: tuple[str, str] = ("job_stats_background", "job_stats_completed")
 
-#: The selectors of ExtraStats that the table knows, and those.
+#: The selectors of ExtraStats that the table knows, those, and fs_info: notifications, and no
+#: values; see ``guest_agents``.
 EXTRA_STATS: frozenset[str] = frozenset(
-    (*(row.selector for row in VALUE_LISTS if row.selector), *JOB_STATS)
+    (*(row.selector for row in VALUE_LISTS if row.selector), *JOB_STATS, "fs_info")
 )
 
 #: The collectd plugin under which our own value lists and notifications go.

@@ -42,4 +42,8 @@ def beside_of(settings: Settings, log: LogFunction) -> tuple[Beside, ...]:
         from .host_look import host_look
 
         found.append(host_look(settings, log))
+    if settings.guest_agent:
+        from .agent_look import AgentLook  # likewise
+
+        found.append(AgentLook(settings, log))
     return tuple(found)

@@ -13,8 +13,9 @@ Nothing here knows pytest or the package under test.
 
 from tests.system.bed.bed import Bed
 from tests.system.bed.guest import Guest
+from tests.system.bed.linux import AbsentSystem
 from tests.system.bed.migration import Migration
 from tests.system.bed.shape import Medium, Shape
 from tests.system.bed.storage import Storage
 
-__all__ = ["Bed", "Guest", "Medium", "Migration", "Shape", "Storage"]
+__all__ = ["AbsentSystem", "Bed", "Guest", "Medium", "Migration", "Shape", "Storage"]

@@ -13,7 +13,7 @@ from typing import Optional
 
 import libvirt
 
-from tests.system.bed import cgroups
+from tests.system.bed import cgroups, linux
 from tests.system.bed.enclosure import Enclosure
 from tests.system.bed.firmware import write_roms
 from tests.system.bed.guest import Guest
@@ -44,6 +44,7 @@ class Bed:
         self._guests: list[Guest] = []
         self._numbers = itertools.count()
         self._storages: list[Storage] = []
+        self._system: Optional[linux.System] = None
         self._template = self.folder / "images" / "template.qcow2"
         try:
             write_roms(self.rom("idle"), self.rom("busy"), self.rom("dirty"))
@@ -122,6 +123,18 @@ class Bed:
         path = (folder or self.folder / "images") / f"{name}.qcow2"
         shutil.copyfile(self._template, path)
         return path
+
+    def new_file_system(self, name: str, folder: Optional[Path] = None) -> Path:
+        """A raw image called ``name`` with an empty file system, likewise."""
+        path = (folder or self.folder / "images") / f"{name}.raw"
+        linux.make_file_system(path)
+        return path
+
+    def system(self) -> linux.System:
+        """What guests with an operating system boot. Raises linux.AbsentSystem."""
+        if self._system is None:
+            self._system = linux.make_system(self.folder / "images")
+        return self._system
 
     def new_medium(self, name: str, medium: Medium, folder: Optional[Path] = None) -> Path:
         """An image for a medium, called ``name``, likewise."""

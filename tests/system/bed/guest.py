@@ -6,6 +6,7 @@ import os
 import signal
 import string
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Optional
 from uuid import UUID
 from xml.etree import ElementTree
@@ -55,17 +56,27 @@ class Guest:
     def create(self) -> None:
         """Define and start it; ``Bed.add`` calls this."""
         folder = self._shape.folder
-        images = [self._bed.new_disk(f"{self.uuid}-{disk}", folder) for disk in self.disks]
+        system = self._bed.system() if self._shape.agent else None
+        new_disk = self._bed.new_file_system if system else self._bed.new_disk
+        images = [new_disk(f"{self.uuid}-{disk}", folder) for disk in self.disks]
         media = [
             self._bed.new_medium(f"{self.uuid}-{name}", medium, folder)
             for name, medium in zip(self.media, self._shape.media)
         ]
         rom = self._bed.rom(self._shape.kind)
         partition = self._bed.partition
-        xml = domain_xml(self._shape, self.uuid, rom, partition, images, media, self.nics)
+        xml = domain_xml(
+            self._shape, self.uuid, rom, partition, images, media, self.nics, system, self.relay
+        )
         with self._bed.connection() as connection:
             flags = libvirt.VIR_DOMAIN_START_PAUSED if self._shape.paused else 0
             connection.defineXML(xml).createWithFlags(flags)
+
+    @property
+    def relay(self) -> Optional[Path]:
+        """The socket behind which its agent's channel is, if a test is to be the agent."""
+        is_one = self._shape.agent == "relay"
+        return self._bed.folder / "sockets" / self.uuid if is_one else None
 
     def remove(self) -> None:
         """End it and delete its definition, with what was saved of it."""

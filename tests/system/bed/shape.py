@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Optional
 from xml.etree import ElementTree
 
+from tests.system.bed import linux
+
 MEMORY_MIB = 16
 # Without KVM QEMU emulates: the same statistics but for those of KVM.
 DOMAIN_TYPE = "kvm" if os.access("/dev/kvm", os.R_OK | os.W_OK) else "qemu"
@@ -31,6 +33,8 @@ class Shape:
     a test does.
     ``unplugged`` is the number of a vCPU, neither the first nor the last, that is not plugged in;
     the last one is pinned to CPU 0 then.
+    ``agent`` makes it boot Linux, with its first disk mounted: ``real`` runs QEMU's guest agent,
+    ``relay`` lets a test be the agent (``Guest.relay``); see ``linux``.
     """
 
     name: str
@@ -46,6 +50,7 @@ class Shape:
     busy: bool = False
     dirty: bool = False
     media: tuple[Medium, ...] = ()
+    agent: str = ""
 
     @property
     def kind(self) -> str:
@@ -110,9 +115,18 @@ def domain_xml(
     disks: list[Path],
     media: list[Path],
     nics: list[str],
+    system: Optional[linux.System] = None,
+    relay: Optional[Path] = None,
 ) -> str:
-    """The whole definition of a guest; ``partition`` is of cgroups, and may be empty."""
-    domain = ElementTree.Element("domain", type=DOMAIN_TYPE)
+    """The whole definition of a guest; ``partition`` is of cgroups, and may be empty.
+
+    :param system: what it boots instead of ``rom``.
+    :param relay: the socket at which a test finds its agent's channel.
+    """
+    kind, memory_mib = DOMAIN_TYPE, MEMORY_MIB
+    if system is not None:
+        kind, memory_mib = linux.DOMAIN_TYPE, linux.MEMORY_MIB
+    domain = ElementTree.Element("domain", type=kind)
 
     def add(
         parent: ElementTree.Element, tag: str, text: str = "", **attributes: str
@@ -123,7 +137,7 @@ def domain_xml(
 
     add(domain, "name", shape.name)
     add(domain, "uuid", uuid)
-    add(domain, "memory", str(MEMORY_MIB), unit="MiB")
+    add(domain, "memory", str(memory_mib), unit="MiB")
     vcpu = add(domain, "vcpu", str(shape.vcpus))
     if shape.unplugged is not None:
         vcpu.set("current", str(shape.vcpus - 1))
@@ -136,13 +150,19 @@ def domain_xml(
         add(domain, "iothreads", "1")
     if partition:
         add(add(domain, "resource"), "partition", partition)
-    system = add(domain, "os")
-    add(system, "type", "hvm", arch="x86_64", machine="pc")
-    add(system, "loader", str(rom), type="rom")
+    boot = add(domain, "os")
+    add(boot, "type", "hvm", arch="x86_64", machine="pc")
+    if system is None:
+        add(boot, "loader", str(rom), type="rom")
+    else:
+        add(boot, "kernel", str(system.kernel))
+        add(boot, "initrd", str(system.initial))
+        add(boot, "cmdline", "panic=-1 quiet nokaslr")
     devices = add(domain, "devices")
     add(devices, "controller", type="usb", model="qemu-xhci")
     for index, path in enumerate(disks):
-        disk = disk_xml(path, disk_name(index), iothread=shape.iothread)
+        image = Medium("raw" if system else "qcow2", 0)
+        disk = disk_xml(path, disk_name(index), iothread=shape.iothread, medium=image)
         devices.append(ElementTree.fromstring(disk))
     for index, (path, medium) in enumerate(zip(media, shape.media), len(disks)):
         disk = disk_xml(path, disk_name(index), iothread=shape.iothread, medium=medium)
@@ -153,6 +173,12 @@ def domain_xml(
         add(cdrom, "readonly")
     for nic in nics:
         devices.append(ElementTree.fromstring(nic_xml(nic)))
+    if system is not None:
+        add(add(devices, "channel", type="unix"), "target", type="virtio", name=linux.CHANNEL)
+    if relay is not None:
+        channel = add(devices, "channel", type="unix")
+        add(channel, "source", mode="bind", path=str(relay))
+        add(channel, "target", type="virtio", name=linux.RELAY)
     balloon = add(devices, "memballoon", model="virtio")
     if shape.balloon_period:
         add(balloon, "stats", period=str(shape.balloon_period))

@@ -12,7 +12,6 @@ from domstats.config.collectd import from_nothing
 from domstats.config.options import (
     COLLECTD_OPTIONS,
     EXTRA_STATS,
-    EXTRA_STATS_LATER,
     NOT_BOTH,
     OPTIONS,
     OWN_EXTRA_STATS,
@@ -114,6 +113,11 @@ RIGHT_TOML: dict[str, tuple[tuple[str, str, Any], ...]] = {
         ('["lifecycle"]\nseries = "telegraf"', "events", ()),
     ),
     "series": (('"telegraf"', "series", "telegraf"), ('"full"', "series", "full")),
+    "guest_agent": (("true", "guest_agent", True), ("false", "guest_agent", False)),
+    "guest_agent_interval": (
+        ("300", "guest_agent_interval", 300.0),
+        ('"2m"', "guest_agent_interval", 120.0),
+    ),
     "kvm_statistics": (("true", "kvm_statistics", True), ("true", "groups", frozenset(GROUPS))),
     "inactive": (("false", "inactive", False),),
     "interval": (
@@ -215,6 +219,8 @@ WRONG_TOML: dict[str, tuple[tuple[str, str], ...]] = {
     ),
     "series": (('"influx"', "one of full, telegraf"), ("true", "found True")),
     "kvm_statistics": (('"yes"', "true or false"), ("1", "found 1")),
+    "guest_agent": (('"yes"', "true or false"), ("1", "found 1")),
+    "guest_agent_interval": (("0.5", "1 to 86400"), ('"often"', "1 to 86400")),
     "inactive": (('"no"', "true or false"),),
     "interval": (
         ("0", "0.1 to 86400"),
@@ -298,6 +304,8 @@ RIGHT_COLLECTD: dict[str, tuple[tuple[tuple[Any, ...], str, Any], ...]] = {
     ),
     "HostnameMetadataNS": ((("urn:a",), "labels", ()),),
     "HostnameMetadataXPath": ((("/a/@b",), "labels", ()),),
+    "GuestAgent": (((True,), "guest_agent", True), (("no",), "guest_agent", False)),
+    "GuestAgentInterval": (((300.0,), "guest_agent_interval", 300.0),),
     "MetadataRefresh": (
         ((60.0,), "label_refresh", 60.0),
     ),
@@ -388,6 +396,8 @@ WRONG_COLLECTD: dict[str, tuple[tuple[tuple[Any, ...], str], ...]] = {
         (("/nova:instance/nova:name",), "it can have none"),
         (("",), "found ''"),
     ),
+    "GuestAgent": (((2.0,), "true or false"),),
+    "GuestAgentInterval": (((0.5,), "1 to 86400"),),
     "MetadataRefresh": (((9.0,), "10 to 86400"),),
     "Events": (
         (("crash",), "any of lifecycle, io_error, watchdog"),
@@ -1021,16 +1031,6 @@ def test_ignore_selected_counts_for_all_three_lists_wherever_it_stands() -> None
     assert settings.selection.wants_interface_device("b", "c")
 
 
-@pytest.mark.parametrize("word", EXTRA_STATS_LATER)
-def test_a_selector_that_is_not_reported_yet_costs_one_warning_and_nothing_else(word: str) -> None:
-    parsed = parsed_block(line("ExtraStats", f"disk {word} vcpu"))
-    assert parsed.settings[0].extra_stats == {"disk", "vcpu"}
-    assert parsed.warnings == [
-        f"{BLOCK}, option ExtraStats: {word} is not reported by this version, ignored"
-    ]
-    assert parsed_block(line("ExtraStats", word)).settings[0].extra_stats == frozenset()
-
-
 def test_one_of_the_two_selectors_for_jobs_may_be_given_as_in_virt() -> None:
     facts = {
         "job_stats_background": {"running_job"},
@@ -1040,6 +1040,29 @@ def test_one_of_the_two_selectors_for_jobs_may_be_given_as_in_virt() -> None:
     assert {word: block(line("ExtraStats", word)).job_facts for word in facts} == facts
     with pytest.raises(ConfigError, match="allowed is one of the two, as in virt"):
         block(line("ExtraStats", "job_stats_background disk"), line("ExtraStats", NOT_BOTH[1]))
+
+
+def test_fs_info_alone_switches_no_guest_agent_on_and_says_what_would() -> None:
+    parsed = parsed_block(line("ExtraStats", "disk fs_info"))
+    assert parsed.settings[0].extra_stats == {"disk"}
+    assert not parsed.settings[0].guest_agent
+    (warning,) = parsed.warnings
+    for words in ("fs_info is ignored", "not read-only", "add GuestAgent true"):
+        assert words in warning
+    for lines in (
+        (line("ExtraStats", "disk fs_info"), line("GuestAgent", True)),
+        (line("GuestAgent", True), line("ExtraStats", "fs_info disk")),
+    ):
+        parsed = parsed_block(*lines)
+        assert parsed.settings[0].extra_stats == {"disk", "fs_info"}
+        assert parsed.settings[0].guest_agent
+        assert not parsed.warnings
+
+
+def test_the_guest_agent_is_switched_on_by_nothing_else() -> None:
+    assert not Settings().guest_agent
+    selectors = " ".join(word for word in EXTRA_STATS if word != NOT_BOTH[0])
+    assert not block(line("ExtraStats", selectors)).guest_agent
 
 
 def test_the_selectors_are_those_that_are_reported() -> None:
@@ -1155,7 +1178,7 @@ def test_every_line_of_the_ready_file_for_collectd_can_be_switched_on() -> None:
         )
         lines.append(line(option.collectd, *collectd_values(found)))
     settings = block(*lines)
-    assert settings.extra_stats == frozenset(EXTRA_STATS) - {NOT_BOTH[0]}
+    assert settings.extra_stats == frozenset(EXTRA_STATS) - {NOT_BOTH[0], "fs_info"}
     assert settings.lanes == Settings().lanes
 
 

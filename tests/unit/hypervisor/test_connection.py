@@ -36,7 +36,7 @@ def stub(monkeypatch):
     made = StubLibvirt(StubDomain(U1, "web"), StubDomain(U2, "db"))
     for module in (connection, classic):
         monkeypatch.setattr(module, "libvirt", made)
-    monkeypatch.setattr(connection, "_prepare_libvirt", made.loops.append)
+    monkeypatch.setattr(connection, "prepare_libvirt", made.loops.append)
     return made
 
 

@@ -26,6 +26,8 @@ from domstats.model import (
     Devices,
     DomainEvent,
     DomainSample,
+    FileSystem,
+    GuestAgent,
     Nic,
     Round,
     Sample,
@@ -40,6 +42,7 @@ from domstats.output.device_tables import (
     interface_tags,
 )
 from domstats.output.disk_rows import DISK_ROWS, MEMORY_AGE, OWN_EXTRA_STATS
+from domstats.output.guest_agents import AGENT_LISTS
 from domstats.output.host_tables import HOST_TABLES
 from domstats.output.job_tables import JOB_FIELDS
 from domstats.output.line_protocol import LineProtocol
@@ -136,6 +139,12 @@ def everything() -> Sample:
             (Pool(2, "images", "dir", "/images", 2, 3, 2, 1),),
         ),
         mounts=(MountReport(2, "/nfs", "nfs4", "answers", 1, 0.0, 0.1, 3, 2, 1),),
+        agents=(
+            GuestAgent(
+                UUID, "all", 1, os_id="debian", os_version="12", hostname="a", users=1,
+                filesystems=(FileSystem("vda1", "/", "ext4", ("vda",), 10, 5),),
+            ),
+        ),
     )
 
 
@@ -230,6 +239,7 @@ def without_names(plugin: str, type_: str, instance: str) -> tuple[str, str, str
             *((row.type, row.instance) for row in DISK_ROWS),  # the longer ones first
             *((rate.type, rate.instance) for table in RATE_TABLES for rate in table.rows),
             *((row.type, row.instance) for table in FIGURE_TABLES for row in table.rows),
+            *((row.type, row.instance) for row in AGENT_LISTS),
         ]
     )
     patterns = (
@@ -347,6 +357,7 @@ def test_types_are_those_of_the_stock_types_db() -> None:
     types.update({row.type: False for table in RATE_TABLES for row in table.rows if row.type})
     types.update({row.type: row.counter for t in FIGURE_TABLES for row in t.rows if row.type})
     types.update({row.type: row.counter for row in DISK_ROWS})
+    types.update({row.type: False for row in AGENT_LISTS})
     stock = dict(
         line.split(maxsplit=1)
         for line in (HERE / "types.db").read_text().splitlines()
