@@ -26,7 +26,18 @@ MODULES = {_named(path): path for path in sorted(PACKAGE.rglob("*.py"))}
 #: same row or below, of the other folders of its own row none.
 ROWS: tuple[frozenset[str], ...] = (
     frozenset({"model", "errors", "shown"}),
-    frozenset({"selection", "events", "round_settings", "drivers", "rates", "output"}),
+    frozenset(
+        {
+            "selection",
+            "globs",
+            "domain_choice",
+            "events",
+            "round_settings",
+            "drivers",
+            "rates",
+            "output",
+        }
+    ),
     frozenset({"domain_xml"}),
     frozenset({"config", "engine", "hypervisor"}),
     frozenset({"sampling"}),

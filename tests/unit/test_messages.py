@@ -32,6 +32,7 @@ SPEAKERS: dict[str, tuple[str, ...]] = {
     "hypervisor/pressure.py": ("look", "_hindrance", "_read"),
     "sampling/guest_looks.py": ("_run",),
     "selection.py": ("listed",),
+    "output/series_count.py": ("_judge",),
     "sampling/engine_thread.py": ("_begin", "_call", "_log_fault"),
 }
 

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from . import schema, virt_schema
 from .device_tables import DISK_TAGS, FIGURE_TABLES, INTERFACE_TAGS, INTERFACES, FigureRow
 from .disk_rows import DISK_ROWS, MEMORY_AGE
+from .line_totals import TOTAL_MEASUREMENTS, has_total, total_field
 from .rate_tables import RATE_TABLES
 
 #: The type of a field, by what libvirt sends.
@@ -62,6 +63,13 @@ def metrics() -> Iterator[Metric]:
             yield Metric(
                 "telegraf", f"{measurement} {own.field}", "", FIELD_TYPES[own.wire],
                 own.kind.value, own.unit, own.description, 'series = "full"',
+            )  # fmt: skip
+    for row in schema.KEYS:
+        if has_total(row):
+            yield Metric(
+                "telegraf", f"{TOTAL_MEASUREMENTS[row.group]} {total_field(row)}", row.pattern,
+                FIELD_TYPES[row.wire], row.kind.value, row.unit, _of_all(row),
+                f"totals {row.group}",
             )  # fmt: skip
     for table in RATE_TABLES:
         for rate in table.rows:
@@ -135,7 +143,7 @@ def _collectd_name(type_: str, instance: str) -> str:
 
 def page() -> str:
     """docs/metrics.md."""
-    parts = (*_telegraf_part(), *_rates_part(), *_figures_part(), *_collectd_part())
+    parts = (*_telegraf_part(), _TOTALS_TEXT, *_rates_part(), *_figures_part(), *_collectd_part())
     return "\n".join(parts)
 
 
@@ -220,6 +228,32 @@ and stops, which are inferred (`inferred`=1) | reconnected |
 | stream | dropped: more than 10,000 events in one round | too many |
 
 Kind `stream` has the tag `hypervisor` instead of a domain's.
+"""
+
+_TOTALS_TEXT = """\
+### Totals in the place of devices+
+
+With `totals = ["vcpu", "interface", "block"]` a domain has one line for all devices of a group,
+not one for each: more fields of `libvirt_vcpu_total`, `libvirt_net_total` and
+`libvirt_block_total`, which tell how many devices there are in any case. No line of a single device
+is sent then, but for what has an option of its own (vcpu_mapping, rates). So no query that sums
+over devices counts one twice.
+
+- Counters are added up, and the sizes of disks; also `<statistic>_sum` of `kvm_statistics`. What
+  does not add up (state, name, path, limits, thresholds) is left out.
+- Only the devices that are selected count. Where a group was not answered in a round, it has no
+  totals in it; where a domain hangs on storage, the counters go on, and there are no sizes.
+- **A total does not go back while the domain runs.** What a device had counted stays in the total
+  when it is unplugged; another device under the same name begins where the total is. The sums begin
+  anew with the domain, and with the agent, then with the devices that there are.
+"""
+
+_TOTALS_OF_COLLECTD_TEXT = """\
+
+With `Totals`, the value lists of disks, NICs and vCPUs (`virt_vcpu`) have the type instance
+`total`, or `flush-total`: one for all devices that are selected. Sizes add up as well. `disk_error`
+and `cpu_affinity` are still sent of each. A total does not go back when a device is unplugged, as
+above for Telegraf.
 """
 
 _RATES_TEXT = """\
@@ -353,13 +387,16 @@ def _telegraf_part() -> Iterator[str]:
         yield from _table(
             ("field", "key", "type", "kind", "unit", "what"),
             (
-                (
-                    f"`{field}`" + ("" if _when(row, field) in ("", "vcpu_mapping") else "+"),
-                    f"`{row.pattern}`", FIELD_TYPES[row.wire], row.kind.value, row.unit,
-                    row.description,
-                )
-                for row in rows
-                for field in (row.field, *row.twins, *row.own_twins)
+                *(
+                    (
+                        f"`{field}`" + ("" if _when(row, field) in ("", "vcpu_mapping") else "+"),
+                        f"`{row.pattern}`", FIELD_TYPES[row.wire], row.kind.value, row.unit,
+                        row.description,
+                    )
+                    for row in rows
+                    for field in (row.field, *row.twins, *row.own_twins)
+                ),
+                *_totals_of(measurement),
             ),
         )  # fmt: skip
     for measurement, text, fields in (
@@ -376,6 +413,20 @@ def _telegraf_part() -> Iterator[str]:
                 for own in fields
             ),
         )
+
+
+def _of_all(row: schema.Key) -> str:
+    return f"of all devices: {row.description.partition(';')[0]}"
+
+
+def _totals_of(measurement: str) -> Iterator[tuple[str, ...]]:
+    """Rows of the table of a measurement that has totals."""
+    for row in schema.KEYS:
+        if has_total(row) and TOTAL_MEASUREMENTS[row.group] == measurement:
+            yield (
+                f"`{total_field(row)}`+", f"`{row.pattern}`", FIELD_TYPES[row.wire],
+                row.kind.value, row.unit, f"{_of_all(row)} (`totals`)",
+            )  # fmt: skip
 
 
 def _rates_part() -> Iterator[str]:
@@ -429,6 +480,7 @@ def _collectd_part() -> Iterator[str]:
             for row in virt_schema.VALUE_LISTS
         ),
     )  # fmt: skip
+    yield _TOTALS_OF_COLLECTD_TEXT
     yield _OWN_TEXT
     yield from _table(
         ("type and instance", "data source", "unit", "what"),

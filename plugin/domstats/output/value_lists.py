@@ -17,7 +17,7 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Callable, NamedTuple, Optional
+from typing import TYPE_CHECKING, Callable, NamedTuple, Optional
 
 import msgspec
 
@@ -43,8 +43,10 @@ from .identity import (
     valid_host,
     valid_part,
 )
+from .list_series import made_of
 from .own_lists import Naming, OwnLists
 from .remembered import Remembered
+from .series_count import MadeByDomain, Recount, SeriesLimit
 from .state_notices import DomainStates
 from .virt_plans import (
     Device,
@@ -64,6 +66,9 @@ from .virt_plans import (
     values_of,
 )
 from .virt_schema import Per, Rule
+
+if TYPE_CHECKING:
+    from .list_totals import ListTotals
 
 PLUGIN = "virt"
 #: Bytes that collectd holds of a notification's message.
@@ -105,6 +110,8 @@ class CollectdOptions(msgspec.Struct, frozen=True, kw_only=True):
     :param rates: also what follows of counters, as plugin domstats; ``rate_tables``.
     :param figures: also what is known of devices and control groups beside the statistics, of
         ``device_tables``; likewise.
+    :param drop_types: types of value lists of plugin virt that are not sent.
+    :param totals: the groups of whose devices there is one value list together, not one for each.
     :param round_instance: the plugin instance of the rounds, to tell hypervisors apart.
     """
 
@@ -127,6 +134,8 @@ class CollectdOptions(msgspec.Struct, frozen=True, kw_only=True):
     persistent_notification: bool = False
     rates: bool = False
     figures: frozenset[str] = frozenset()
+    drop_types: frozenset[str] = frozenset()
+    totals: frozenset[str] = frozenset()
     round_instance: str = ""
 
     def __post_init__(self) -> None:
@@ -212,9 +221,16 @@ class ValueLists:
     """Translates the samples of one hypervisor.
 
     :param options: names, selection and ExtraStats.
+    :param limit: is given what domains make when that changes; None: nobody counts.
+    :param writer: what this one is called there.
     """
 
-    def __init__(self, options: CollectdOptions) -> None:
+    def __init__(
+        self,
+        options: CollectdOptions,
+        limit: Optional[SeriesLimit] = None,
+        writer: str = "rounds",
+    ) -> None:
         self._options = options
         self._wants_metadata = "metadata" in (
             *options.hostname_format,
@@ -224,6 +240,7 @@ class ValueLists:
             row
             for row in virt_schema.VALUE_LISTS
             if group_of(row) in options.groups
+            and row.type not in options.drop_types
             and (not row.selector or row.selector in options.extra_stats)
             and (options.report_block_devices or row.per is not Per.DISK)
             and (options.report_network_interfaces or row.per is not Per.NIC)
@@ -233,7 +250,7 @@ class ValueLists:
         self._known: Remembered[_Known] = Remembered()
         self._orders: dict[tuple[str, ...], _Order] = {}
         self._plans: dict[frozenset[str], Plan] = {}
-        self._has_new_orders = False
+        self._is_other = False
         self._cpu: dict[str, tuple[int, int]] = {}
         self._names: dict[str, tuple[str, str]] = {}
         self._identities: dict[str, Identity] = {}
@@ -243,6 +260,12 @@ class ValueLists:
             self._own_lists = OwnLists(
                 options.extra_stats, options.figures, options.every, naming, rates=options.rates
             )
+        self._totals: Optional[ListTotals] = None
+        if options.totals:
+            from .list_totals import ListTotals  # few want them, and memory counts
+
+            self._totals = ListTotals(options.totals, self._rows)
+        self._recount = Recount(limit, writer) if limit is not None else None
         self._states: Optional[DomainStates] = None
         if options.state_changes:
             self._states = DomainStates(options.persistent_notification)
@@ -282,6 +305,8 @@ class ValueLists:
                 identity = identities[domain.uuid]
                 yield self._domain(whole, known.get(domain.uuid), identity, sample, interval_s)
                 yield from self._more(whole, identity, sample)
+        if self._totals is not None:
+            self._totals.end(sample)
         if self._own_lists is not None:
             self._own_lists.end(sample)
             for domain in sample.domains if self._options.figures else ():
@@ -292,8 +317,11 @@ class ValueLists:
             self._cpu = {each.uuid: self._cpu[each.uuid] for each in sample.domains
                          if each.uuid in self._cpu}  # fmt: skip
         is_other = self._known.end(sample.groups)
-        if self._has_new_orders or is_other:
-            self._has_new_orders = False
+        is_other = is_other or self._is_other
+        if self._recount is not None:
+            self._recount.end(sample, is_other, self.made)
+        if is_other:
+            self._is_other = False
             self._orders = {each.order.keys: each.order for each in self._known}
             self._plans = {frozenset(keys): order.plan for keys, order in self._orders.items()}
         if self._options.report_round:
@@ -328,8 +356,12 @@ class ValueLists:
             )
         if self._wants_percent and isinstance(spent := stats.get("cpu.time"), int):
             self._cpu[domain.uuid] = (spent, sample.time_ns)
-        host, plugin_instance = identity
-        return Batch(host, PLUGIN, plugin_instance, sample.time_ns / 1e9, heads, values)
+        host, instance = identity
+        time_s = sample.time_ns / 1e9
+        if self._totals is None:
+            return Batch(host, PLUGIN, instance, time_s, heads, values)
+        sent = self._totals.of(domain, heads, layout, values)
+        return Batch(host, PLUGIN, instance, time_s, *sent)
 
     def _more(self, domain: DomainSample, identity: Identity, sample: Sample) -> Iterator[Batch]:
         """What goes under our own plugin's name of a domain's statistics, if that is wanted."""
@@ -337,6 +369,14 @@ class ValueLists:
             yield from _own_lists_batch(
                 identity, self._own_lists.of_answer(domain, sample), sample
             )
+
+    def made(self) -> MadeByDomain:
+        """The series of each domain of the last sample, by uuid."""
+        shapes = (
+            (uuid, [(known.running[1], known.order.keys) for known in several])
+            for uuid, several in self._known.by_uuid()
+        )
+        return made_of(shapes, self._totals, self._options.rates)
 
     def notifications(self, sample: Sample) -> list[Notification]:
         """Of domains that began to hang, or are back; of events; of states that are others than in
@@ -484,6 +524,7 @@ class ValueLists:
             or known.node_cpus != node_cpus
             or (known.devices is not domain.devices and known.devices != domain.devices)
         ):
+            self._is_other = True
             parts = list(self._parts(domain, plan, node_cpus))
             known = _Known(
                 order,
@@ -500,7 +541,7 @@ class ValueLists:
         """These keys with their plan, the same for all domains that have them."""
         order = self._orders.get(keys)
         if order is None:
-            self._has_new_orders = True
+            self._is_other = True
             plan = self._plans.get(frozenset(keys))
             if plan is None:
                 plan = self._plans[frozenset(keys)] = plan_of(keys, self._rows, self._options.every)

@@ -32,7 +32,9 @@ from domstats.output.device_tables import (
     interface_tags,
 )
 from domstats.output.disk_rows import DISK_ROWS, MEMORY_AGE, OWN_EXTRA_STATS
+from domstats.output.line_filter import LineFilter
 from domstats.output.line_protocol import LineProtocol
+from domstats.output.line_totals import TOTALS
 from domstats.output.rate_tables import RATE_TABLES
 from domstats.output.schema import Key, Wire, place, row_by_rule
 from domstats.output.value_lists import CollectdOptions, ValueLists
@@ -126,7 +128,9 @@ def sent_fields() -> set[tuple[str, str]]:
         kvm_statistics=True, rates=True, figures=FIGURES, tagged=("disk", "interface")
     )
     writer.encode(earlier())
-    lines = writer.encode(everything()).decode().splitlines()
+    totals = LineProtocol(wanted=LineFilter(totals=frozenset(TOTALS)))
+    written = writer.encode(everything()) + totals.encode(everything())
+    lines = written.decode().splitlines()
     return {(p["measurement"], field) for p in map(parse_line, lines) for field in p["fields"]}
 
 
