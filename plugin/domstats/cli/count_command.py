@@ -142,7 +142,8 @@ def _amount(agent: str, amount: Amount) -> Mapping[str, int]:
 
 
 def _show(counted: Counted) -> None:
-    from .table import cut, print_rows  # rich takes its time
+    from .cells import cut
+    from .table import print_rows  # rich takes its time
 
     made = total(counted.made)
     lists = "Lines" if counted.agent == "telegraf" else "Value lists"
