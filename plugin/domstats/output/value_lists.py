@@ -226,25 +226,14 @@ class ValueLists:
     """
 
     def __init__(
-        self,
-        options: CollectdOptions,
-        limit: Optional[SeriesLimit] = None,
-        writer: str = "rounds",
+        self, options: CollectdOptions, limit: Optional[SeriesLimit] = None, writer: str = "rounds"
     ) -> None:
         self._options = options
         self._wants_metadata = "metadata" in (
             *options.hostname_format,
             *before_none(options.plugin_instance_format),
         )
-        self._rows = [
-            row
-            for row in virt_schema.VALUE_LISTS
-            if group_of(row) in options.groups
-            and row.type not in options.drop_types
-            and (not row.selector or row.selector in options.extra_stats)
-            and (options.report_block_devices or row.per is not Per.DISK)
-            and (options.report_network_interfaces or row.per is not Per.NIC)
-        ]
+        self._rows = _wanted_rows(options)
         self._wants_percent = any(row.rule is Rule.PERCENT for row in self._rows)
         # All hold what the last sample had, no more.
         self._known: Remembered[_Known] = Remembered()
@@ -372,10 +361,8 @@ class ValueLists:
 
     def made(self) -> MadeByDomain:
         """The series of each domain of the last sample, by uuid."""
-        shapes = (
-            (uuid, [(known.running[1], known.order.keys) for known in several])
-            for uuid, several in self._known.by_uuid()
-        )
+        last = self._known.by_uuid()
+        shapes = ((uuid, [(k.running[1], k.order.keys) for k in known]) for uuid, known in last)
         return made_of(shapes, self._totals, self._options.rates)
 
     def notifications(self, sample: Sample) -> list[Notification]:
@@ -468,7 +455,7 @@ class ValueLists:
         first: dict[Identity, tuple[str, str]] = {}
         clashes: set[Identity] = set()
         for uuid, (name, metadata) in names.items():
-            text = self._texts(name, uuid, metadata)
+            text = _texts(self._options, name, uuid, metadata)
             identity = Identity(valid_host(text[0]), valid_part(text[1]))
             texts[uuid], found[uuid] = text, identity
             if first.setdefault(identity, text) != text:
@@ -484,26 +471,13 @@ class ValueLists:
         return found
 
     def _identity(self, name: str, uuid: str, metadata: str) -> Identity:
-        host, instance = self._texts(name, uuid, metadata)
+        host, instance = _texts(self._options, name, uuid, metadata)
         return Identity(valid_host(host), valid_part(instance))
 
     def _hypervisor(self) -> Identity:
         """Who the hypervisor itself is."""
         return Identity(
             valid_host(self._options.hostname), valid_part(self._options.round_instance)
-        )
-
-    def _texts(self, name: str, uuid: str, metadata: str) -> tuple[str, str]:
-        """Host and plugin instance as the options say, before they are made valid."""
-        said = {
-            "name": name,
-            "uuid": uuid,
-            "hostname": self._options.hostname,
-            "metadata": metadata,
-        }
-        return (
-            joined(self._options.hostname_format, said),
-            joined(self._options.plugin_instance_format, said),
         )
 
     # -- what it has
@@ -641,6 +615,33 @@ class ValueLists:
                     "unresponsive_s": max(0, sample.time_ns - since) / 1e9,
                 }
                 yield _own_batch(identities[domain.uuid], _DOMAIN_ROWS, numbers, time_s)
+
+
+def _wanted_rows(options: CollectdOptions) -> list[virt_schema.ValueListRow]:
+    """The value lists that the options ask for."""
+    return [
+        row
+        for row in virt_schema.VALUE_LISTS
+        if group_of(row) in options.groups
+        and row.type not in options.drop_types
+        and (not row.selector or row.selector in options.extra_stats)
+        and (options.report_block_devices or row.per is not Per.DISK)
+        and (options.report_network_interfaces or row.per is not Per.NIC)
+    ]
+
+
+def _texts(options: CollectdOptions, name: str, uuid: str, metadata: str) -> tuple[str, str]:
+    """Host and plugin instance as the options say, before they are made valid."""
+    said = {
+        "name": name,
+        "uuid": uuid,
+        "hostname": options.hostname,
+        "metadata": metadata,
+    }
+    return (
+        joined(options.hostname_format, said),
+        joined(options.plugin_instance_format, said),
+    )
 
 
 _ROUND_ROWS = tuple(row for row in virt_schema.OWN_VALUE_LISTS if not row.of_domain)

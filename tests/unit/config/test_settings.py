@@ -72,7 +72,7 @@ def refused_block(*lines: Any) -> str:
 def one_line_of(error: ConfigError) -> str:
     message = str(error)
     assert message.isprintable(), "a message is one line without control characters"
-    assert len(message) < 700
+    assert len(message) < 800
     return message
 
 
