@@ -11,7 +11,6 @@ It must not know what is sampled, or how values are named.
 from __future__ import annotations
 
 import os
-import socket
 import sys
 import threading
 import time
@@ -38,13 +37,14 @@ from .agents.adapter import (
     sampler,
 )
 from .agents.collectd_daemon import Configuration, Daemon, has_loaded, this_daemon
+from .agents.collectd_output import collectd_options, series_limit
 from .config.collectd import MODULE, from_nothing, parse_collectd
 from .config.settings import Parsed, Settings, share_budget
 from .errors import ConfigError
 from .model import FAST_GROUPS, Sample
-from .output.device_tables import INTERFACES, THROTTLE
 from .output.disk_rows import OWN_EXTRA_STATS
 from .output.guest_agents import NOTICE_TYPE, Meta
+from .output.series_count import SeriesLimit
 from .output.value_lists import Batch, CollectdOptions, Notification, ValueLists
 from .shown import cut_bytes, one_line
 
@@ -183,10 +183,11 @@ class _Plugin:
         """
         shared = LazySampler(hypervisor, self._log, self._make_sampler)
         options = collectd_options(hypervisor, instance)
+        limit = series_limit(hypervisor)
         if hypervisor.fast_interval is not None:
-            self._read_fast(f"domstats-{number}-fast", hypervisor, options, shared)
+            self._read_fast(f"domstats-{number}-fast", hypervisor, options, shared, limit)
             options = msgspec.structs.replace(options, groups=options.groups - FAST_GROUPS)
-        reader = _Reader(self._collectd, hypervisor, options, shared, self._log)
+        reader = _Reader(self._collectd, hypervisor, options, shared, self._log, limit=limit)
         self._readers.append(reader)
         interval = {"interval": hypervisor.interval} if hypervisor.interval_fixed else {}
 
@@ -199,7 +200,12 @@ class _Plugin:
         self._collectd.register_read(read, name=f"domstats-{number}", **interval)
 
     def _read_fast(
-        self, name: str, settings: Settings, options: CollectdOptions, shared: LazySampler
+        self,
+        name: str,
+        settings: Settings,
+        options: CollectdOptions,
+        shared: LazySampler,
+        limit: SeriesLimit | None,
     ) -> None:
         """Register the read of a fast lane."""
         interval = settings.fast_interval
@@ -215,7 +221,7 @@ class _Plugin:
             jobs=False,
             state_changes=False,
         )
-        reader = _FastReader(self._collectd, paced, fast, shared, self._log, interval)
+        reader = _FastReader(self._collectd, paced, fast, shared, self._log, interval, limit)
         self._readers.append(reader)
         self._collectd.register_read(reader.read, name=name, interval=interval)
 
@@ -241,6 +247,7 @@ class _Reader:
         shared: LazySampler,
         log: LogFunction,
         interval: float | None = None,
+        limit: SeriesLimit | None = None,
     ) -> None:
         self._collectd = collectd
         self._uri = settings.uri
@@ -248,7 +255,8 @@ class _Reader:
         self._closed = False
         self.connected = False
         self._deadline = RoundDeadline(settings, interval)
-        self._value_lists = ValueLists(options)
+        self._limit = limit
+        self._value_lists = ValueLists(options, limit, "rounds" if interval is None else "fast")
         self._values = collectd.Values()
         self._log = log
         self._unexpected = ErrorOnce(lambda text: log("error", text))
@@ -267,6 +275,8 @@ class _Reader:
             self._dispatch(self._value_lists.translate(sample, self._deadline.interval))
             for notification in self._value_lists.notifications(sample):
                 self._notify(notification)
+            for level, text in self._limit.take_log() if self._limit is not None else ():
+                self._log(level, f"{self._uri}: {text}")
         except Exception as error:
             if not self._closed:
                 self._unexpected(f"{self._uri}: a round failed", error)
@@ -360,61 +370,6 @@ class _FastReader(_Reader):
 
     def _ask(self, sampler: SamplerLike) -> Sample:
         return sampler.sample_fast(self._deadline.seconds, take=self._dispatch_part)
-
-
-def collectd_options(settings: Settings, instance: str = "") -> CollectdOptions:
-    """What the writer of value lists needs of the settings.
-
-    :param instance: the plugin instance of values about rounds.
-    """
-    return CollectdOptions(
-        hostname_format=settings.hostname_format,
-        plugin_instance_format=settings.plugin_instance_format or ("none",),
-        hostname=_hostname(settings),
-        interface_format=settings.interface_format,
-        block_device_format=settings.block_device_format,
-        block_device_format_basename=settings.block_device_format_basename,
-        wants_block=settings.selection.wants_block_device,
-        wants_interface=settings.selection.wants_interface_device,
-        report_block_devices=settings.report_block_devices,
-        report_network_interfaces=settings.report_network_interfaces,
-        extra_stats=settings.extra_stats,
-        every=settings.every,
-        report_round=settings.report_round,
-        rates=settings.rates,
-        host=settings.host,
-        figures=_figures(settings),
-        jobs=settings.jobs,
-        guest_agent_interval=settings.guest_agent_interval,
-        persistent_notification=settings.persistent_notification,
-        round_instance=instance,
-    )
-
-
-def _figures(settings: Settings) -> frozenset[str]:
-    """What is sent beside the statistics, without devices that are not reported."""
-    hidden = set()
-    if not settings.report_block_devices:
-        hidden.add(THROTTLE)
-    if not settings.report_network_interfaces:
-        hidden.add(INTERFACES)
-    return settings.figures - hidden
-
-
-def _hostname(settings: Settings) -> str:
-    """collectd's Hostname, where a combination needs it; empty leaves it to collectd itself."""
-    alone = settings.hostname_format == ("hostname",)
-    needed = "hostname" in settings.plugin_instance_format or (
-        "hostname" in settings.hostname_format and not alone
-    )
-    if settings.hostname or not needed:
-        return settings.hostname
-    name = socket.gethostname()
-    try:
-        found = socket.getaddrinfo(name, None, flags=socket.AI_CANONNAME)
-    except OSError:
-        return name
-    return found[0][3] or name
 
 
 def collectd_log(collectd: Any) -> LogFunction:

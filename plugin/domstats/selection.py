@@ -1,7 +1,10 @@
-"""Which domains and devices are wanted, by name: Telegraf's list and collectd's ignore lists.
+"""Which domains and devices are wanted: Telegraf's lists and collectd's ignore lists.
 
-It knows names only, no libvirt and no configuration file. An entry is an exact name, or a
-regular expression between slashes (``/^web-/``), which may match anywhere in the name.
+It knows names, uuids and labels only, no libvirt and no configuration file. An entry is an exact
+name, or a regular expression between slashes (``/^web-/``), which may match anywhere in the name.
+That is all in collectd's lists of old (``entries``). Others (``entries_with_globs``,
+``domain_entries``) take globs (``web-*``) too, and of domains uuids and labels
+(``label:nova_project=acme*``).
 
 Expressions are Python's. collectd's own are POSIX extended ones, and what is used in practice
 means the same in both: ``[[:digit:]]`` and its like, and the word borders ``\\<`` and ``\\>``,
@@ -13,14 +16,15 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from re import Pattern
-from typing import Optional
+from typing import NamedTuple, Optional
 from uuid import UUID
 
 import msgspec
 
 from .errors import ConfigError
+from .globs import glob, is_glob
 from .shown import first_of, one_line, shown
 
 #: A regular expression sees at most this many characters of ``domain:device``. The expression is
@@ -62,35 +66,94 @@ def _compile(expression: str) -> Pattern[str]:
             return re.compile(translated, re.DOTALL)
     except (re.error, OverflowError, RecursionError) as exc:
         raise ConfigError(
-            f"found {shown('/' + expression + '/')}, which is no regular expression:"
-            f" {one_line(str(exc), 80)}"
+            f"found {shown('/' + expression + '/')}, allowed is one as /^web-/, and this is no"
+            f" regular expression: {one_line(str(exc), 80)}"
         ) from None
 
 
+class LabelEntry(NamedTuple):
+    """An entry for the domains that have a label whose text matches.
+
+    :param text: the entry as it was written.
+    :param label: its name.
+    """
+
+    text: str
+    label: str
+    patterns: tuple[Pattern[str], ...]
+
+    def matches(self, labels: Mapping[str, str]) -> bool:
+        """Whether a domain with these labels is meant."""
+        value = labels.get(self.label, "")
+        return any(pattern.search(value) for pattern in self.patterns)
+
+
 class Entries(msgspec.Struct, frozen=True, kw_only=True):
-    """One list of names, with collectd's meaning: without entries everything is wanted.
+    """One list, with collectd's meaning: without entries everything is wanted.
 
     :param expressions: the patterns' own texts, as they were written.
+    :param uuids: in libvirt's own form.
+    :param labels: entries by label; of domains only.
     :param ignored: False: only what is listed is wanted. True: all but what is listed.
     """
 
     exact: frozenset[str] = frozenset()
     patterns: tuple[Pattern[str], ...] = ()
     expressions: tuple[str, ...] = ()
+    uuids: frozenset[str] = frozenset()
+    labels: tuple[LabelEntry, ...] = ()
     ignored: bool = False
 
+    def __bool__(self) -> bool:
+        """Whether there are entries."""
+        return bool(self.exact or self.patterns or self.uuids or self.labels)
+
     def wants(self, name: str, uuid: str = "") -> bool:
-        """Whether something of this name is wanted. A thing without a name always is.
+        """Whether something of this name is wanted, labels aside. A thing without a name always is.
 
         :param uuid: what it may be listed under, too.
         """
-        if not name or not (self.exact or self.patterns):
+        return not name or not self or self._lists(name, uuid) != self.ignored
+
+    def judge(self, name: str, uuid: str) -> Optional[bool]:
+        """The same; None if that depends on the domain's labels."""
+        if self.labels and not self._lists(name, uuid):
+            return None
+        return self.wants(name, uuid)
+
+    def wants_labels(self, labels: Mapping[str, str]) -> bool:
+        """Whether a domain is wanted whose labels decide."""
+        return any(entry.matches(labels) for entry in self.labels) != self.ignored
+
+    def taken_literally(self, names: Iterable[str]) -> Entries:
+        """The list where entries that are globs or labels are names: there are such domains."""
+        literal = frozenset(names)
+        kept = [
+            (expression, pattern)
+            for expression, pattern in zip(self.expressions, self.patterns)
+            if expression not in literal or expression.startswith("/")
+        ]
+        return msgspec.structs.replace(
+            self,
+            exact=self.exact | literal.intersection(self.wildcards),
+            expressions=tuple(expression for expression, _ in kept),
+            patterns=tuple(pattern for _, pattern in kept),
+            labels=tuple(entry for entry in self.labels if entry.text not in literal),
+        )
+
+    @property
+    def wildcards(self) -> frozenset[str]:
+        """The entries that would be names if there were things of that name."""
+        globs = (text for text in self.expressions if not text.startswith("/"))
+        return frozenset((*globs, *(entry.text for entry in self.labels)))
+
+    def _lists(self, name: str, uuid: str) -> bool:
+        if name in self.exact or (uuid != "" and uuid in self.uuids):
             return True
-        listed = name in self.exact or (uuid != "" and uuid in self.exact)
-        if not listed and self.patterns:
-            seen = name[:MATCHED_TEXT]
-            listed = any(pattern.search(seen) for pattern in self.patterns)
-        return listed != self.ignored
+        if not self.patterns:
+            return False
+        seen = name[:MATCHED_TEXT]
+        return any(pattern.search(seen) for pattern in self.patterns)
 
 
 EVERYTHING = Entries()
@@ -120,6 +183,62 @@ def entries(texts: Iterable[str], ignored: bool = False) -> Entries:
     )
 
 
+def entries_with_globs(texts: Iterable[str], ignored: bool = False) -> Entries:
+    """A list of names, globs and ``/expressions/``.
+
+    :raises ConfigError: an entry is empty, or no regular expression or glob.
+    """
+    found = entries(texts, ignored)
+    patterns, expressions = list(found.patterns), list(found.expressions)
+    globs = [text for text in sorted(found.exact) if is_glob(text)]
+    for text in globs:
+        for pattern in glob(text):
+            patterns.append(pattern)
+            expressions.append(text)
+    return msgspec.structs.replace(
+        found,
+        exact=found.exact.difference(globs),
+        patterns=tuple(patterns),
+        expressions=tuple(expressions),
+    )
+
+
+def domain_entries(
+    texts: Iterable[str], known_labels: Iterable[str] = (), ignored: bool = False
+) -> Entries:
+    """A list of domains: names, globs, ``/expressions/``, uuids, and ``label:NAME=GLOB``.
+
+    :param known_labels: the labels that there are.
+    :raises ConfigError: an entry is empty, no regular expression or glob, or no such label.
+    """
+    names: list[str] = []
+    labels: list[LabelEntry] = []
+    for text in texts:
+        if text.startswith(LABEL_ENTRY):
+            labels.append(_label_entry(text, tuple(known_labels)))
+        else:
+            names.append(text)
+    found = entries_with_globs(names, ignored)
+    uuids = frozenset(filter(None, map(_as_uuid, found.exact)))
+    return msgspec.structs.replace(found, uuids=uuids, labels=tuple(labels))
+
+
+#: How an entry by label begins.
+LABEL_ENTRY = "label:"
+
+
+def _label_entry(text: str, known: Sequence[str]) -> LabelEntry:
+    label, _, wanted = text[len(LABEL_ENTRY) :].partition("=")
+    if label not in known or not wanted:
+        raise ConfigError(
+            f"found {shown(text)}, allowed is label:NAME=TEXT, where TEXT may be a glob or a"
+            f" /regular expression/ and NAME is any of {', '.join(known)}"
+        )
+    if len(wanted) > 2 and wanted.startswith("/") and wanted.endswith("/"):
+        return LabelEntry(text, label, (_compile(wanted[1:-1]),))
+    return LabelEntry(text, label, glob(wanted))
+
+
 def chosen(texts: Iterable[str]) -> Entries:
     """What a person wants to see: names, uuids and ``/expressions/``.
 
@@ -127,7 +246,7 @@ def chosen(texts: Iterable[str]) -> Entries:
     """
     found = entries(texts)
     uuids = (_as_uuid(text) for text in found.exact)
-    return msgspec.structs.replace(found, exact=found.exact.union(filter(None, uuids)))
+    return msgspec.structs.replace(found, uuids=frozenset(filter(None, uuids)))
 
 
 def unmatched(texts: Iterable[str], domains: Iterable[tuple[str, str]]) -> list[str]:
@@ -158,26 +277,43 @@ class Unmatched:
 
     def __init__(self, wanted: Entries) -> None:
         self._wanted = wanted
-        self._patterns = dict(zip(wanted.expressions, wanted.patterns))
+        #: By entry: several of a glob with alternatives.
+        self._patterns: dict[str, list[Pattern[str]]] = {}
+        for expression, pattern in zip(wanted.expressions, wanted.patterns):
+            self._patterns.setdefault(expression, []).append(pattern)
         self._names: frozenset[str] = frozenset()
+        self._labels: frozenset[str] = frozenset()
         #: By expression: a name that it matches.
         self._witnesses: dict[str, str] = {}
         self._unmatched: Optional[frozenset[str]] = None
 
-    def listed(self, names: Iterable[str]) -> list[tuple[str, str]]:
+    def listed(
+        self,
+        names: Iterable[str],
+        uuids: Iterable[str] = (),
+        labels: Optional[frozenset[str]] = None,
+    ) -> list[tuple[str, str]]:
         """What there is to tell now: levels and texts for people.
 
         :param names: of all domains that there are, wanted or not.
+        :param uuids: theirs.
+        :param labels: the entries by label that match any; None while that is not known.
         """
-        exact = self._wanted.exact
-        if not (exact or self._patterns):
+        if not self._wanted:
             return []
         now = frozenset(names)
-        if now == self._names and self._unmatched is not None:
+        if labels is None:
+            labels = frozenset(entry.text for entry in self._wanted.labels)
+        if now == self._names and labels == self._labels and self._unmatched is not None:
             return []
         self._find_witnesses(now)
-        self._names = now
-        unmatched = (exact - now) | (self._patterns.keys() - self._witnesses.keys())
+        self._names, self._labels = now, labels
+        exact = self._wanted.exact - now
+        if self._wanted.uuids:
+            there = frozenset(uuids)
+            exact = frozenset(text for text in exact if _as_uuid(text) not in there)
+        unmatched = exact | (self._patterns.keys() - self._witnesses.keys() - now)
+        unmatched |= {entry.text for entry in self._wanted.labels} - labels - now
         before, self._unmatched = self._unmatched or frozenset(), unmatched
         begun, ended = sorted(unmatched - before), sorted(before - unmatched)
         lines = []
@@ -196,11 +332,15 @@ class Unmatched:
     def _find_witnesses(self, names: frozenset[str]) -> None:
         """Have for each expression a name that it matches, if there is one."""
         new = names - self._names
-        for expression, pattern in self._patterns.items():
+        for expression, patterns in self._patterns.items():
             witness = self._witnesses.pop(expression, None)
             if witness is None or witness not in names:
                 among = new if witness is None else names
-                matching = (name for name in among if pattern.search(name[:MATCHED_TEXT]))
+                matching = (
+                    name
+                    for name in among
+                    if any(pattern.search(name[:MATCHED_TEXT]) for pattern in patterns)
+                )
                 witness = next(matching, None)
             if witness is not None:
                 self._witnesses[expression] = witness
@@ -216,32 +356,57 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
 
     Block devices and interfaces are listed as ``domain:device``.
 
-    :param domains: what the configuration lists, by name.
+    :param domains: what the configuration lists.
+    :param other_domains: a second list of domains, which has to want them too.
     :param chosen: what a person wants to see of it, by name or uuid.
+    :param other_block_devices: a second list of block devices, likewise, as there are of others.
+    :param fields: which are written, as ``measurement:field``.
     """
 
     domains: Entries = EVERYTHING
+    other_domains: Entries = EVERYTHING
     chosen: Entries = EVERYTHING
     block_devices: Entries = EVERYTHING
+    other_block_devices: Entries = EVERYTHING
     interface_devices: Entries = EVERYTHING
+    other_interface_devices: Entries = EVERYTHING
+    fields: Entries = EVERYTHING
+    other_fields: Entries = EVERYTHING
+
+    @property
+    def domain_lists(self) -> tuple[Entries, ...]:
+        """The lists of domains that have entries: a domain has to be wanted by all."""
+        return tuple(filter(None, (self.domains, self.other_domains, self.chosen)))
+
+    @property
+    def labels(self) -> frozenset[str]:
+        """The labels that decide which domains are sampled."""
+        return frozenset(entry.label for each in self.domain_lists for entry in each.labels)
 
     def wants_domain(self, name: str, uuid: str = "") -> bool:
-        """Whether the domain of this name and uuid is sampled."""
-        return self.domains.wants(name) and self.chosen.wants(name, uuid)
+        """Whether the domain of this name and uuid is sampled, whatever its labels are."""
+        return all(each.judge(name, uuid) for each in self.domain_lists)
 
     def wants_block_device(self, domain: str, device: str) -> bool:
         """Whether a disk is reported.
 
         :param device: its name as ``BlockDeviceFormat`` chooses it (target or source).
         """
-        return self.block_devices.wants(f"{domain}:{device}")
+        name = f"{domain}:{device}"
+        return self.block_devices.wants(name) and self.other_block_devices.wants(name)
 
     def wants_interface_device(self, domain: str, device: str) -> bool:
         """Whether a network interface is reported.
 
         :param device: its name as ``InterfaceFormat`` chooses it (name, address or number).
         """
-        return self.interface_devices.wants(f"{domain}:{device}")
+        name = f"{domain}:{device}"
+        return self.interface_devices.wants(name) and self.other_interface_devices.wants(name)
+
+    def wants_field(self, measurement: str, field: str) -> bool:
+        """Whether a field of a measurement is written."""
+        name = f"{measurement}:{field}"
+        return self.fields.wants(name) and self.other_fields.wants(name)
 
 
 ALL = Selection()

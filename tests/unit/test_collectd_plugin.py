@@ -13,10 +13,10 @@ import msgspec
 import pytest
 from domstats import collectd_plugin
 from domstats.agents.collectd_daemon import Daemon
+from domstats.agents.collectd_output import collectd_options
 from domstats.collectd_plugin import (
     LINE_BYTES,
     NOT_KNOWN,
-    collectd_options,
     register_plugin,
 )
 from domstats.config.collectd import MODULE
@@ -720,6 +720,36 @@ def test_a_read_that_shutdown_overtook_says_nothing(world: World) -> None:
     assert world.collectd.logged == []
 
 
+# --- What it costs ------------------------------------------------------------------------------
+
+
+def test_too_many_series_are_a_warning_once_and_all_are_sent(world: World) -> None:
+    world.collectd.configure(option("MaxSeries", 1.0))
+    world.collectd.init()
+    for _ in range(3):
+        world.collectd.read()
+    ((level, text),) = world.collectd.logged
+    assert level == "warning"
+    assert text.startswith("domstats: qemu:///system: 2 series, more than MaxSeries (1); all of")
+    assert {"virt_cpu_total", "memory-total"} <= set(world.virt())
+
+
+def test_series_of_the_fast_lane_count_too(world: World) -> None:
+    world.collectd.configure(option("MaxSeries", 1.0), option("FastInterval", 1.0))
+    world.collectd.init()
+    for name in ("domstats-1", "domstats-1-fast", "domstats-1"):
+        world.collectd.reads[name][0]()
+    ((_, text),) = world.collectd.logged
+    assert "2 series, more than MaxSeries (1)" in text
+
+
+def test_types_that_are_dropped_are_not_dispatched(world: World) -> None:
+    world.collectd.configure(option("DropTypes", "memory"))
+    world.collectd.init()
+    world.collectd.read()
+    assert set(world.virt()) == {"virt_cpu_total"}
+
+
 # --- Names --------------------------------------------------------------------------------------
 
 
@@ -731,6 +761,8 @@ def test_the_options_of_names_and_selection_reach_the_writer() -> None:
         report_block_devices=False,
         extra_stats=frozenset({"disk"}),
         report_round=False,
+        totals=frozenset({"block"}),
+        drop_types=frozenset({"memory"}),
     )
     options = collectd_options(settings, "here")
     for name in (
@@ -740,6 +772,8 @@ def test_the_options_of_names_and_selection_reach_the_writer() -> None:
         "report_block_devices",
         "report_network_interfaces",
         "extra_stats",
+        "totals",
+        "drop_types",
         "report_round",
         "hostname_format",
     ):

@@ -27,7 +27,17 @@ MODULES = {_named(path): path for path in sorted(PACKAGE.rglob("*.py"))}
 ROWS: tuple[frozenset[str], ...] = (
     frozenset({"model", "host_sample", "errors", "shown"}),
     frozenset(
-        {"selection", "events", "round_settings", "drivers", "rates", "host_totals", "output"}
+        {
+            "selection",
+            "globs",
+            "domain_choice",
+            "events",
+            "round_settings",
+            "drivers",
+            "rates",
+            "host_totals",
+            "output",
+        }
     ),
     frozenset({"domain_xml"}),
     frozenset({"config", "engine", "hypervisor"}),

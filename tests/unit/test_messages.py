@@ -35,6 +35,7 @@ SPEAKERS: dict[str, tuple[str, ...]] = {
     "sampling/guest_looks.py": ("_run",),
     "selection.py": ("listed",),
     "sampling/host_look.py": ("news", "_why_no_pools"),
+    "output/series_count.py": ("_judge",),
     "sampling/engine_thread.py": ("_begin", "_call", "_log_fault"),
 }
 

@@ -7,7 +7,16 @@ from collections.abc import Iterator
 import msgspec
 import pytest
 from domstats.errors import ConfigError
-from domstats.selection import ALL, MATCHED_TEXT, Selection, Unmatched, chosen, entries, unmatched
+from domstats.selection import (
+    ALL,
+    MATCHED_TEXT,
+    Selection,
+    Unmatched,
+    chosen,
+    domain_entries,
+    entries,
+    unmatched,
+)
 from domstats.shown import one_line
 from hypothesis import given
 from hypothesis import strategies as st
@@ -54,6 +63,24 @@ def test_without_entries_everything_is_wanted(name: str, device: str, ignored: b
 )
 def test_an_entry_lists_what_it_names(entry: str, name: str, listed: bool, ignored: bool) -> None:
     assert entries([entry], ignored).wants(name) is (listed != ignored)
+
+
+def test_a_glob_uuid_or_label_that_matches_no_domain_is_told_and_when_that_ends() -> None:
+    uuid = "11111111-2222-4333-8444-555555555555"
+    listed = domain_entries([f"{uuid}", "web-*", "{db,sql}-?", "label:title=x*"], ["title"])
+    told = Unmatched(listed)
+    ((level, text),) = told.listed(["mail"], ["other"], frozenset())
+    assert level == "warning"
+    for entry in (uuid, "web-*", "{db,sql}-?", "label:title=x*"):
+        assert f"'{entry}'" in text
+    there = ["mail", "web-*", "sql-1"], [uuid], frozenset({"label:title=x*"})
+    ((level, _),) = told.listed(*there)
+    assert level == "info"
+    assert told.listed(*there) == []
+
+
+def test_of_labels_that_are_not_read_yet_nothing_is_told() -> None:
+    assert Unmatched(domain_entries(["label:title=x"], ["title"])).listed(["a"], ["u"], None) == []
 
 
 def test_several_entries_add_up() -> None:

@@ -14,10 +14,13 @@ from typing import Any
 
 import domstats
 import pytest
+from domstats.domain_choice import DomainChoice
 from domstats.engine.engine import PART
 from domstats.model import DomainSample, Round, Sample, Status
+from domstats.output.line_filter import LineFilter
 from domstats.output.line_protocol import LineProtocol
 from domstats.output.value_lists import CollectdOptions, ValueLists
+from domstats.selection import Selection, domain_entries
 
 from tests.unit.engine.world import World
 from tests.unit.output.value_lists_told import one_by_one
@@ -101,6 +104,31 @@ def test_the_engine_decides_little_about_a_domain_that_is_well(
         guest.says = {"iothread.count": 0, "dirtyrate.calc_status": 0}
     world.rounds(3)
     assert count_calls(world.round) < 72
+
+
+def test_a_domain_that_was_chosen_is_not_judged_again_in_each_round() -> None:
+    texts = ["vm1*", "/[0-9]$/", "label:project=acme*"]
+    choice = DomainChoice(Selection(domains=domain_entries(texts, ["project"])))
+    listed = [(f"u{number}", f"vm{number}", True) for number in range(DOMAINS // 2)]
+    listed += [(f"x{number}", f"vmx{number}y", True) for number in range(DOMAINS // 2)]
+    labels = {f"x{number}": {"project": "acme"} for number in range(DOMAINS // 2)}
+    for _ in range(2):
+        assert len(choice.of(listed, labels)) == DOMAINS
+    assert count_calls(lambda: choice.of(listed, labels)) < 3
+
+
+def test_totals_of_devices_that_count_on_are_sums_of_slices() -> None:
+    totals = frozenset({"vcpu", "interface", "block"})
+    rounds = samples()
+    lines = LineProtocol(wanted=LineFilter(totals=totals))
+    lists = ValueLists(CollectdOptions(totals=totals, extra_stats=frozenset({"vcpu"})))
+    for _ in range(2):
+        known = next(rounds)
+        lines.encode(known)
+        list(lists.translate(known, 10.0))
+    part = next(rounds)
+    assert count_calls(lambda: lines.take(part)) < 165
+    assert count_calls(lambda: list(lists.take(part, 10.0))) < 110
 
 
 def test_answers_are_not_kept_once_they_are_written() -> None:

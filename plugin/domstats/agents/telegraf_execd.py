@@ -26,8 +26,10 @@ from typing import Callable
 import msgspec
 
 from ..config.settings import Settings
-from ..model import Sample
+from ..model import FAST_GROUPS, Sample
+from ..output.line_filter import LineFilter
 from ..output.line_protocol import LineProtocol
+from ..output.series_count import SeriesLimit
 from ..shown import one_line
 from .adapter import (
     ErrorOnce,
@@ -63,8 +65,17 @@ _NOBODY_READS = b"\0"
 _PREFIXES = {"error": "E! ", "warning": "W! ", "info": "I! ", "debug": "D! "}
 
 
-def writer(settings: Settings) -> LineProtocol:
-    """What turns a hypervisor's samples into lines; ``domstats sample`` uses it too."""
+def writer(
+    settings: Settings, limit: SeriesLimit | None = None, counts: bool = False
+) -> LineProtocol:
+    """What turns a hypervisor's samples into lines; ``domstats sample`` uses it too.
+
+    :param limit: is given what is made; ``counts``: the writer itself can say it.
+    """
+    wanted = line_filter(settings)
+    if settings.fast_interval is not None:
+        # Two sums of the same devices, at times of their own, would not be one series.
+        wanted = msgspec.structs.replace(wanted, totals=wanted.totals - FAST_GROUPS)
     return LineProtocol(
         settings.series,
         kvm_statistics=settings.kvm_statistics,
@@ -75,13 +86,48 @@ def writer(settings: Settings) -> LineProtocol:
         figures=settings.figures,
         tagged=settings.device_tags,
         jobs=settings.jobs,
+        wanted=wanted,
+        limit=limit,
+        counts=counts,
     )
 
 
 def fast_writer(settings: Settings) -> LineProtocol:
     """The same for the fast lane, whose rounds are not told of."""
     return LineProtocol(
-        settings.series, groups=settings.groups, reports=False, tagged=settings.device_tags
+        settings.series,
+        groups=settings.groups,
+        reports=False,
+        tagged=settings.device_tags,
+        wanted=line_filter(settings),
+    )
+
+
+def line_filter(settings: Settings) -> LineFilter:
+    """What of the lines is wanted, by the settings."""
+    chosen = settings.selection
+    devices = {
+        "block": (chosen.block_devices or chosen.other_block_devices, chosen.wants_block_device),
+        "interface": (
+            chosen.interface_devices or chosen.other_interface_devices,
+            chosen.wants_interface_device,
+        ),
+    }
+    return LineFilter(
+        field=chosen.wants_field if chosen.fields or chosen.other_fields else None,
+        devices={group: wants for group, (listed, wants) in devices.items() if listed},
+        totals=settings.totals,
+    )
+
+
+def series_limit(settings: Settings) -> SeriesLimit | None:
+    """What warns of too many series, if the user wants that."""
+    if settings.max_series is None:
+        return None
+    return SeriesLimit(
+        settings.max_series,
+        "max_series",
+        "leave out what you do not need (statistics_groups, totals, fields_exclude)",
     )
 
 
@@ -116,7 +162,8 @@ def run(
         shared = LazySampler(settings, log, make_sampler)
         paced = interval if interval is None or not settings.interval_fixed else settings.interval
         common = output, log, shared, lambda: _give_up(woken)
-        ticked.append(_HypervisorLoop(settings, paced, writer(settings), *common))
+        limit = series_limit(settings)
+        ticked.append(_HypervisorLoop(settings, paced, writer(settings, limit), *common, limit))
         fast = settings.fast_interval
         if fast is not None:
             settings = msgspec.structs.replace(settings, deadline=None)
@@ -283,6 +330,7 @@ class _HypervisorLoop(threading.Thread):
         log: LogFunction,
         shared: LazySampler,
         give_up: Callable[[], None],
+        limit: SeriesLimit | None = None,
     ) -> None:
         super().__init__(name=f"domstats {settings.uri}", daemon=True)
         self._uri = settings.uri
@@ -299,6 +347,7 @@ class _HypervisorLoop(threading.Thread):
         self._log = log
         self._unexpected = ErrorOnce(lambda text: log("error", text))
         self._lines = lines
+        self._limit = limit
         self._wake: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._ticked = interval is not None
         self._ending = False
@@ -370,6 +419,9 @@ class _HypervisorLoop(threading.Thread):
             self._log("warning", f"{self._uri}: {complaint}")
         try:
             self._output.add(self._lines.encode(self._ask(self._sampler.get())))
+            if self._limit is not None:
+                for level, text in self._limit.take_log():
+                    self._log(level, f"{self._uri}: {text}")
         except _OutputClosedError:
             raise
         except Exception as error:

@@ -70,15 +70,15 @@ def run(wanted: Wanted) -> int:
     :return: the exit status.
     :raises ConfigError: the configuration or an option is wrong.
     """
-    messages = _Messages()
-    said = _Said(messages, wanted.verbose)
+    messages = Messages()
+    said = Said(messages, wanted.verbose)
     settings, warnings = hypervisors(wanted)
     for text in warnings:
         messages.say(text)
     said.begin()
     unreal = ""
     if settings:
-        watched = [_Watched(each, said) for each in settings]
+        watched = [Watched(each, said) for each in settings]
     else:
         local, unreal = _local_or_test(wanted, said)
         watched = [local]
@@ -144,10 +144,10 @@ def _narrowed(settings: Settings, wanted: Wanted) -> Settings:
     return msgspec.structs.replace(settings, **changes)
 
 
-class _Watched:
+class Watched:
     """A hypervisor, its sampler, and its last sample."""
 
-    def __init__(self, settings: Settings, said: _Said) -> None:
+    def __init__(self, settings: Settings, said: Said) -> None:
         self.settings = settings
         self.latest: Optional[Sample] = None
         self._said = said
@@ -171,15 +171,15 @@ class _Watched:
         self._error = error
 
 
-def _local_or_test(wanted: Wanted, said: _Said) -> tuple[_Watched, str]:
+def _local_or_test(wanted: Wanted, said: Said) -> tuple[Watched, str]:
     """The local hypervisor if it answers; else the test driver, and why."""
-    local = _Watched(_narrowed(for_uri(LOCAL), wanted), said)
+    local = Watched(_narrowed(for_uri(LOCAL), wanted), said)
     local.sample()
     if local.latest is not None and local.latest.round.connected:
         return local, ""
     why = local.latest.round.error if local.latest else f"{LOCAL} could not be asked"
     return (
-        _Watched(_narrowed(for_uri(FALLBACK), wanted), said),
+        Watched(_narrowed(for_uri(FALLBACK), wanted), said),
         f"{_NOT_REAL}: no hypervisor was named, and the local one cannot be asked ({why}); name"
         " another one with --connect URI",
     )
@@ -188,7 +188,7 @@ def _local_or_test(wanted: Wanted, said: _Said) -> tuple[_Watched, str]:
 # --- Rounds -------------------------------------------------------------------------------------
 
 #: What a round found: hypervisors with their samples.
-_Found = Sequence[tuple[_Watched, Sample]]
+Found = Sequence[tuple[Watched, Sample]]
 
 
 class _Show(Protocol):
@@ -197,14 +197,14 @@ class _Show(Protocol):
     #: Whether it shows itself what trouble there is and how long a round took.
     redraws: bool
 
-    def show(self, found: _Found) -> None: ...
+    def show(self, found: Found) -> None: ...
 
     def pause(self, seconds: float) -> None: ...
 
     def close(self) -> None: ...
 
 
-def _rounds(wanted: Wanted, watched: Sequence[_Watched], screen: _Show, said: _Said) -> bool:
+def _rounds(wanted: Wanted, watched: Sequence[Watched], screen: _Show, said: Said) -> bool:
     """Make the rounds.
 
     :return: whether anything was found that was asked for.
@@ -214,7 +214,7 @@ def _rounds(wanted: Wanted, watched: Sequence[_Watched], screen: _Show, said: _S
     number = 0
     while True:
         began = time.monotonic()
-        found = _round(watched)
+        found = one_round(watched)
         if not screen.redraws:
             for each, sample in found:
                 each.say(sample.round.error)
@@ -236,7 +236,7 @@ def _rounds(wanted: Wanted, watched: Sequence[_Watched], screen: _Show, said: _S
         screen.pause(max(0.0, began + wanted.interval - time.monotonic()))
 
 
-def _round(watched: Sequence[_Watched]) -> _Found:
+def one_round(watched: Sequence[Watched]) -> Found:
     """One round of all at the same time, in their order."""
     threads = [threading.Thread(target=each.sample, daemon=True) for each in watched]
     for thread in threads:
@@ -249,7 +249,7 @@ def _round(watched: Sequence[_Watched]) -> _Found:
 # --- What is said beside ------------------------------------------------------------------------
 
 
-class _Messages:
+class Messages:
     """Lines on stderr. While a screen is redrawn they wait for its end."""
 
     def __init__(self) -> None:
@@ -285,10 +285,10 @@ def _stderr_is_terminal() -> bool:
     return sys.stderr.isatty()
 
 
-class _Said:
+class Said:
     """What ``--verbose`` says: who runs, what is sampled how, each round, and the sampler's log."""
 
-    def __init__(self, messages: _Messages, verbose: bool) -> None:
+    def __init__(self, messages: Messages, verbose: bool) -> None:
         self.messages = messages
         self._verbose = verbose
 
@@ -315,7 +315,7 @@ class _Said:
             f" watches: {', '.join(on) or 'none'}"
         )
 
-    def round(self, number: int, found: _Found) -> None:
+    def round(self, number: int, found: Found) -> None:
         for _, sample in found:
             each = sample.round
             self._say(
@@ -333,7 +333,7 @@ class _Said:
 # --- Formats ------------------------------------------------------------------------------------
 
 
-def _show(wanted: Wanted, messages: _Messages, note: str) -> _Show:
+def _show(wanted: Wanted, messages: Messages, note: str) -> _Show:
     if wanted.format == "influx":
         return _Influx()
     if wanted.format == "json":
@@ -361,9 +361,9 @@ class _Influx(_Printed):
     """The lines that Telegraf gets."""
 
     def __init__(self) -> None:
-        self._writers: dict[_Watched, Callable[[Sample], bytes]] = {}
+        self._writers: dict[Watched, Callable[[Sample], bytes]] = {}
 
-    def show(self, found: _Found) -> None:
+    def show(self, found: Found) -> None:
         for each, sample in found:
             encode = self._writers.setdefault(each, writer(each.settings).encode)
             write(encode(sample))
@@ -375,7 +375,7 @@ class _Json(_Printed):
     def __init__(self) -> None:
         self._encode = msgspec.json.Encoder(order="deterministic").encode
 
-    def show(self, found: _Found) -> None:
+    def show(self, found: Found) -> None:
         for _, sample in found:
             write(self._encode(sample) + b"\n")
 
@@ -387,15 +387,15 @@ class _Table(_Printed):
         from .figures import Meter
 
         self._note = note
-        self._meters: dict[_Watched, Meter] = {}
+        self._meters: dict[Watched, Meter] = {}
         self._new_meter = Meter
 
-    def pictures(self, found: _Found) -> list[Any]:
+    def pictures(self, found: Found) -> list[Any]:
         return [
             self._meters.setdefault(each, self._new_meter()).read(sample) for each, sample in found
         ]
 
-    def show(self, found: _Found) -> None:
+    def show(self, found: Found) -> None:
         # Of those that could not be asked stderr has told already.
         self.print([each for each in self.pictures(found) if each.sample.round.connected])
 
@@ -411,7 +411,7 @@ class _Screen(_Table):
 
     redraws = True
 
-    def __init__(self, messages: _Messages, note: str) -> None:
+    def __init__(self, messages: Messages, note: str) -> None:
         super().__init__(note)
         from rich.live import Live
 
@@ -435,7 +435,7 @@ class _Screen(_Table):
         }
         self._live.start()
 
-    def show(self, found: _Found) -> None:
+    def show(self, found: Found) -> None:
         self._pictures = self.pictures(found)
         self._draw()
 

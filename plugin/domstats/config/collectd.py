@@ -5,12 +5,22 @@ Which options there are says the table in ``options``. It must know neither libv
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Union
 
-from ..domain_xml.labels import METADATA_NAMESPACE, METADATA_XPATH, Label, of_metadata
+import msgspec
+
+from ..domain_xml.labels import (
+    LABELS,
+    METADATA_LABEL,
+    METADATA_NAMESPACE,
+    METADATA_XPATH,
+    Label,
+    known,
+    of_metadata,
+)
 from ..errors import ConfigError, Mistakes
-from ..selection import Selection, entries
+from ..selection import Entries, Selection, domain_entries, entries
 from ..shown import shown
 from .options import (
     COLLECTD_OPTIONS,
@@ -116,7 +126,9 @@ def _collectd_value(option: Option, values: tuple[ConfigValue, ...]) -> Any:
     elif len(values) != 1:
         raise wrong_value(option, values, "exactly one value")
     elif option.kind is Kind.ENTRIES:
-        entries(to_texts(option, values))  # the message about a wrong expression belongs here
+        # The message about a wrong entry belongs here.
+        read = _matching if option.key == "domain_match" else entries
+        read(to_texts(option, values))
         raw = values
     else:
         raw = _collectd_scalar(option, values[0])
@@ -179,9 +191,13 @@ def _from_block(given: Given) -> Settings:
     takes_metadata = "metadata" in (*instance, *given.get("hostname_format", ()))
     # Rates need what only the bulk call tells: steal, halt polling, the age of memory's figures.
     in_bulk = given.get("rates", False) or not is_local(fields.get("uri", Settings().uri))
+    domains = _domains(given, ignored)
+    for_choice = frozenset(entry.label for entry in domains.labels)
+    sent = labels if takes_metadata else ()
     settings = Settings(
         **as_fields(fields),
-        labels=labels if takes_metadata else (),
+        labels=(*sent, *(_label(name, labels) for name in sorted(for_choice - _names(sent)))),
+        unsent_labels=for_choice - _names(sent),
         groups=_groups_of_output(given, extra, in_bulk),
         direct={} if in_bulk else _direct(extra),
         vcpu_mapping="vcpupin" in extra and in_bulk,
@@ -190,7 +206,7 @@ def _from_block(given: Given) -> Settings:
         or given.get("host", False),
         wants_devices=given.get("interface_format") == "address",
         selection=Selection(
-            domains=entries(given.get("domain", ()), ignored),
+            domains=domains,
             block_devices=entries(given.get("block_device", ()), ignored),
             interface_devices=entries(given.get("interface_device", ()), ignored),
         ),
@@ -199,6 +215,31 @@ def _from_block(given: Given) -> Settings:
         check_times(settings, _collectd_name)
     mistakes.end()
     return settings
+
+
+def _matching(texts: Sequence[str], ignored: bool = False) -> Entries:
+    """The entries of DomainMatch."""
+    return domain_entries(texts, (*LABELS, METADATA_LABEL), ignored)
+
+
+def _domains(given: Given, ignored: bool) -> Entries:
+    """One list of what Domain means, as in virt, and of what DomainMatch does."""
+    named = entries(given.get("domain", ()), ignored)
+    matching = _matching(given.get("domain_match", ()), ignored)
+    return msgspec.structs.replace(
+        matching,
+        exact=named.exact | matching.exact,
+        patterns=named.patterns + matching.patterns,
+        expressions=named.expressions + matching.expressions,
+    )
+
+
+def _label(name: str, metadata: tuple[Label, ...]) -> Label:
+    return next((label for label in metadata if label.name == name), None) or known(name)
+
+
+def _names(labels: Sequence[Label]) -> frozenset[str]:
+    return frozenset(label.name for label in labels)
 
 
 def _metadata(given: Given) -> tuple[Label]:

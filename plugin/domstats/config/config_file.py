@@ -32,6 +32,14 @@ def read(path: str, reserved: frozenset[str] = frozenset()) -> Parsed:
     return _of_collectd(collectd_conf.read(path), path)
 
 
+def is_for_collectd(path: str) -> bool:
+    """Whether a configuration is collectd's, not that of Telegraf's child.
+
+    :raises ConfigError: it cannot be read.
+    """
+    return not is_toml(content_of(path))
+
+
 def is_toml(content: bytes) -> bool:
     """Whether a configuration is TOML, not collectd's. One with nothing in it counts as TOML."""
     text = content.decode("utf-8-sig", "replace")

@@ -12,7 +12,13 @@ from typing import Any
 
 import msgspec
 
-from ..domain_xml.labels import LABELS, METADATA_NAMESPACE, METADATA_XPATH, NAMESPACES
+from ..domain_xml.labels import (
+    LABELS,
+    METADATA_LABEL,
+    METADATA_NAMESPACE,
+    METADATA_XPATH,
+    NAMESPACES,
+)
 from ..model import EVENT_KINDS, GROUPS, MONITOR_FREE_GROUPS
 
 #: The groups that Telegraf's ``statistics_groups`` knows.
@@ -50,6 +56,7 @@ class Option(msgspec.Struct, frozen=True, kw_only=True):
     :param reason: why a number beyond these is refused.
     :param text: what it does, for its user.
     :param example: what a ready configuration shows, if not the default.
+    :param entry: what each of its entries is.
     :param ours: neither ``virt`` nor ``inputs.libvirt`` has it.
     """
 
@@ -64,6 +71,7 @@ class Option(msgspec.Struct, frozen=True, kw_only=True):
     most: float = 0
     reason: str = ""
     example: Any = None
+    entry: str = "a name or a /regular expression/"
     ours: bool = False
 
     def permitted(self) -> str:
@@ -77,7 +85,7 @@ class Option(msgspec.Struct, frozen=True, kw_only=True):
         if self.kind is Kind.URI:
             return "a libvirt connection URI as qemu:///system or qemu+ssh://root@host/system"
         if self.kind is Kind.ENTRIES:
-            return "a name or a /regular expression/" if self.collectd else "names"
+            return self.entry
         if self.kind is Kind.PERIODS:
             seconds = f"{self.least:g} to {self.most:g} seconds"
             return f"any of {', '.join(self.allowed)}, each with {seconds}"
@@ -87,6 +95,17 @@ class Option(msgspec.Struct, frozen=True, kw_only=True):
 
 
 # --- The table ----------------------------------------------------------------------------------
+
+_DOMAIN = (
+    "a name, a glob as web-*, a /regular expression/, a uuid, or label:NAME=TEXT where TEXT may be"
+    " a glob or a /regular expression/"
+)
+_DEVICE = "domain:device, as it is, as a glob, or as a /regular expression/"
+_FIELD = "measurement:field or a field alone, as it is, as a glob, or as a /regular expression/"
+_BY_LABEL = (
+    " Labels are read from the domain's XML, after it has been listed: until then, a domain for"
+    " which a label decides is not sampled, and its events are not reported."
+)
 
 EXTRA_STATS: tuple[str, ...] = (
     "cpu_util",
@@ -116,6 +135,33 @@ OWN_EXTRA_STATS: tuple[str, ...] = (
     "memory_age",
 )
 
+#: The types of virt's value lists.
+DROP_TYPES: tuple[str, ...] = (
+    "cpu_affinity",
+    "disk_allocation",
+    "disk_capacity",
+    "disk_error",
+    "disk_octets",
+    "disk_ops",
+    "disk_physical",
+    "disk_time",
+    "domain_state",
+    "if_dropped",
+    "if_errors",
+    "if_octets",
+    "if_packets",
+    "memory",
+    "percent",
+    "perf",
+    "ps_cputime",
+    "ps_pagefaults",
+    "swap_io",
+    "total_requests",
+    "total_time_in_ms",
+    "virt_cpu_total",
+    "virt_vcpu",
+)
+
 #: Selectors of virt's ExtraStats that this version does not report: ignored with a warning.
 #: Selectors that must not be given both: what they send has the same names.
 NOT_BOTH: tuple[str, str] = ("job_stats_background", "job_stats_completed")
@@ -136,7 +182,22 @@ OPTIONS: tuple[Option, ...] = (
         telegraf="domains",
         default="every domain",
         example=(),
-        text="The names of the domains to sample; without it, or with an empty list, all of them.",
+        entry=_DOMAIN,
+        text="The domains to sample; without it, or with an empty list, all of them. Each is a"
+        " name, a glob (web-*), a /regular expression/ that matches anywhere in the name, a uuid,"
+        " or label:NAME=TEXT, where TEXT may be a glob or a /regular expression/ and NAME any that"
+        " the options labels and label_xpath know (label:nova_project=acme*). While there is a"
+        " domain whose name is just that, a glob or label means that domain alone." + _BY_LABEL,
+    ),
+    Option(
+        key="domains_exclude",
+        kind=Kind.ENTRIES,
+        telegraf="domains_exclude",
+        default="none",
+        example=("test-*",),
+        entry=_DOMAIN,
+        text="Domains not to sample, listed as in domains; what is in both is not sampled.",
+        ours=True,
     ),
     Option(
         key="domain",
@@ -146,6 +207,63 @@ OPTIONS: tuple[Option, ...] = (
         example="/^web-/",
         text="A domain to sample (with IgnoreSelected: to leave out), by its exact name or a"
         " /regular expression/ that matches anywhere in it. May be given many times.",
+    ),
+    Option(
+        key="domain_match",
+        kind=Kind.ENTRIES,
+        collectd="DomainMatch",
+        default="every domain",
+        example="label:nova_project=acme*",
+        entry=_DOMAIN,
+        text="As Domain, which means what it means to virt, and beside it: a domain to sample (with"
+        " IgnoreSelected: to leave out) by a glob (web-*), its uuid, or label:NAME=TEXT, where TEXT"
+        " may be a glob or a /regular expression/ and NAME is any of "
+        + ", ".join((*LABELS, METADATA_LABEL))
+        + " (as HostnameMetadataXPath finds it). May be given many times." + _BY_LABEL,
+        ours=True,
+    ),
+    Option(
+        key="block_devices",
+        kind=Kind.ENTRIES,
+        telegraf="block_devices",
+        default="every disk",
+        example=(),
+        entry=_DEVICE,
+        text="The disks to report, as domain:device, where the device is the disk's target (vda)."
+        " Each may be a glob or a /regular expression/.",
+        ours=True,
+    ),
+    Option(
+        key="block_devices_exclude",
+        kind=Kind.ENTRIES,
+        telegraf="block_devices_exclude",
+        default="none",
+        example=("*:hd*",),
+        entry=_DEVICE,
+        text="Disks not to report, listed as in block_devices; what is in both is not reported.",
+        ours=True,
+    ),
+    Option(
+        key="interface_devices",
+        kind=Kind.ENTRIES,
+        telegraf="interface_devices",
+        default="every interface",
+        example=(),
+        entry=_DEVICE,
+        text="The network interfaces to report, as domain:device, where the device is the"
+        " interface's name on the host (vnet0). Each may be a glob or a /regular expression/.",
+        ours=True,
+    ),
+    Option(
+        key="interface_devices_exclude",
+        kind=Kind.ENTRIES,
+        telegraf="interface_devices_exclude",
+        default="none",
+        example=("*:mgmt*",),
+        entry=_DEVICE,
+        text="Interfaces not to report, listed as in interface_devices; what is in both is not"
+        " reported.",
+        ours=True,
     ),
     Option(
         key="block_device",
@@ -172,8 +290,9 @@ OPTIONS: tuple[Option, ...] = (
         kind=Kind.FLAG,
         collectd="IgnoreSelected",
         default="false",
-        text="False: only what Domain, BlockDevice and InterfaceDevice list is collected. True:"
-        " all but that. A kind of which nothing is listed is collected in full either way.",
+        text="False: only what Domain, DomainMatch, BlockDevice and InterfaceDevice list is"
+        " collected. True: all but that. A kind of which nothing is listed is collected in full"
+        " either way.",
     ),
     Option(
         key="statistics_groups",
@@ -255,6 +374,70 @@ OPTIONS: tuple[Option, ...] = (
         telegraf="kvm_statistics",
         text="Also send KVM's own statistics (libvirt 9 and later), about 50 of each vCPU and 16 of"
         " each domain. That is many: 100 domains of 8 vCPUs have 40,000.",
+        ours=True,
+    ),
+    Option(
+        key="totals",
+        kind=Kind.WORDS,
+        collectd="Totals",
+        telegraf="totals",
+        allowed=("vcpu", "interface", "block"),
+        default="none",
+        example=("vcpu", "interface", "block"),
+        text="The devices of which a domain has one series together, not one for each: vCPUs, NICs,"
+        " disks. Counters and sizes are added up, of the devices that are selected; nothing else of"
+        " a device is sent. In Telegraf the sums are fields of libvirt_vcpu_total,"
+        " libvirt_net_total and libvirt_block_total, in collectd the type instance is total. What a"
+        " device has counted stays in the sum when it is unplugged, so that no sum goes back while"
+        " the domain runs.",
+        ours=True,
+    ),
+    Option(
+        key="fields_include",
+        kind=Kind.ENTRIES,
+        telegraf="fields_include",
+        default="every field",
+        example=(),
+        entry=_FIELD,
+        text="The fields to send of what domains are and do, as measurement:field, or as a field of"
+        " any measurement. Each may be a glob or a /regular expression/. Telegraf's fieldinclude on"
+        " [[inputs.execd]] does the same later, when the field has been written and read again.",
+        ours=True,
+    ),
+    Option(
+        key="fields_exclude",
+        kind=Kind.ENTRIES,
+        telegraf="fields_exclude",
+        default="none",
+        example=("libvirt_block:fl_*", "path"),
+        entry=_FIELD,
+        text="Fields not to send, listed as in fields_include; what is in both is not sent.",
+        ours=True,
+    ),
+    Option(
+        key="drop_types",
+        kind=Kind.WORDS,
+        collectd="DropTypes",
+        allowed=DROP_TYPES,
+        default="none",
+        example=("if_errors", "if_dropped"),
+        text="Types of values about domains that are not sent. A filter chain of collectd's can"
+        " drop them too, after they were made and handed over.",
+        ours=True,
+    ),
+    Option(
+        key="max_series",
+        kind=Kind.COUNT,
+        collectd="MaxSeries",
+        telegraf="max_series",
+        least=1,
+        most=10**9,
+        default="no limit",
+        example=40000,
+        text="Warn in the log when this hypervisor makes more series than so many, and say what"
+        " makes most of them; again when they have grown by half, and when it is over. A series is"
+        " a field of a line (collectd: a data source of a value list) about a domain. None is"
+        " dropped. `domstats metrics --config FILE` counts them for you.",
         ours=True,
     ),
     Option(

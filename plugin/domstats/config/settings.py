@@ -40,12 +40,15 @@ class Settings(RoundSettings, frozen=True, kw_only=True):
     :param interval_fixed: the user said that interval; else it is only a first guess.
     :param deadline: seconds after which a round ends with what it has; None: 0.9 of the interval.
     :param labels: what to take from the domains' metadata.
+    :param unsent_labels: those of them that are needed to choose domains and not sent.
     :param label_refresh: seconds after which it is read again where no events tell of changes.
     :param pressure: whether the pressure of each domain's control group is sent too.
     :param interface_details: whether the speed of network interfaces is, and those that the bulk
         answer does not have.
     :param disk_throttle: whether the limits of disks are.
     :param device_tags: of which devices the XML gives tags: ``disk``, ``interface``.
+    :param totals: the groups of whose devices a domain has one series together, not one for each.
+    :param max_series: beyond so many series the user is warned; None: nobody counts.
     """
 
     groups: frozenset[str] = frozenset(TELEGRAF_GROUPS)
@@ -71,6 +74,9 @@ class Settings(RoundSettings, frozen=True, kw_only=True):
     pressure: bool = False
     interface_details: bool = False
     disk_throttle: bool = False
+    unsent_labels: frozenset[str] = frozenset()
+    totals: frozenset[str] = frozenset()
+    max_series: int | None = None
 
     # Telegraf's output
     series: str = "full"
@@ -85,6 +91,7 @@ class Settings(RoundSettings, frozen=True, kw_only=True):
     report_block_devices: bool = True
     report_network_interfaces: bool = True
     extra_stats: frozenset[str] = frozenset()
+    drop_types: frozenset[str] = frozenset()
     report_round: bool = True
     persistent_notification: bool = False
     hostname: str = ""
@@ -154,7 +161,7 @@ Given = dict[str, Any]
 def as_fields(given: Given) -> dict[str, Any]:
     """The given values that are fields of ``Settings`` as they are."""
     fields = {key: value for key, value in given.items() if key in _FIELDS}
-    for key in ("quarantine_groups", "extra_stats", "device_tags"):
+    for key in ("quarantine_groups", "extra_stats", "device_tags", "totals", "drop_types"):
         if key in fields:
             fields[key] = frozenset(fields[key])
     fields["interval_fixed"] = "interval" in given
@@ -226,6 +233,9 @@ def advice_on(settings: Settings, name: Callable[[str], str]) -> Iterator[str]:
     unasked = sorted(set(settings.every) - settings.groups)
     if unasked:
         yield f"option {name('every')}: {', '.join(unasked)} is not asked for at all"
+    without = sorted(settings.totals - settings.groups)
+    if without:
+        yield f"option {name('totals')}: {', '.join(without)} is not asked for at all"
     if settings.fast_interval is not None and not settings.groups & (FAST_GROUPS - {"state"}):
         yield f"option {name('fast_interval')}: nothing that the fast lane knows is asked for"
     if settings.pressure and not is_local(settings.uri):
@@ -297,5 +307,8 @@ def _overlap(one: Settings, other: Settings) -> bool:
     if one.groups.isdisjoint(other.groups):
         return False
     lists = one.selection.domains, other.selection.domains
-    are_names = all(each.exact and not each.patterns and not each.ignored for each in lists)
+    are_names = all(
+        each.exact and not (each.patterns or each.uuids or each.labels or each.ignored)
+        for each in lists
+    )
     return not are_names or not lists[0].exact.isdisjoint(lists[1].exact)

@@ -8,14 +8,14 @@ from __future__ import annotations
 import codecs
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 import msgspec
 
 from ..domain_xml.labels import LABELS, Label, check_namespaces, known, of_operator
 from ..errors import ConfigError, Mistakes
-from ..selection import Entries, Selection
+from ..selection import Entries, Selection, domain_entries, entries_with_globs
 from ..shown import one_line, shown
 from .environment import replaced
 from .options import OPTIONS, TELEGRAF_GENERIC, TELEGRAF_GROUPS, TELEGRAF_OPTIONS, Kind, Option
@@ -32,6 +32,7 @@ _FULL_SERIES_ONLY: Mapping[str, object] = {
     "rates": False,
     "jobs": False,
     "host": False,
+    "totals": frozenset(),
 }
 
 
@@ -94,10 +95,14 @@ def parse_telegraf(
         with mistakes.at(f"{where}, "):
             settings = from_table(table, reserved, environment)
         for option, nothing in _FULL_SERIES_ONLY.items():
-            if settings.series == "telegraf" and getattr(settings, option):
+            if settings.series == "telegraf" and _is_sent(settings, option):
                 notes.append(
                     f"{where}, option {option}: it has no effect with series telegraf"
                 )
+                if option == "labels":  # some may be needed to choose domains
+                    nothing = tuple(_of(settings.labels, settings.selection.labels))
+                    names = frozenset(label.name for label in nothing)
+                    settings = msgspec.structs.replace(settings, unsent_labels=names)
                 settings = msgspec.structs.replace(settings, **{option: nothing})
         notes.extend(f"{where}, {text}" for text in advice_on(settings, _telegraf_name))
         hypervisors.append(settings)
@@ -269,21 +274,75 @@ def _of_given(given: Given, reserved: frozenset[str]) -> Settings:
                 "option statistics_groups: found [], allowed is an empty list only with"
                 " additional_statistics, for else there is nothing to gather"
             )
-    names: tuple[str, ...] = given.get("domain_names", ())
     labels: tuple[Label, ...] = ()
     with mistakes.at():
         labels = _labels(given, reserved)
+    selection = Selection()
+    with mistakes.at():
+        selection = _selection(given, {*LABELS, *given.get("label_xpath", ())})
+    sent = frozenset(label.name for label in labels)
+    labels += tuple(known(name) for name in sorted(selection.labels - sent) if name in LABELS)
     settings = Settings(
         **as_fields(given),
         groups=frozenset(groups),
         vcpu_mapping="vcpu_mapping" in additional,
-        selection=Selection(domains=Entries(exact=frozenset(names))),
+        selection=selection,
         labels=labels,
+        unsent_labels=selection.labels - sent,
     )
     with mistakes.at():
         check_times(settings, _telegraf_name)
     mistakes.end()
     return settings
+
+
+#: The lists, by option: the list of ``Selection`` that it is, and whether it leaves out.
+_LISTS: Mapping[str, tuple[str, bool]] = {
+    "domain_names": ("domains", False),
+    "domains_exclude": ("other_domains", True),
+    "block_devices": ("block_devices", False),
+    "block_devices_exclude": ("other_block_devices", True),
+    "interface_devices": ("interface_devices", False),
+    "interface_devices_exclude": ("other_interface_devices", True),
+    "fields_include": ("fields", False),
+    "fields_exclude": ("other_fields", True),
+}
+
+
+def _selection(given: Given, labels: Collection[str]) -> Selection:
+    """:raises ConfigError: an entry of a list is wrong."""
+    mistakes = Mistakes()
+    lists: dict[str, Entries] = {}
+    for key, (name, ignored) in _LISTS.items():
+        texts = given.get(key, ())
+        if not texts:
+            continue
+        with mistakes.at(f"option {_telegraf_name(key)}: "):
+            if "domain" in name:
+                lists[name] = domain_entries(texts, sorted(labels), ignored)
+            elif "fields" in name:
+                lists[name] = entries_with_globs(map(_field_entry, texts), ignored)
+            else:
+                lists[name] = entries_with_globs(texts, ignored)
+    mistakes.end()
+    return Selection(**lists)
+
+
+def _field_entry(text: str) -> str:
+    """An entry for a field, with its measurement."""
+    is_expression = text.startswith("/") and text.endswith("/")
+    return text if is_expression or ":" in text or not text else f"*:{text}"
+
+
+def _is_sent(settings: Settings, option: str) -> bool:
+    """Whether something that an option asks for would be sent."""
+    if option == "labels":
+        return any(label.name not in settings.unsent_labels for label in settings.labels)
+    return bool(getattr(settings, option))
+
+
+def _of(labels: Iterable[Label], names: Collection[str]) -> Iterator[Label]:
+    return (label for label in labels if label.name in names)
 
 
 def _labels(given: Given, reserved: frozenset[str]) -> tuple[Label, ...]:

@@ -6,11 +6,11 @@ Plain data, and the hints that watches give; nothing here decides.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Callable, NamedTuple, Optional, Union
+from typing import NamedTuple, Optional, Union
 
 from ..model import NO_DEVICES, Devices, Sample
 from ..round_settings import RoundSettings
-from ..selection import EVERYTHING, Entries
+from ..selection import ALL, Selection
 from .introduction import View
 from .rounds import Call
 
@@ -149,7 +149,8 @@ class EngineSettings(RoundSettings, frozen=True, kw_only=True):
     :param wants_xml: whether anybody needs what the domains' XML says.
     :param xml_lasts_s: seconds after which the XML is read again, None if no matter how old it is.
     :param reconnect_delay_s: seconds before a second attempt to connect; doubled from then on.
-    :param selected: the list of domains that decides which of them are sampled.
+    :param unsent_labels: labels that are read for the selection alone: samples lack them.
+    :param selection: decides which domains are sampled.
     """
 
     disk_sizes: int = 0
@@ -158,5 +159,5 @@ class EngineSettings(RoundSettings, frozen=True, kw_only=True):
     wants_xml: bool = True
     xml_lasts_s: Optional[float] = None
     reconnect_delay_s: float = 0.0
-    selected: Entries = EVERYTHING
-    wants_domain: Callable[[str, str], bool] = lambda name, uuid: True
+    unsent_labels: frozenset[str] = frozenset()
+    selection: Selection = ALL

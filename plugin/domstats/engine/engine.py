@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Collection, Iterable, Sequence
 from typing import Callable, Optional
 
+from ..domain_choice import DomainChoice
 from ..domain_xml.disk_counters import COUNTERS
 from ..drivers import BLOCK
 from ..events import CHANGES_OF_XML, Meaning, meanings
@@ -106,8 +107,9 @@ class Engine:
         self._migrations = Migrations()
         #: The last query's time.
         self._clock = Moment(0.0, 0)
-        self._xml = xml = XmlBook(is_wanted=settings.wants_xml, lasts_s=settings.xml_lasts_s)
-        self._notices = Notices(settings.uri, self._log, settings.selected)
+        self._xml = xml = XmlBook.of(settings)
+        self._choice = DomainChoice(settings.selection)
+        self._notices = Notices(settings.uri, self._log, settings.selection)
         self._tallies = Tallies()
         self._questions = Questions(settings, hints, xml, self._sizes)
         self._stopped = StoppedProcesses(hints, self.roster, self._migrations)
@@ -218,23 +220,23 @@ class Engine:
         self._backoff.succeeded()
         if round_ is not None:  # else it has answered, and too late again
             self._notices.answers()
-        self._notices.listed(name for _, name, _ in domains)
-        wants = self._settings.wants_domain
-        wanted = [domain for domain in domains if wants(domain[1], domain[0])]
+        wanted = self._choice.of(domains, self._xml.labels)
+        self._notices.listed(domains, self._choice)
         if self._settings.events:
             numbers = ids or {}
             places = [(uuid, name, numbers.get(uuid, active - 1)) for uuid, name, active in wanted]
             self._events.listed(places, now, self._clock.time_of(now))
         listing = self.roster.listed(wanted)
         self._calls.retain(self.roster.members)
-        for uuid in listing.switched:  # a domain that is started may be another than it was
+        for uuid in (*listing.switched, *self._choice.new):  # it may be another than it was
             self._xml.want(uuid)
             self._idle.forget(uuid)
             self._sizes.forget(uuid)
-        if listing.is_other or self._xml.lacks_any_of(len(wanted)):
+        waiting = self._choice.waiting
+        if listing.is_other or self._xml.is_not_of(len(wanted) + len(waiting)):
             known = {uuid for uuid, _, _ in wanted}
             self._hints.retain(known)
-            self._xml.retain(known)
+            self._xml.retain(known | waiting)
         self._xml.renew(now)
         if round_ is not None:
             self._open(round_, wanted, now)
@@ -243,12 +245,8 @@ class Engine:
     def introduced(self, version: str) -> None:
         """The hypervisor has said what it is; an empty text if it could not."""
         if self._notices.is_news(version):
-            members = self.roster.members.values()
-            running = [member.uuid for member in members if member.active]
-            remote = {storage for member in members for storage in member.storages}
-            view = self._hints.view(running)
             occupancy = self._settings.occupancy_watch and self._can_control
-            self._notices.introduce(len(members), len(running), view, remote, occupancy)
+            self._notices.introduce(self.roster.members.values(), self._hints.view, occupancy)
 
     def list_failed(self, error: str, now: float) -> None:
         """The hypervisor cannot be asked at all."""
@@ -317,9 +315,10 @@ class Engine:
         self._returned(call, now)
         known = []
         for uuid, paths, remote, devices, labels in descriptions:
+            if uuid in self._xml.known:
+                self._xml.learned(uuid, devices, labels, call.made)
             if uuid in self.roster.members:
                 known.append(uuid)
-                self._xml.learned(uuid, devices, labels, call.made)
                 self._hints.learn(uuid, paths)
                 unseen = () if self._hints.guards_storage else _folders(paths)
                 self.roster.describe(uuid, (*remote, *unseen))
@@ -364,7 +363,9 @@ class Engine:
 
     def domain_event(self, event: DomainEvent, now: float) -> None:
         """Something has happened to a domain; it is told with the next sample of all domains."""
-        if not self._settings.wants_domain(event.name, event.uuid):
+        if not self._choice.wants(event.name, event.uuid):
+            if Meaning.CHANGED in meanings(event):
+                self.domain_changed(event.uuid, now)
             return
         self._events.take_in(event, now)
         for meaning in meanings(event):
@@ -373,7 +374,7 @@ class Engine:
 
     def domain_changed(self, uuid: str, now: float) -> None:
         """What a domain's XML says has changed: have it read again."""
-        if uuid in self.roster.members:
+        if uuid in self._xml.known:
             self._xml.changed(uuid)
             self._hand_out_describe(now)
 
@@ -670,7 +671,7 @@ class Engine:
             now - call.made < DESCRIBE_PATIENCE_S for call in calls
         ):
             return
-        batch = self._xml.next_batch(DESCRIBE_CHUNK, self.roster.members)
+        batch = self._xml.next_batch(DESCRIBE_CHUNK, self._xml.known)
         if batch:
             self._make(Kind.DESCRIBE, batch, frozenset(), now, None)
 
@@ -952,9 +953,8 @@ class Engine:
         changes = self._notices.take_changes() if round_.query.is_of_all else ()
         sample = self._samples.whole(round_, now, error, changes, events)
         self._actions.append(Answer(round_.query.id, sample))
-        if not (error or round_.query.fast) and self._notices.introduction_is_due(
-            self._tallies.reconnects
-        ):
+        is_known = self._choice.is_settled and not (error or round_.query.fast)
+        if is_known and self._notices.introduction_is_due(self._tallies.reconnects):
             self._actions.append(AskVersion())
 
     def _hand_out_part(self, round_: RoundBook) -> None:

@@ -6,15 +6,16 @@ hangs; times are the engine's seconds.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import NamedTuple, Optional
 
+from ..domain_choice import DomainChoice
 from ..model import Change
-from ..selection import Entries, Unmatched
+from ..selection import Selection, Unmatched
 from ..shown import first_of
 from .actions import Log
 from .introduction import Introduction, View
-from .roster import Event, Turn
+from .roster import Event, Member, Turn
 from .rounds import Query
 
 #: Changes that wait at most for a sample of all domains.
@@ -39,15 +40,16 @@ class Notices:
 
     :param uri: stands before each line.
     :param log: is given the lines.
-    :param selected: the list of domains of the settings; what matches nobody is told.
+    :param selection: of the settings: what of its lists matches no domain is logged.
     """
 
-    def __init__(self, uri: str, log: Callable[[Log], None], selected: Entries) -> None:
+    def __init__(self, uri: str, log: Callable[[Log], None], selection: Selection) -> None:
         self._uri = uri
         self._log = log
         self._trouble = ""
         self._storage = StorageNotices()
-        self._unmatched = Unmatched(selected)
+        lists = filter(None, (selection.domains, selection.other_domains))
+        self._unmatched = [(each, Unmatched(each)) for each in lists]
         self._introduction = Introduction()
         #: By uuid: since when a domain hangs, by the engine's clock and in nanoseconds.
         self._hangs: dict[str, tuple[float, int]] = {}
@@ -108,21 +110,31 @@ class Notices:
 
     def introduce(
         self,
-        domains: int,
-        running: int,
-        view: Optional[View],
-        remote: Iterable[str],
+        members: Collection[Member],
+        look: Callable[[Collection[str]], Optional[View]],
         occupancy: bool,
     ) -> None:
-        """The line that begins its sampling, as of ``Introduction``."""
-        line = self._introduction.line(domains, running, view, remote, occupancy)
+        """The line that begins its sampling, as of ``Introduction``.
+
+        :param look: says what the watches see of running domains.
+        """
+        running = [member.uuid for member in members if member.active]
+        remote = {storage for member in members for storage in member.storages}
+        line = self._introduction.line(
+            len(members), len(running), look(running), remote, occupancy
+        )
         self._say("info", line)
 
     # --- its domains
 
-    def listed(self, names: Iterable[str]) -> None:
-        """These are its domains: what of the settings matches none of them?"""
-        self.say_all(self._unmatched.listed(names))
+    def listed(self, domains: Sequence[tuple[str, str, bool]], choice: DomainChoice) -> None:
+        """These are its domains: what of the settings matches none of them?
+
+        :param domains: uuid, name and whether it is active of each, wanted or not.
+        """
+        for entries, unmatched in self._unmatched:
+            names, uuids = (name for _, name, _ in domains), (uuid for uuid, _, _ in domains)
+            self.say_all(unmatched.listed(names, uuids, choice.matched_labels(entries)))
 
     def since_ns(self, uuid: str, since: float, now: Moment) -> int:
         """When a hang began, by the clock of the first round that tells it: always the same."""

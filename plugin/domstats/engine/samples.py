@@ -171,7 +171,7 @@ class Samples:
             entry.stats or {},  # not the one that all share
             entry.active,
             devices=self._xml.devices.get(uuid, NO_DEVICES),
-            labels=self._xml.labels.get(uuid, _NO_LABELS),
+            labels=self._xml.sent_labels.get(uuid, _NO_LABELS),
             at_s=entry.at_s,
         )
 

@@ -13,6 +13,7 @@ from itertools import islice
 from typing import Optional
 
 from ..model import Devices, FrozenDict, Stats
+from .actions import EngineSettings
 from .pace import Rota
 from .rounds import SeenDevices
 
@@ -24,10 +25,20 @@ class XmlBook:
     :param lasts_s: seconds after which it is read again where no events tell of its changes; None
         if it does not matter how old it is.
     :ivar devices: what each domain's XML says of its devices, once known; for reading alone.
+    :param unsent: labels that are for the selection of domains alone.
+    :ivar known: the domains whose XML is kept: those that are sampled, and those that might be if
+        their labels say so.
     :ivar labels: the same for its labels.
+    :ivar sent_labels: of these, what samples have.
     """
 
-    def __init__(self, *, is_wanted: bool, lasts_s: Optional[float] = None) -> None:
+    def __init__(
+        self,
+        *,
+        is_wanted: bool,
+        lasts_s: Optional[float] = None,
+        unsent: frozenset[str] = frozenset(),
+    ) -> None:
         self._is_wanted = is_wanted
         self._lasts_s = lasts_s
         #: Domains that wait to be read, in order; those, and the ones that are being read.
@@ -36,14 +47,26 @@ class XmlBook:
         self._being_read: set[str] = set()
         #: Domains that changed while they were being read.
         self._outdated: set[str] = set()
+        self.known: Collection[str] = ()
         self.devices: dict[str, Devices] = {}
         self.labels: dict[str, FrozenDict] = {}
+        self.sent_labels: dict[str, FrozenDict] = {}
+        self._unsent = unsent
         #: When the XML was asked for that is known, the oldest first.
         self._read_at: dict[str, float] = {}
         #: Since when events tell of every change; None if they do not.
         self._changes_heard_from: Optional[float] = None
         self._rota = Rota(lasts_s or 0.0, begun_at=float("inf"))
         self._seen: defaultdict[str, SeenDevices] = defaultdict(SeenDevices)
+
+    @classmethod
+    def of(cls, settings: EngineSettings) -> XmlBook:
+        """A book for these settings."""
+        return cls(
+            is_wanted=settings.wants_xml,
+            lasts_s=settings.xml_lasts_s,
+            unsent=settings.unsent_labels,
+        )
 
     def take_over(self, failed: XmlBook) -> None:
         """Go on in the place of another one: with what it knew of events, and nothing else."""
@@ -60,22 +83,27 @@ class XmlBook:
     ) -> None:
         """The XML says this, by a call that was made at ``asked_at``."""
         self.devices[uuid] = devices
-        self.labels[uuid] = FrozenDict(labels)
+        self.labels[uuid] = self.sent_labels[uuid] = FrozenDict(labels)
+        if self._unsent:
+            sent = {name: text for name, text in labels.items() if name not in self._unsent}
+            self.sent_labels[uuid] = FrozenDict(sent)
         self._read_at.pop(uuid, None)  # the newest stand at the end
         self._read_at[uuid] = asked_at
 
     def retain(self, known: Collection[str]) -> None:
         """Forget all other domains, and have the XML of new ones read."""
-        for kept in (self.devices, self.labels, self._seen, self._read_at):
+        everything = self.devices, self.labels, self.sent_labels, self._seen, self._read_at
+        for kept in everything:
             for uuid in kept.keys() - known:
                 del kept[uuid]
+        self.known = known
         for uuid in known:
             if uuid not in self.devices:
                 self.want(uuid)
 
-    def lacks_any_of(self, domains: int) -> bool:
-        """Whether some of so many domains have not been read yet."""
-        return self._is_wanted and len(self.devices) < domains
+    def is_not_of(self, domains: int) -> bool:
+        """Whether some of so many domains have not been read yet, or others than these have."""
+        return self._is_wanted and len(self.devices) != domains
 
     # --- what is to be read
 

@@ -27,7 +27,7 @@ class Derived:
     """
 
     def __init__(self, *, rates: bool, host: bool) -> None:
-        self._sends_rates = rates
+        self.sends_rates = rates
         from ..rates import Rates  # few want them, and each agent's memory counts
 
         self._rates = Rates()
@@ -45,7 +45,7 @@ class Derived:
         found = self._rates.of(domain, sample)
         if self._totals is not None:
             self._totals.add(domain, found)
-        if self._sends_rates:
+        if self.sends_rates:
             yield from rate_tables.groups_of(found)
 
     def end(self, sample: Sample) -> Iterator[HostGroup]:

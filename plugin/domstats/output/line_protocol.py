@@ -46,11 +46,14 @@ from .derived import Derived
 from .device_tables import TAGGED, device_tags, figures_of, interface_tags
 from .guest_agents import lines_of
 from .job_tables import JOB_MEASUREMENT, KNOWN, Jobs
+from .line_filter import EVERYTHING, LineFilter
+from .rate_tables import RateGroup, most_of
 from .remembered import Remembered
+from .series_count import Amount, Made, MadeByDomain, Maker, Recount, SeriesLimit
 
 if TYPE_CHECKING:
     from .host_tables import HostGroup, HostRow
-    from .rate_tables import RateGroup
+    from .line_totals import LineTotals
 
 SERIES = ("full", "telegraf")
 
@@ -168,11 +171,15 @@ _Pick = Callable[[_Values], _Values]
 
 
 class _Field(NamedTuple):
-    """A field of a line: its name, the position of its key in the stats, its wire type."""
+    """A field of a line: its name, the position of its key in the stats, its row in the table."""
 
     name: str
     position: int
-    wire: schema.Wire
+    row: schema.Key
+
+    @property
+    def wire(self) -> schema.Wire:
+        return self.row.wire
 
 
 class _Line(NamedTuple):
@@ -193,6 +200,8 @@ class _Shape(NamedTuple):
     :param live: position and wire type of the values that are written anew each time.
     :param template: all lines, with a ``%s`` for each text and a ``%d`` for each integer.
     :param slots: picks what the template takes from (time, written texts, live texts, values).
+    :param places: the positions of all values that are written.
+    :param made: the series of such a domain, where they are counted.
     """
 
     keys: tuple[str, ...]
@@ -203,6 +212,8 @@ class _Shape(NamedTuple):
     live: tuple[tuple[int, schema.Wire], ...]
     template: str
     slots: _Pick
+    places: tuple[int, ...]
+    made: Made
 
 
 class _Compiled(NamedTuple):
@@ -232,6 +243,9 @@ class LineProtocol:
     :param tagged: devices that have tags of their XML (full series): ``disk``, ``interface``.
     :param jobs: also the jobs of domains (full series); ``job_tables``.
     :param host: also what the host beside its guests does (full series); ``host_tables``.
+    :param wanted: which fields and devices, and of which there is a total instead (full series).
+    :param limit: is given what domains make when that changes; None: nobody counts.
+    :param counts: count for ``made`` all the same.
     :param version: of this package, told with each round.
     :raises ConfigError: for a series that does not exist.
     """
@@ -249,6 +263,9 @@ class LineProtocol:
         figures: Collection[str] = (),
         tagged: Collection[str] = (),
         jobs: bool = False,
+        wanted: LineFilter = EVERYTHING,
+        limit: Optional[SeriesLimit] = None,
+        counts: bool = False,
         version: str = __version__,
     ) -> None:
         if series not in SERIES:
@@ -267,6 +284,14 @@ class LineProtocol:
             group for group, word in TAGGED.items() if word in tagged and self._full
         )
         self._jobs = Jobs() if jobs and self._full else None
+        self._wanted = wanted
+        self._totals: Optional[LineTotals] = None
+        if wanted.totals and self._full:
+            from .line_totals import LineTotals
+
+            self._totals = LineTotals(wanted.totals, self._wants, wanted.devices)
+        self._recount = Recount(limit, "rounds") if limit is not None else None
+        self._counts = counts or limit is not None
         self._version = version
         self._compiled: Remembered[_Compiled] = Remembered()
         self._shapes: dict[tuple[str, ...], _Shape] = {}
@@ -283,11 +308,16 @@ class LineProtocol:
         """All lines of a sample, each with its newline."""
         written = self._domains(sample)
         is_other = self._compiled.end(sample.groups)
-        if self._has_new_shapes or is_other:
+        is_other = is_other or self._has_new_shapes
+        if is_other:
             self._has_new_shapes = False
             self._shapes = {known.shape.keys: known.shape for known in self._compiled}
+        if self._recount is not None:
+            self._recount.end(sample, is_other, self.made)
         if self._derived is not None:
             written += [_host_line(sample.uri, group) for group in self._derived.end(sample)]
+        if self._totals is not None:
+            self._totals.end(sample.domains)
         if self._figures:
             written += self._figure_lines(sample, str(sample.time_ns))
         if self._jobs is not None:
@@ -295,6 +325,11 @@ class LineProtocol:
         if self._reports:
             written.append(self._own_lines(sample, str(sample.time_ns)))
         return "".join(written).encode()
+
+    def made(self) -> MadeByDomain:
+        """The series of each domain of the last sample, by uuid, if they are counted."""
+        for uuid, several in self._compiled.by_uuid():
+            yield uuid, tuple(compiled.shape.made for compiled in several)
 
     def _domains(self, sample: Sample) -> list[str]:
         """Each domain's lines."""
@@ -309,6 +344,8 @@ class LineProtocol:
                 self._compiled.use(domain.uuid, known)
                 lines = _fill_in(known, values, time)
             written.append(self._plain(domain, values, time) if lines is None else lines)
+            if self._totals is not None:
+                written += self._total_lines(self._totals, domain, time)
             if self._derived is not None:
                 written += self._rate_lines(domain, self._derived.of(domain, sample), time)
             if self._jobs is not None:
@@ -340,15 +377,29 @@ class LineProtocol:
         found: dict[_Values, tuple[schema.Key, dict[str, _Field]]] = {}
         # Known keys first: where a foreign one would get the name of a known field, that stays.
         for at, (row, indexes) in sorted(places, key=lambda at_place: not at_place[1].row.known):
-            if not self._wants(row):
+            if not self._wants(row) or (indexes and self._leaves_out(domain, row, indexes)):
                 continue
             fields = found.setdefault((row.measurement, row.tags, indexes), (row, {}))[1]
-            for name in (row.field, *row.twins, *(row.own_twins if self._full else ())):
-                fields.setdefault(name, _Field(name, at, row.wire))
+            for name in self._field_names(row):
+                fields.setdefault(name, _Field(name, at, row))
         return [
             _Line(self._head(domain, row, indexes), [fields[name] for name in sorted(fields)])
             for (_, _, indexes), (row, fields) in found.items()
+            if fields
         ]
+
+    def _field_names(self, row: schema.Key) -> list[str]:
+        """The fields that have a key's value, those that are wanted."""
+        names = [row.field, *row.twins, *(row.own_twins if self._full else ())]
+        wants = self._wanted.field
+        return names if wants is None else [n for n in names if wants(row.measurement, n)]
+
+    def _leaves_out(self, domain: DomainSample, row: schema.Key, indexes: _Values) -> bool:
+        """Whether a key is that of a device which is not wanted, or is in a total."""
+        if self._totals is not None and self._totals.replaces(row):
+            return True
+        wants = self._wanted.devices.get(row.group)
+        return wants is not None and not wants(domain.name, _device(domain, row, indexes))
 
     def _wants(self, row: schema.Key) -> bool:
         return (
@@ -363,8 +414,7 @@ class LineProtocol:
         tags = self._domain_tags(domain)
         tags.update(zip(row.tags, indexes))
         if self._full and indexes and row.group in schema.DEVICE_NAMES:
-            device = domain.stats.get(schema.DEVICE_NAMES[row.group][1].format(indexes[0]))
-            tags[schema.DEVICE_TAG] = name = device if isinstance(device, str) else ""
+            tags[schema.DEVICE_TAG] = name = _device(domain, row, indexes)
             if row.group in self._tagged:
                 tags.update(device_tags(domain.devices, row.group, name))
         return row.measurement + _written_tags(tags)
@@ -407,9 +457,17 @@ class LineProtocol:
                 if text:
                     written.append(text)
         self._has_new_shapes = True
-        shape = _shape(tuple(domain.stats), lines, values, len(written))
+        keys = tuple(domain.stats)
+        shape = _shape(
+            keys,
+            lines,
+            values,
+            len(written),
+            names=_name_places(keys) if self._wanted.depends_on_names else (),
+            made=self._made(keys, lines) if self._counts else {},
+        )
         shared = self._shapes.setdefault(shape.keys, shape)
-        if (shared.template, shared.live) == (shape.template, shape.live):
+        if _is_alike(shared, shape):
             shape = shared  # So thousands of domains alike have one template among them.
         return _Compiled(
             shape,
@@ -420,20 +478,66 @@ class LineProtocol:
             tuple(written),
         )
 
+    def _made(self, keys: tuple[str, ...], lines: list[_Line]) -> Made:
+        """The series of a domain with these keys and lines; of rates, as many as there can be."""
+        found: dict[Maker, Amount] = {}
+
+        def add(name: str, by: str, lists: int, series: int) -> None:
+            before = found.get(Maker(name, by), Amount(0, 0))
+            found[Maker(name, by)] = Amount(before.lists + lists, before.series + series)
+
+        for line in lines:
+            # KVM's statistics stand in others' lines.
+            owner = next((field for field in line.fields if not field.row.kvm), line.fields[0])
+            for field in line.fields:
+                add(field.row.measurement, _asked_by(field.row), int(field is owner), 1)
+        if self._totals is not None:
+            for measurement, group, name in self._totals.names(keys):
+                if self._wanted.wants_field(measurement, name):
+                    maker = Maker(measurement, f"totals {group}")
+                    add(*maker, int(maker not in found), 1)
+        if self._derived is not None and self._derived.sends_rates:
+            for measurement, lists, series in most_of(keys):
+                add(measurement, "rates", lists, series)
+        return found
+
+    # -- all devices together
+
+    def _total_lines(self, totals: LineTotals, domain: DomainSample, time: str) -> Iterator[str]:
+        tags, wants = "", self._wanted.field
+        for measurement, fields in totals.of(domain):
+            if wants is not None:
+                fields = [field for field in fields if wants(measurement, field[0])]
+            if fields:
+                tags = tags or _written_tags(self._domain_tags(domain))
+                written = [f"{name}={min(value, UINT64_MAX)}u" for name, value in fields]
+                yield _sorted_line(measurement + tags, written, time)
+
     # -- what follows of counters
 
     def _rate_lines(
         self, domain: DomainSample, groups: Iterable[RateGroup], time: str
     ) -> Iterator[str]:
         for group in groups:
+            if not self._wants_rates(domain, group):
+                continue
             tags = self._domain_tags(domain)
             if group.table.tag:
                 tags[group.table.tag] = group.device
             if group.table.group in self._tagged:
                 tags.update(device_tags(domain.devices, group.table.group, group.device))
             head = group.table.measurement + _written_tags(tags)
-            fields = (f"{row.field}={float(value)!r}" for row, value in group.values)
-            yield _sorted_line(head, fields, time)
+            fields = [
+                f"{row.field}={float(value)!r}"
+                for row, value in group.values
+                if self._wanted.wants_field(group.table.measurement, row.field)
+            ]
+            if fields:
+                yield _sorted_line(head, fields, time)
+
+    def _wants_rates(self, domain: DomainSample, group: RateGroup) -> bool:
+        wants = self._wanted.devices.get(group.table.group)
+        return wants is None or wants(domain.name, group.device)
 
     # -- what is known beside the statistics
 
@@ -534,12 +638,20 @@ def _fill_in(compiled: _Compiled, values: _Values, time: str) -> Optional[str]:
     return shape.template % shape.slots((time, *compiled.written, *live, *values))
 
 
-def _shape(keys: tuple[str, ...], lines: list[_Line], values: _Values, written: int) -> _Shape:
+def _shape(
+    keys: tuple[str, ...],
+    lines: list[_Line],
+    values: _Values,
+    written: int,
+    names: Iterable[int],
+    made: Made,
+) -> _Shape:
     """The shape of stats with these keys and types of values.
 
     :param written: how many written texts a domain of the shape has.
+    :param names: positions of texts on which the lines depend though none may have them.
     """
-    texts: list[int] = []
+    texts: list[int] = list(names)
     numbers: list[int] = []
     checks: list[str] = []
     untyped: list[int] = []
@@ -552,7 +664,8 @@ def _shape(keys: tuple[str, ...], lines: list[_Line], values: _Values, written: 
         slots.append((1, heads_and_texts))
         heads_and_texts += 1
         fields = []
-        for name, at, wire in line.fields:
+        for name, at, row in line.fields:
+            wire = row.wire
             if isinstance(values[at], str):
                 texts.append(at)
                 slots.append((1, heads_and_texts))
@@ -581,7 +694,37 @@ def _shape(keys: tuple[str, ...], lines: list[_Line], values: _Values, written: 
         live=tuple(live),
         template="".join(parts),
         slots=picker([begins[source] + at for source, at in slots]),
+        places=tuple([field.position for line in lines for field in line.fields]),
+        made=made,
     )
+
+
+def _is_alike(one: _Shape, other: _Shape) -> bool:
+    """Whether shapes of the same keys have the same lines, of the same values."""
+    return (one.template, one.live, one.places) == (other.template, other.live, other.places)
+
+
+def _device(domain: DomainSample, row: schema.Key, indexes: _Values) -> str:
+    """The name of the device that a key with an index is of; empty if it has none."""
+    name = domain.stats.get(schema.DEVICE_NAMES[row.group][1].format(indexes[0]))
+    return name if isinstance(name, str) else ""
+
+
+def _name_places(keys: tuple[str, ...]) -> list[int]:
+    """Where the names of devices stand among a domain's values."""
+    return [at for at, key in enumerate(keys) if schema.place(key).row.pattern in _NAMES]
+
+
+_NAMES = frozenset(key.format(schema.INDEX) for _, key in schema.DEVICE_NAMES.values())
+
+
+def _asked_by(row: schema.Key) -> str:
+    """What asks for a key, as a user knows it."""
+    if row.kvm:
+        return "kvm_statistics"
+    if row.mapping:
+        return "vcpu_mapping"
+    return f"group {row.group}" if row.group else "any group"
 
 
 def _written_tags(tags: Mapping[str, str]) -> str:

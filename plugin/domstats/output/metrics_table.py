@@ -16,6 +16,7 @@ from .disk_rows import DISK_ROWS, MEMORY_AGE
 from .guest_agents import AGENT_LISTS
 from .host_tables import HOST, HOST_TABLES, STORAGE
 from .job_tables import JOB_FIELDS, JOB_MEASUREMENT
+from .line_totals import TOTAL_MEASUREMENTS, has_total, total_field
 from .origins import Cost
 from .rate_tables import RATE_TABLES
 
@@ -74,18 +75,7 @@ def metrics() -> Iterator[Metric]:
                 own.kind.value, own.unit, own.description, 'series = "full"',
             )  # fmt: skip
     yield from _agent_metrics()
-    for table in RATE_TABLES:
-        for rate in table.rows:
-            yield Metric(
-                "telegraf", f"{table.measurement} {rate.field}", "", "float", "gauge", rate.unit,
-                rate.description, "rates",
-            )  # fmt: skip
-            if rate.type:
-                yield Metric(
-                    "collectd",
-                    f"{virt_schema.OWN_PLUGIN}/{_collectd_name(rate.type, rate.instance)}",
-                    "", "gauge", "gauge", rate.unit, rate.description, "Rates",
-                )  # fmt: skip
+    yield from _derived_metrics()
     yield from _figure_metrics()
     yield from _host_metrics()
     for disk in DISK_ROWS:
@@ -112,6 +102,30 @@ def metrics() -> Iterator[Metric]:
             "derive" if list_.counter else "gauge", "counter" if list_.counter else "gauge",
             list_.unit, list_.description, "ReportRound",
         )  # fmt: skip
+
+
+def _derived_metrics() -> Iterator[Metric]:
+    """What is worked out of counters: sums of devices, and rates."""
+    for row in schema.KEYS:
+        if has_total(row):
+            yield Metric(
+                "telegraf", f"{TOTAL_MEASUREMENTS[row.group]} {total_field(row)}", row.pattern,
+                FIELD_TYPES[row.wire], row.kind.value, row.unit, _of_all(row),
+                f"totals {row.group}", origins.cost(row.pattern, row.group).value,
+                origins.since(row.pattern),
+            )  # fmt: skip
+    for table in RATE_TABLES:
+        for rate in table.rows:
+            yield Metric(
+                "telegraf", f"{table.measurement} {rate.field}", "", "float", "gauge", rate.unit,
+                rate.description, "rates",
+            )  # fmt: skip
+            if rate.type:
+                yield Metric(
+                    "collectd",
+                    f"{virt_schema.OWN_PLUGIN}/{_collectd_name(rate.type, rate.instance)}",
+                    "", "gauge", "gauge", rate.unit, rate.description, "Rates",
+                )  # fmt: skip
 
 
 def _agent_metrics() -> Iterator[Metric]:
@@ -271,7 +285,8 @@ def _without_device(instance: str) -> str:
 def page() -> str:
     """docs/metrics.md."""
     beside = (*_jobs_part(), *_figures_part(), *_host_part(), *_agent_part())
-    return "\n".join((*_telegraf_part(), *_rates_part(), *beside, *_collectd_part()))
+    telegraf = (*_telegraf_part(), _TOTALS_TEXT, *_rates_part(), *beside)
+    return "\n".join((*telegraf, *_collectd_part()))
 
 
 _INTRODUCTION = """\
@@ -362,6 +377,32 @@ and stops, which are inferred (`inferred`=1) | reconnected |
 | stream | dropped: more than 10,000 events in one round | too many |
 
 Kind `stream` has the tag `hypervisor` instead of a domain's.
+"""
+
+_TOTALS_TEXT = """\
+### Totals in the place of devices+
+
+With `totals = ["vcpu", "interface", "block"]` a domain has one line for all devices of a group,
+not one for each: more fields of `libvirt_vcpu_total`, `libvirt_net_total` and
+`libvirt_block_total`, which tell how many devices there are in any case. No line of a single device
+is sent then, but for what has an option of its own (vcpu_mapping, rates). So no query that sums
+over devices counts one twice.
+
+- Counters are added up, and the sizes of disks; also `<statistic>_sum` of `kvm_statistics`. What
+  does not add up (state, name, path, limits, thresholds) is left out.
+- Only the devices that are selected count. Where a group was not answered in a round, it has no
+  totals in it; where a domain hangs on storage, the counters go on, and there are no sizes.
+- **A total does not go back while the domain runs.** What a device had counted stays in the total
+  when it is unplugged; another device under the same name begins where the total is. The sums begin
+  anew with the domain, and with the agent, then with the devices that there are.
+"""
+
+_TOTALS_OF_COLLECTD_TEXT = """\
+
+With `Totals`, the value lists of disks, NICs and vCPUs (`virt_vcpu`) have the type instance
+`total`, or `flush-total`: one for all devices that are selected. Sizes add up as well. `disk_error`
+and `cpu_affinity` are still sent of each. A total does not go back when a device is unplugged, as
+above for Telegraf.
 """
 
 _RATES_TEXT = """\
@@ -585,14 +626,17 @@ def _telegraf_part() -> Iterator[str]:
         yield from _table(
             ("field", "key", "collectd", "type", "kind", "unit", "cost", "since", "what"),
             (
-                (
-                    f"`{field}`" + ("" if _when(row, field) in ("", "vcpu_mapping") else "+"),
-                    f"`{row.pattern}`", in_collectd.get(row.pattern, ""), FIELD_TYPES[row.wire],
-                    row.kind.value, row.unit, origins.cost(row.pattern, row.group).value,
-                    origins.since(row.pattern), row.description,
-                )
-                for row in rows
-                for field in (row.field, *row.twins, *row.own_twins)
+                *(
+                    (
+                        f"`{field}`" + ("" if _when(row, field) in ("", "vcpu_mapping") else "+"),
+                        f"`{row.pattern}`", in_collectd.get(row.pattern, ""), FIELD_TYPES[row.wire],
+                        row.kind.value, row.unit, origins.cost(row.pattern, row.group).value,
+                        origins.since(row.pattern), row.description,
+                    )
+                    for row in rows
+                    for field in (row.field, *row.twins, *row.own_twins)
+                ),
+                *_totals_of(measurement),
             ),
         )  # fmt: skip
     for measurement, text, fields in (
@@ -613,6 +657,21 @@ def _telegraf_part() -> Iterator[str]:
                 for own in fields
             ),
         )  # fmt: skip
+
+
+def _of_all(row: schema.Key) -> str:
+    return f"of all devices: {row.description.partition(';')[0]}"
+
+
+def _totals_of(measurement: str) -> Iterator[tuple[str, ...]]:
+    """Rows of the table of a measurement that has totals."""
+    for row in schema.KEYS:
+        if has_total(row) and TOTAL_MEASUREMENTS[row.group] == measurement:
+            yield (
+                f"`{total_field(row)}`+", f"`{row.pattern}`", "", FIELD_TYPES[row.wire],
+                row.kind.value, row.unit, origins.cost(row.pattern, row.group).value,
+                origins.since(row.pattern), f"{_of_all(row)} (`totals`)",
+            )  # fmt: skip
 
 
 def _rates_part() -> Iterator[str]:
@@ -729,6 +788,7 @@ def _collectd_part() -> Iterator[str]:
          "cost", "since", "what"),
         rows,
     )  # fmt: skip
+    yield _TOTALS_OF_COLLECTD_TEXT
     yield _OWN_TEXT
     yield from _table(
         ("type and instance", "data source", "unit", "what"),

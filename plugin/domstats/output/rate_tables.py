@@ -5,7 +5,8 @@ Data. What each number is ``rates`` says and works out.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Optional
 
 import msgspec
@@ -39,6 +40,7 @@ class RateTable(msgspec.Struct, frozen=True):
         the domain has once.
     :param tag: the tag that tells devices apart.
     :param name: the attribute of a device's struct that is the tag's value.
+    :param key: the key of which each device has one.
     :param group: the stats group of a device, where its XML may give it tags.
     """
 
@@ -47,6 +49,7 @@ class RateTable(msgspec.Struct, frozen=True):
     each: str = ""
     tag: str = ""
     name: str = ""
+    key: str = ""
     group: str = ""
 
 
@@ -90,7 +93,7 @@ RATE_TABLES: tuple[RateTable, ...] = (
                     "time in which it was ready to run and had no physical CPU",
                     "percent", "steal-vcpu-{device}"),
         ),
-        each="vcpus", tag="vcpu_id", name="number",
+        each="vcpus", tag="vcpu_id", name="number", key="vcpu.<n>.time", group="vcpu",
     ),
     RateTable(
         "domstats_disk",
@@ -109,10 +112,12 @@ RATE_TABLES: tuple[RateTable, ...] = (
             RateRow("queue", "queue", "1", "requests under way, on average (Little's law)",
                     "queue_length", "{device}"),
         ),
-        each="disks", tag="device", name="name", group="block",
+        each="disks", tag="device", name="name", key="block.<n>.name", group="block",
     ),
-    RateTable("domstats_nic", tuple(_nic_rows()), each="nics", tag="device", name="name",
-              group="interface"),
+    RateTable(
+        "domstats_nic", tuple(_nic_rows()),
+        each="nics", tag="device", name="name", key="net.<n>.name", group="interface",
+    ),
 )  # fmt: skip
 
 
@@ -141,3 +146,25 @@ def groups_of(rates: DomainRates) -> Iterator[RateGroup]:
             if known:
                 device = str(getattr(source, table.name)) if table.name else ""
                 yield RateGroup(table, device, tuple(known))
+
+
+def most_of(keys: Iterable[str]) -> Iterator[tuple[str, int, int]]:
+    """What a domain with these keys can have at most: by measurement, how many lines and fields."""
+    patterns = [_INDEX.sub(".<n>.", key) for key in keys]
+    for table in RATE_TABLES:
+        devices = patterns.count(table.key) if table.key else 1
+        if devices:
+            yield table.measurement, devices, devices * len(table.rows)
+
+
+def most_of_lists(keys: Iterable[str]) -> Iterator[tuple[str, int]]:
+    """The same in collectd: by type, how many value lists, each of one value."""
+    patterns = [_INDEX.sub(".<n>.", key) for key in keys]
+    for table in RATE_TABLES:
+        devices = patterns.count(table.key) if table.key else 1
+        for row in table.rows:
+            if row.type and devices:
+                yield row.type, devices
+
+
+_INDEX = re.compile(r"\.[0-9]+\.")

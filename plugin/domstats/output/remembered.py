@@ -19,6 +19,7 @@ class Remembered(Generic[T]):
     def __init__(self) -> None:
         self._last: dict[frozenset[str], dict[str, T]] = {}
         self._used: dict[str, T] = {}
+        self._groups: frozenset[str] = frozenset()
 
     def of(self, groups: frozenset[str]) -> Mapping[str, T]:
         """By uuid: what the last sample that was asked for these groups needed."""
@@ -38,8 +39,15 @@ class Remembered(Generic[T]):
         :returns: whether it needed something for more domains than the last one, or for fewer.
         """
         before = len(self.of(groups))
+        self._groups = groups
         self._last[groups], self._used = self._used, {}
         return before != len(self._last[groups])
+
+    def by_uuid(self) -> Iterator[tuple[str, list[T]]]:
+        """Whom the last sample needed something for: that, and what is kept for other groups."""
+        others = [needed for groups, needed in self._last.items() if groups != self._groups]
+        for uuid, what in self.of(self._groups).items():
+            yield uuid, [what, *(needed[uuid] for needed in others if uuid in needed)]
 
     def __iter__(self) -> Iterator[T]:
         for needed in self._last.values():

@@ -45,9 +45,11 @@ from .identity import (
     valid_host,
     valid_part,
 )
+from .list_series import made_of
 from .own_lists import Naming, OwnLists, within
 from .remembered import Remembered
-from .state_notices import DomainStates
+from .series_count import MadeByDomain, Recount, SeriesLimit
+from .state_notices import DomainStates, StateNotice
 from .virt_plans import (
     Device,
     Head,
@@ -70,6 +72,7 @@ from .virt_schema import Per, Rule
 if TYPE_CHECKING:
     from .host_tables import HostGroup
     from .job_lists import JobLists, JobNotice
+    from .list_totals import ListTotals
 
 PLUGIN = "virt"
 #: Bytes that collectd holds of a notification's message.
@@ -114,6 +117,8 @@ class CollectdOptions(msgspec.Struct, frozen=True, kw_only=True):
     :param jobs: also the jobs of domains, as plugin domstats; ``job_lists``.
     :param host: also what the host beside its guests does, likewise; ``host_tables``.
     :param guest_agent_interval: seconds between two answers of a guest agent.
+    :param drop_types: types of value lists of plugin virt that are not sent.
+    :param totals: the groups of whose devices there is one value list together, not one for each.
     :param round_instance: the plugin instance of the rounds, to tell hypervisors apart.
     """
 
@@ -139,6 +144,8 @@ class CollectdOptions(msgspec.Struct, frozen=True, kw_only=True):
     figures: frozenset[str] = frozenset()
     jobs: bool = False
     guest_agent_interval: float = 0.0
+    drop_types: frozenset[str] = frozenset()
+    totals: frozenset[str] = frozenset()
     round_instance: str = ""
 
     def __post_init__(self) -> None:
@@ -226,28 +233,25 @@ class ValueLists:
     """Translates the samples of one hypervisor.
 
     :param options: names, selection and ExtraStats.
+    :param limit: is given what domains make when that changes; None: nobody counts.
+    :param writer: what this one is called there.
     """
 
-    def __init__(self, options: CollectdOptions) -> None:
+    def __init__(
+        self, options: CollectdOptions, limit: Optional[SeriesLimit] = None, writer: str = "rounds"
+    ) -> None:
         self._options = options
         self._wants_metadata = "metadata" in (
             *options.hostname_format,
             *before_none(options.plugin_instance_format),
         )
-        self._rows = [
-            row
-            for row in virt_schema.VALUE_LISTS
-            if group_of(row) in options.groups
-            and (not row.selector or row.selector in options.extra_stats)
-            and (options.report_block_devices or row.per is not Per.DISK)
-            and (options.report_network_interfaces or row.per is not Per.NIC)
-        ]
+        self._rows = _wanted_rows(options)
         self._wants_percent = any(row.rule is Rule.PERCENT for row in self._rows)
         # All hold what the last sample had, no more.
         self._known: Remembered[_Known] = Remembered()
         self._orders: dict[tuple[str, ...], _Order] = {}
         self._plans: dict[frozenset[str], Plan] = {}
-        self._has_new_orders = False
+        self._is_other = False
         self._cpu: dict[str, tuple[int, int]] = {}
         self._names: dict[str, tuple[str, str]] = {}
         self._identities: dict[str, Identity] = {}
@@ -260,6 +264,12 @@ class ValueLists:
                 rates=options.rates, host=options.host,
             )  # fmt: skip
         self._jobs = _job_lists(options)
+        self._totals: Optional[ListTotals] = None
+        if options.totals:
+            from .list_totals import ListTotals  # few want them, and memory counts
+
+            self._totals = ListTotals(options.totals, self._rows)
+        self._recount = Recount(limit, writer) if limit is not None else None
         self._states: Optional[DomainStates] = None
         if options.state_changes:
             self._states = DomainStates(options.persistent_notification)
@@ -299,6 +309,8 @@ class ValueLists:
                 identity = identities[domain.uuid]
                 yield self._domain(whole, known.get(domain.uuid), identity, sample, interval_s)
                 yield from self._more(whole, identity, sample)
+        if self._totals is not None:
+            self._totals.end(sample)
         if self._own_lists is not None:
             for group in self._own_lists.end(sample):
                 yield _host_batch(self._hypervisor(), group)
@@ -312,8 +324,11 @@ class ValueLists:
             self._cpu = {each.uuid: self._cpu[each.uuid] for each in sample.domains
                          if each.uuid in self._cpu}  # fmt: skip
         is_other = self._known.end(sample.groups)
-        if self._has_new_orders or is_other:
-            self._has_new_orders = False
+        is_other = is_other or self._is_other
+        if self._recount is not None:
+            self._recount.end(sample, is_other, self.made)
+        if is_other:
+            self._is_other = False
             self._orders = {each.order.keys: each.order for each in self._known}
             self._plans = {frozenset(keys): order.plan for keys, order in self._orders.items()}
         if self._options.report_round:
@@ -352,8 +367,12 @@ class ValueLists:
             )
         if self._wants_percent and isinstance(spent := stats.get("cpu.time"), int):
             self._cpu[domain.uuid] = (spent, sample.time_ns)
-        host, plugin_instance = identity
-        return Batch(host, PLUGIN, plugin_instance, sample.time_ns / 1e9, heads, values)
+        host, instance = identity
+        time_s = sample.time_ns / 1e9
+        if self._totals is None:
+            return Batch(host, PLUGIN, instance, time_s, heads, values)
+        sent = self._totals.of(domain, heads, layout, values)
+        return Batch(host, PLUGIN, instance, time_s, *sent)
 
     def _more(self, domain: DomainSample, identity: Identity, sample: Sample) -> Iterator[Batch]:
         """What goes under our own plugin's name of a domain's statistics, if that is wanted."""
@@ -367,6 +386,12 @@ class ValueLists:
                 yield Batch(host, plugin, instance, sample.time_ns / 1e9, heads, values)
 
 
+    def made(self) -> MadeByDomain:
+        """The series of each domain of the last sample, by uuid."""
+        last = self._known.by_uuid()
+        shapes = ((uuid, [(k.running[1], k.order.keys) for k in known]) for uuid, known in last)
+        return made_of(shapes, self._totals, self._options.rates)
+
     def notifications(self, sample: Sample) -> list[Notification]:
         """Of domains that began to hang, or are back; of events; of states that are others than in
         the round before.
@@ -377,40 +402,17 @@ class ValueLists:
         identities = self._identify(sample.domains) if is_needed else {}
         found = []
         for change in sample.changes:
-            host, plugin_instance = identities.get(change.uuid) or self._identity(
-                change.name, change.uuid, ""
-            )
-            severity, message = _change_text(change, sample.time_ns)
-            found.append(
-                Notification(
-                    severity, _message(message), host, virt_schema.OWN_PLUGIN, plugin_instance,
-                    "bool", "responsive", sample.time_ns / 1e9,
-                )
-            )  # fmt: skip
+            who = identities.get(change.uuid) or self._identity(change.name, change.uuid, "")
+            found.append(_of_change(change, who, sample))
         for event in sample.events:
+            who = self._hypervisor()
             if event.uuid:
-                host, plugin_instance = identities.get(event.uuid) or self._identity(
-                    event.name, event.uuid, ""
-                )
-            else:
-                host, plugin_instance = self._hypervisor()
-            found.append(
-                Notification(
-                    event.severity, _message(_event_text(event)), host, virt_schema.OWN_PLUGIN,
-                    plugin_instance, EVENT_TYPE, event.kind, event.time_ns / 1e9,
-                )
-            )  # fmt: skip
+                who = identities.get(event.uuid) or self._identity(event.name, event.uuid, "")
+            found.append(_of_event(event, who))
         if "fs_info" in self._options.extra_stats:
             found += _file_system_notices(sample.agents, identities)
         if self._states is not None:
-            for notice in self._states.end(sample):
-                host, plugin_instance = notice.identity
-                found.append(
-                    Notification(
-                        notice.severity, notice.message, host, PLUGIN, plugin_instance,
-                        state_notices.TYPE, "", sample.time_ns / 1e9,
-                    )
-                )  # fmt: skip
+            found += [_of_state(notice, sample) for notice in self._states.end(sample)]
         if self._jobs is not None:
             found += [_of_job(notice, sample) for notice in self._jobs.notices]
         return found
@@ -454,7 +456,7 @@ class ValueLists:
         first: dict[Identity, tuple[str, str]] = {}
         clashes: set[Identity] = set()
         for uuid, (name, metadata) in names.items():
-            text = self._texts(name, uuid, metadata)
+            text = _texts(self._options, name, uuid, metadata)
             identity = Identity(valid_host(text[0]), valid_part(text[1]))
             texts[uuid], found[uuid] = text, identity
             if first.setdefault(identity, text) != text:
@@ -470,26 +472,13 @@ class ValueLists:
         return found
 
     def _identity(self, name: str, uuid: str, metadata: str) -> Identity:
-        host, instance = self._texts(name, uuid, metadata)
+        host, instance = _texts(self._options, name, uuid, metadata)
         return Identity(valid_host(host), valid_part(instance))
 
     def _hypervisor(self) -> Identity:
         """Who the hypervisor itself is."""
         return Identity(
             valid_host(self._options.hostname), valid_part(self._options.round_instance)
-        )
-
-    def _texts(self, name: str, uuid: str, metadata: str) -> tuple[str, str]:
-        """Host and plugin instance as the options say, before they are made valid."""
-        said = {
-            "name": name,
-            "uuid": uuid,
-            "hostname": self._options.hostname,
-            "metadata": metadata,
-        }
-        return (
-            joined(self._options.hostname_format, said),
-            joined(self._options.plugin_instance_format, said),
         )
 
     # -- what it has
@@ -510,6 +499,7 @@ class ValueLists:
             or known.node_cpus != node_cpus
             or (known.devices is not domain.devices and known.devices != domain.devices)
         ):
+            self._is_other = True
             parts = list(self._parts(domain, plan, node_cpus))
             known = _Known(
                 order,
@@ -526,7 +516,7 @@ class ValueLists:
         """These keys with their plan, the same for all domains that have them."""
         order = self._orders.get(keys)
         if order is None:
-            self._has_new_orders = True
+            self._is_other = True
             plan = self._plans.get(frozenset(keys))
             if plan is None:
                 plan = self._plans[frozenset(keys)] = plan_of(keys, self._rows, self._options.every)
@@ -628,6 +618,33 @@ class ValueLists:
                 yield _own_batch(identities[domain.uuid], _DOMAIN_ROWS, numbers, time_s)
 
 
+def _wanted_rows(options: CollectdOptions) -> list[virt_schema.ValueListRow]:
+    """The value lists that the options ask for."""
+    return [
+        row
+        for row in virt_schema.VALUE_LISTS
+        if group_of(row) in options.groups
+        and row.type not in options.drop_types
+        and (not row.selector or row.selector in options.extra_stats)
+        and (options.report_block_devices or row.per is not Per.DISK)
+        and (options.report_network_interfaces or row.per is not Per.NIC)
+    ]
+
+
+def _texts(options: CollectdOptions, name: str, uuid: str, metadata: str) -> tuple[str, str]:
+    """Host and plugin instance as the options say, before they are made valid."""
+    said = {
+        "name": name,
+        "uuid": uuid,
+        "hostname": options.hostname,
+        "metadata": metadata,
+    }
+    return (
+        joined(options.hostname_format, said),
+        joined(options.plugin_instance_format, said),
+    )
+
+
 _ROUND_ROWS = tuple(row for row in virt_schema.OWN_VALUE_LISTS if not row.of_domain)
 _DOMAIN_ROWS = tuple(row for row in virt_schema.OWN_VALUE_LISTS if row.of_domain)
 
@@ -692,6 +709,29 @@ def _job_lists(options: CollectdOptions) -> Optional[JobLists]:
     from .job_lists import JobLists  # few want them, and each agent's memory counts
 
     return JobLists(job_stats, options.jobs)
+
+
+def _of_change(change: Change, who: Identity, sample: Sample) -> Notification:
+    severity, text = _change_text(change, sample.time_ns)
+    return Notification(
+        severity, _message(text), who.host, virt_schema.OWN_PLUGIN, who.plugin_instance,
+        "bool", "responsive", sample.time_ns / 1e9,
+    )  # fmt: skip
+
+
+def _of_event(event: DomainEvent, who: Identity) -> Notification:
+    return Notification(
+        event.severity, _message(_event_text(event)), who.host, virt_schema.OWN_PLUGIN,
+        who.plugin_instance, EVENT_TYPE, event.kind, event.time_ns / 1e9,
+    )  # fmt: skip
+
+
+def _of_state(notice: StateNotice, sample: Sample) -> Notification:
+    host, plugin_instance = notice.identity
+    return Notification(
+        notice.severity, notice.message, host, PLUGIN, plugin_instance, state_notices.TYPE, "",
+        sample.time_ns / 1e9,
+    )  # fmt: skip
 
 
 def _of_job(notice: JobNotice, sample: Sample) -> Notification:

@@ -9,7 +9,6 @@ import time
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from functools import lru_cache
 from typing import Callable, NamedTuple, Optional, Union
 
 import msgspec
@@ -290,6 +289,6 @@ def _engine_settings(settings: Settings) -> EngineSettings:
         or BLOCK in settings.groups,
         xml_lasts_s=settings.label_refresh if settings.labels or settings.disk_throttle else None,
         reconnect_delay_s=0.0 if is_local(settings.uri) else _REMOTE_DELAY_S,
-        selected=settings.selection.domains,
-        wants_domain=lru_cache(maxsize=65536)(settings.selection.wants_domain),
+        unsent_labels=settings.unsent_labels,
+        selection=settings.selection,
     )

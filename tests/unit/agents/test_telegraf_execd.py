@@ -21,7 +21,8 @@ from domstats.agents import telegraf_execd
 from domstats.agents.adapter import ErrorOnce, RoundDeadline
 from domstats.agents.telegraf_execd import PIECE, run
 from domstats.config.settings import Settings
-from domstats.model import DomainSample, Round, Sample, Status
+from domstats.config.telegraf import from_table
+from domstats.model import DomainSample, Round, Sample, Stats, Status
 from domstats.output.line_protocol import LineProtocol
 
 from tests.unit.fake_sampler import FakeSampler
@@ -219,6 +220,46 @@ def test_only_the_groups_of_the_settings_are_written() -> None:
         )
     )
     assert written == b"libvirt_state,domain_name=web state=1i 1\n"
+
+
+def test_too_many_series_are_a_warning_once_and_are_all_written() -> None:
+    with child(Settings(max_series=1)) as it:
+        it.sampler.samples = small_sample
+        for number in (1, 2):
+            it.tick()
+            it.expect(small_sample(number))
+        it.end_of_input()
+        it.ended()
+        (line,) = it.told().splitlines()
+        assert line.startswith("W! qemu:///system: 2 series, more than max_series (1); all of")
+        assert "libvirt_cpu (group cpu_total) 2" in line
+
+
+def test_devices_fields_and_totals_of_the_settings_reach_both_writers() -> None:
+    settings = from_table(
+        {"totals": ["block", "interface"], "interface_devices": ["web:vnet0"],
+         "fields_exclude": ["rx_errs"], "fast_interval": 1}
+    )  # fmt: skip
+    whole, fast = telegraf_execd.line_filter(settings), telegraf_execd.line_filter(settings)
+    assert whole == fast
+    assert set(whole.devices) == {"interface"}
+    assert whole.devices["interface"]("web", "vnet0")
+    assert not whole.devices["interface"]("web", "vnet1")
+    assert not whole.wants_field("libvirt_net", "rx_errs")
+    stats: Stats = {
+        "net.count": 2, "net.0.name": "vnet0", "net.0.rx.bytes": 1, "net.0.rx.errs": 2,
+        "net.1.name": "vnet1", "net.1.rx.bytes": 5, "block.count": 1, "block.0.name": "vda",
+        "block.0.rd.reqs": 7,
+    }  # fmt: skip
+    sample = Sample(
+        "qemu:///system", 1, (DomainSample(UUID, "web", Status.FRESH, stats),), Round()
+    )
+    of_fast = telegraf_execd.fast_writer(settings).encode(sample).decode()
+    assert "libvirt_net_total,domain_name=web,uuid=" + UUID + " rx_bytes=1u 1\n" in of_fast
+    # Two sums of the same NICs, made at other times, would not be one series.
+    of_whole = telegraf_execd.writer(settings).encode(sample).decode()
+    assert "rd_reqs=7u" in of_whole
+    assert "libvirt_net_total,domain_name=web,uuid=" + UUID + " rx_bytes" not in of_whole
 
 
 def test_a_slow_hypervisor_does_not_hold_up_anothers_lines() -> None:

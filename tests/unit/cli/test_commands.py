@@ -475,7 +475,9 @@ def test_rounds_can_go_on_until_somebody_interrupts_them_quietly(
         (["telegraf", "--config", "x", "--interval", "0"], "0.1 to 86400"),
         (["sample", "--connect", "a:///x", "--config", "x"], "exclude each other"),
         (["sample", "--config", "/nonexistent"], "/nonexistent: cannot be read"),
-        (["sample", "--domain", "/(/"], "--domain: found '/(/', which is no regular expression"),
+        (["metrics", "--agent", "collectd", "--config", "x"], "--agent and --config exclude"),
+        (["metrics", "--format", "json"], "--format is for --config"),
+        (["sample", "--domain", "/(/"], "--domain: found '/(/', allowed is one as"),
         (["sample", "--group", "blok"], "'blok' is not one of 'state', 'cpu_total'"),
         (["sample", "--deadline", "0"], "0.1 to 86400"),
         (["config"], "Missing argument"),
@@ -572,6 +574,71 @@ def test_metrics_are_a_table_of_either_agents_or_both(capsys: Capture) -> None:
     assert "virt/disk_octets-{device}" in both
     assert cli.run(["metrics", "--agent", "collectd"]) == 0
     assert "libvirt_cpu" not in capsys.readouterr().out
+
+
+def many(settings: Settings, number: int) -> Sample:
+    """Domains of which each has one disk more than the one before."""
+    domains = []
+    for disks in range(30):
+        stats: dict[str, Any] = {"cpu.time": number, "block.count": disks}
+        for index in range(disks):
+            stats[f"block.{index}.name"] = f"vd{index}"
+            stats[f"block.{index}.rd.reqs"] = stats[f"block.{index}.wr.reqs"] = number
+        domains.append(DomainSample(f"u{disks}", f"vm {disks} " + "x" * 80, Status.FRESH, stats))
+    return Sample(settings.uri, 10**18, tuple(domains), Round(domains=30, fresh=30))
+
+
+#: Each domain has time, the same under its other name, and the number of disks; each disk its name,
+#: reads and writes.
+DISKS = sum(range(30))
+
+
+@pytest.mark.parametrize("text", [TOML, COLLECTD])
+def test_metrics_counts_what_a_configuration_makes_here(
+    tmp_path: Path, hypervisors: type[Answering], capsys: Capture, text: str
+) -> None:
+    hypervisors.answers = staticmethod(many)
+    path = tmp_path / "configuration"
+    path.write_text(text.replace('b:///x"', 'b:///x"\nmax_series = 7' if text is TOML else 'b:///x"'))
+    assert cli.run(["metrics", "--config", str(path)]) == 0
+    out = capsys.readouterr().out
+    assert max(map(len, out.splitlines())) <= 80
+    if text is TOML:
+        series = 3 * 30 + 3 * DISKS
+        assert f"b:///x\n{series:,} series of 30 domains, more than max_series (7)" in out
+        block = rf"libvirt_block +group block +{DISKS} +1,305 +94"
+    else:
+        block = rf"disk_ops +ReportBlockDevices +{DISKS} +870 +97"
+    assert re.search(block, out)
+    assert "and 10 domains more, with" in out
+    assert out.index("vm 29") < out.index("vm 28")
+
+
+def test_metrics_in_json_has_every_domain(
+    tmp_path: Path, hypervisors: type[Answering], capsys: Capture
+) -> None:
+    hypervisors.answers = staticmethod(many)
+    path = tmp_path / "domstats.toml"
+    path.write_text(TOML)
+    assert cli.run(["metrics", "--config", str(path), "--format", "json"]) == 0
+    _, found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert (found["uri"], found["agent"], found["domains"]) == ("b:///x", "telegraf", 30)
+    assert (found["lines"], found["series"]) == (2 * 30 + DISKS, 3 * 30 + 3 * DISKS)
+    assert found["by_measurement"][0] == {
+        "measurement": "libvirt_block", "from": "group block", "lines": DISKS, "series": 3 * DISKS,
+    }  # fmt: skip
+    assert sum(each["series"] for each in found["by_domain"]) == found["series"]
+    assert found["by_domain"][0]["uuid"] == "u29"
+
+
+def test_metrics_of_a_hypervisor_that_cannot_be_asked_ends_with_status_1(
+    tmp_path: Path, hypervisors: type[Answering], capsys: Capture
+) -> None:
+    hypervisors.answers = staticmethod(down)
+    path = tmp_path / "domstats.toml"
+    path.write_text(TOML)
+    assert cli.run(["metrics", "--config", str(path)]) == 1
+    assert errors(capsys) == [f"domstats: {uri}: {NO_DAEMON}" for uri in ("a:///x", "b:///x")]
 
 
 # --- domstats telegraf --------------------------------------------------------------------------

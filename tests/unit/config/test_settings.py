@@ -11,6 +11,7 @@ import pytest
 from domstats.config.collectd import from_nothing
 from domstats.config.options import (
     COLLECTD_OPTIONS,
+    DROP_TYPES,
     EXTRA_STATS,
     NOT_BOTH,
     OPTIONS,
@@ -30,7 +31,14 @@ from domstats.model import EVENT_KINDS, GROUPS, MONITOR_FREE_GROUPS
 from domstats.output.disk_rows import OWN_EXTRA_STATS as REPORTED_OWN_EXTRA_STATS
 from domstats.output.schema import RESERVED_TAGS
 from domstats.output.virt_schema import EXTRA_STATS as REPORTED_EXTRA_STATS
-from domstats.selection import Entries, Selection, entries
+from domstats.output.virt_schema import VALUE_LISTS
+from domstats.selection import (
+    Entries,
+    Selection,
+    domain_entries,
+    entries,
+    entries_with_globs,
+)
 
 from tests.blocks import BLOCK, block, line, parsed_block
 from tests.unit.rows import each_row
@@ -80,7 +88,45 @@ RIGHT_TOML: dict[str, tuple[tuple[str, str, Any], ...]] = {
     "domains": (
         ('["a", "b"]', "selection.domains", Entries(exact=frozenset("ab"))),
         ("[]", "selection.domains", Entries()),
+        ('["a*", "/b/"]', "selection.domains", domain_entries(["a*", "/b/"])),
+        (
+            '["label:mine=a*"]\nlabel_xpath = { mine = "/domain/name" }',
+            "selection.domains",
+            domain_entries(["label:mine=a*"], ["mine"]),
+        ),
+        ('["label:title=a"]', "labels", (known("title"),)),
+        ('["label:title=a"]', "unsent_labels", frozenset({"title"})),
+        ('["label:title=a"]\nlabels = ["title"]', "unsent_labels", frozenset()),
+        ('["label:title=a"]\nseries = "telegraf"', "labels", (known("title"),)),
     ),
+    "domains_exclude": (
+        ('["a*"]', "selection.other_domains", domain_entries(["a*"], ignored=True)),
+        ("[]", "selection.other_domains", Entries()),
+    ),
+    "block_devices": (
+        ('["a:vd*"]', "selection.block_devices", entries_with_globs(["a:vd*"])),
+    ),
+    "block_devices_exclude": (
+        ('["/:sd/"]', "selection.other_block_devices", entries(["/:sd/"], ignored=True)),
+    ),
+    "interface_devices": (
+        ('["a:vnet0"]', "selection.interface_devices", entries(["a:vnet0"])),
+    ),
+    "interface_devices_exclude": (
+        ('["a:v*"]', "selection.other_interface_devices", entries_with_globs(["a:v*"], True)),
+    ),
+    "totals": (
+        ('["block"]', "totals", frozenset({"block"})),
+        ("[]", "totals", frozenset()),
+        ('["block"]\nseries = "telegraf"', "totals", frozenset()),
+    ),
+    "fields_include": (
+        ('["libvirt_cpu:*"]', "selection.fields", entries_with_globs(["libvirt_cpu:*"])),
+    ),
+    "fields_exclude": (
+        ('["path"]', "selection.other_fields", entries_with_globs(["*:path"], ignored=True)),
+    ),
+    "max_series": (("40000", "max_series", 40000),),
     "statistics_groups": (
         ('["state", "block"]', "groups", frozenset({"state", "block"})),
         ('[]\nadditional_statistics = ["vcpu_mapping"]', "groups", frozenset()),
@@ -177,7 +223,25 @@ WRONG_TOML: dict[str, tuple[tuple[str, str], ...]] = {
         ('"qemu:///a b"', "connection URI"),
         ('"qemu:///system\\n"', "\\n"),
     ),
-    "domains": (('"a"', "as a list"), ("[1]", "found 1")),
+    "domains": (
+        ('"a"', "as a list"),
+        ("[1]", "found 1"),
+        ('[""]', "found ''"),
+        ('["/(/"]', "no regular expression"),
+        ('["label:titel=a"]', "NAME is any of kubevirt_name, "),
+        ('["label:title="]', "allowed is label:NAME=TEXT"),
+        ('["label:title=/(/"]', "no regular expression"),
+        (f'["{"{a,b}" * 7}*"]', "at most 64 alternatives"),
+    ),
+    "domains_exclude": (('["/(/"]', "option domains_exclude: "), ('"a"', "as a list")),
+    "block_devices": (('["/(/"]', "option block_devices: "), ('"a"', "as a list")),
+    "block_devices_exclude": (('[""]', "found ''"),),
+    "interface_devices": (('["/(/"]', "option interface_devices: "),),
+    "interface_devices_exclude": (("[7]", "found 7"),),
+    "totals": (('["disks"]', "any of vcpu, interface, block"), ('"block"', "as a list")),
+    "fields_include": (('["/(/"]', "option fields_include: "),),
+    "fields_exclude": (('[""]', "found ''"),),
+    "max_series": (("0", "from 1 to 1000000000"), ('"many"', "found 'many'")),
     "statistics_groups": (
         ('["blocks"]', "did you mean block?"),
         ('["state", "state"]', "each at most once"),
@@ -268,6 +332,22 @@ WRONG_TOML: dict[str, tuple[tuple[str, str], ...]] = {
 RIGHT_COLLECTD: dict[str, tuple[tuple[tuple[Any, ...], str, Any], ...]] = {
     "Connection": ((("test:///default",), "uri", "test:///default"),),
     "Domain": ((("web",), "selection.domains", Entries(exact=frozenset({"web"}))),),
+    "DomainMatch": (
+        (("web-*",), "selection.domains", domain_entries(["web-*"])),
+        (("label:nova_name=a",), "labels", (known("nova_name"),)),
+        (("label:nova_name=a",), "unsent_labels", frozenset({"nova_name"})),
+        (
+            ("label:metadata=a",),
+            "labels",
+            (of_metadata(METADATA_NAMESPACE, "/instance/name/text()"),),
+        ),
+    ),
+    "DropTypes": (
+        (("if_errors disk_ops",), "drop_types", frozenset({"if_errors", "disk_ops"})),
+        (("If_Errors",), "drop_types", frozenset({"if_errors"})),
+    ),
+    "Totals": ((("block", "vcpu"), "totals", frozenset({"block", "vcpu"})),),
+    "MaxSeries": (((40000.0,), "max_series", 40000), (("5",), "max_series", 5)),
     "BlockDevice": (
         (("web:vda",), "selection.block_devices", Entries(exact=frozenset({"web:vda"}))),
     ),
@@ -381,6 +461,14 @@ WRONG_COLLECTD: dict[str, tuple[tuple[tuple[Any, ...], str], ...]] = {
         (("a", "b"), "exactly one value"),
         ((b"\xff",), "UTF-8"),
     ),
+    "DomainMatch": (
+        (("",), "found ''"),
+        (("label:title",), "allowed is label:NAME=TEXT"),
+        (("/(/",), "no regular expression"),
+    ),
+    "DropTypes": ((("if_error",), "did you mean if_errors?"), (("",), "at least one")),
+    "Totals": ((("disk",), "any of vcpu, interface, block"),),
+    "MaxSeries": (((0.0,), "from 1 to 1000000000"), ((2.5,), "found 2.5")),
     "BlockDevice": ((("/[/",), "no regular expression"),),
     "InterfaceDevice": ((("/*/",), "no regular expression"),),
     "IgnoreSelected": ((("perhaps",), "true or false"), ((1.0,), "found 1.0")),
@@ -1078,6 +1166,54 @@ def test_pressure_of_guests_on_another_host_is_warned_of() -> None:
     ]
 
 
+def test_the_types_that_can_be_dropped_are_those_that_are_sent() -> None:
+    assert set(DROP_TYPES) == {row.type for row in VALUE_LISTS}
+
+
+def test_a_label_that_is_wrong_is_told_alone_not_with_whom_it_would_choose() -> None:
+    text = 'domains = ["label:mine=a"]\nlabel_xpath = { mine = "/domain/[" }'
+    with pytest.raises(ConfigError) as caught:
+        table(text)
+    (mistake,) = caught.value.mistakes
+    assert "(label 'mine')" in mistake
+
+
+def test_totals_of_what_is_not_asked_for_are_told() -> None:
+    (text,) = toml('totals = ["block", "vcpu"]\nstatistics_groups = ["block"]').warnings
+    assert text.endswith("table 1, option totals: vcpu is not asked for at all")
+    (text,) = parsed_block(line("Totals", "vcpu", "block")).warnings
+    assert text.endswith("option Totals: vcpu is not asked for at all")
+    both = line("Totals", "vcpu"), line("ExtraStats", "vcpu")
+    assert parsed_block(*both).warnings == []
+
+
+def test_domain_means_in_collectd_what_it_means_to_virt() -> None:
+    listed = block(line("Domain", "web-*"), line("DomainMatch", "db-?")).selection
+    assert [listed.wants_domain(name) for name in ("web-*", "web-1", "db-1", "db-?")] == [
+        True, False, True, True,
+    ]  # fmt: skip
+    ignored = block(
+        line("IgnoreSelected", True), line("Domain", "web"), line("DomainMatch", "db-?")
+    ).selection
+    assert [ignored.wants_domain(name) for name in ("web", "db-1", "mail")] == [False, False, True]
+
+
+def test_what_telegraf_lists_and_excludes_is_left_out() -> None:
+    settings = table(
+        'domains = ["web-*", "db"]\ndomains_exclude = ["*-2"]\n'
+        'block_devices = ["*:vd*"]\nblock_devices_exclude = ["db:vda"]\n'
+        'fields_include = ["libvirt_block:*"]\nfields_exclude = ["name"]'
+    )
+    chosen = settings.selection
+    wanted = [name for name in ("web-1", "web-2", "db", "mail") if chosen.wants_domain(name)]
+    assert wanted == ["web-1", "db"]
+    disks = [("web-1", "vda"), ("web-1", "sda"), ("db", "vda"), ("db", "vdb")]
+    assert [disk for disk in disks if chosen.wants_block_device(*disk)] == [disks[0], disks[3]]
+    assert chosen.wants_field("libvirt_block", "rd_bytes")
+    assert not chosen.wants_field("libvirt_block", "name")
+    assert not chosen.wants_field("libvirt_cpu", "time")
+
+
 def test_metadata_is_taken_from_where_the_options_of_virt_say() -> None:
     settings = block(
         line("HostnameFormat", "metadata"),
@@ -1163,6 +1299,14 @@ def test_every_line_of_the_ready_file_for_telegraf_can_be_switched_on() -> None:
         device_tags=frozenset({"disk", "interface"}),
         host=True,
         admin_uri="libvirtd:///system",
+        selection=Selection(
+            other_domains=domain_entries(["test-*"], ignored=True),
+            other_block_devices=entries_with_globs(["*:hd*"], ignored=True),
+            other_interface_devices=entries_with_globs(["*:mgmt*"], ignored=True),
+            other_fields=entries_with_globs(["libvirt_block:fl_*", "*:path"], ignored=True),
+        ),
+        totals=frozenset({"vcpu", "interface", "block"}),
+        max_series=40000,
     )
     assert parsed.settings == [expected]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from functools import partial
+from typing import Any
 
 import pytest
 from domstats.domain_xml.disk_counters import COUNTERS
@@ -13,8 +14,8 @@ from domstats.engine.engine import PART, Engine
 from domstats.engine.introduction import View
 from domstats.engine.pace import chunk_size
 from domstats.engine.rounds import Kind
-from domstats.model import FAST_GROUPS, DomainSample, Status
-from domstats.selection import entries
+from domstats.model import FAST_GROUPS, DomainSample, Sample, Status
+from domstats.selection import Selection, domain_entries, entries
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -227,6 +228,95 @@ def test_what_changed_while_nobody_listened_is_read_even_if_that_fails_at_first(
     assert all(world.described[uuid] > before[uuid] for uuid in world.guests)
 
 
+def chosen_by_label(*texts: str, **settings: Any) -> World:
+    """Three domains, two of which are acme's."""
+    entries_ = domain_entries([f"label:project={text}" for text in texts], ["project"])
+    world = World(
+        3,
+        selection=Selection(domains=entries_),
+        unsent_labels=frozenset({"project"}),
+        watches=("storage", "process"),
+        **settings,
+    )
+    for number, project in enumerate(("acme", "other", "acme")):
+        world.guest(number).labels = {"project": project}
+    return world
+
+
+def names_in(sample: Sample) -> list[str]:
+    return [domain.name for domain in sample.domains]
+
+
+def test_domains_are_chosen_by_labels_once_these_are_known_and_others_never_asked():
+    world = chosen_by_label("ac*")
+    assert names_in(world.round()) == []
+    sample = world.round()
+    assert names_in(sample) == ["vm0", "vm2"]
+    assert [domain.status for domain in world.round().domains] == [Status.FRESH] * 2
+    assert not world.guest(1).asked
+    assert set(world.described) == {"u0", "u1", "u2"}
+    assert "project" not in sample.domains[0].labels, "it is for the choice alone"
+    assert sample.domains[0].labels["described"]
+
+
+def test_a_hypervisor_is_introduced_when_it_is_known_who_is_sampled():
+    world = chosen_by_label("acme")
+    world.version = "QEMU"
+    world.rounds(4)
+    (text,) = told_of(world, "samples")
+    assert "2 domains" in text
+
+
+def test_a_domain_that_labels_leave_out_says_nothing_when_it_hangs():
+    world = chosen_by_label("acme")
+    world.rounds(2)
+    world.hang(1)
+    assert world.round().changes == ()
+    assert told_of(world, "does not answer") == []
+
+
+def test_no_xml_is_read_in_a_steady_round_of_domains_chosen_by_label():
+    world = chosen_by_label("acme")
+    world.rounds(4)
+    before = sum(world.described.values())
+    world.rounds(5)
+    assert sum(world.described.values()) == before <= 3 + 2
+
+
+def test_a_label_that_changes_chooses_anew_by_an_event_or_when_the_xml_is_old():
+    world = chosen_by_label("acme")
+    world.rounds(3)
+    world.guest(0).labels, world.guest(1).labels = {"project": "other"}, {"project": "acme"}
+    for uuid in ("u0", "u1"):
+        world.engine.domain_changed(uuid, world.now)
+    world.rounds(2)
+    assert names_in(world.round()) == ["vm1", "vm2"]
+    world = chosen_by_label("acme", xml_lasts_s=20.0)
+    world.rounds(3)
+    world.guest(1).labels = {"project": "acme"}
+    world.rounds(10)
+    assert names_in(world.round()) == ["vm0", "vm1", "vm2"]
+
+
+def test_a_domain_that_comes_is_chosen_and_one_that_goes_is_forgotten():
+    world = chosen_by_label("acme")
+    world.rounds(3)
+    world.add("late").labels = {"project": "acme"}
+    world.destroy(1, 2)
+    world.rounds(2)
+    assert names_in(world.round()) == ["vm0", "late"]
+    assert world.described["u3"] >= 1
+
+
+def test_a_label_that_no_domain_has_is_told_when_all_are_known():
+    world = chosen_by_label("acme", "nobody")
+    world.rounds(1)
+    assert told_of(world, "matches") == []
+    world.rounds(3)
+    (text,) = told_of(world, "matches")
+    assert "no domain matches 'label:project=nobody' in the list of domains to sample" in text
+
+
 def test_a_hypervisor_without_events_of_metadata_has_its_xml_read_again():
     world = World(10, xml_lasts_s=20.0)
     world.engine.subscribed(world.now)
@@ -350,7 +440,7 @@ def test_a_hypervisor_that_is_away_at_first_is_introduced_when_it_is_there():
 
 def test_an_entry_that_matches_nobody_is_told_after_the_first_list_and_when_that_changes():
     chosen = entries(["vm0", "vm7", "/^db-/"])
-    world = World(3, selected=chosen, wants_domain=chosen.wants)
+    world = World(3, selection=Selection(domains=chosen))
     world.rounds(3)
     ((level, text),) = world.log
     assert level == "warning"
@@ -365,7 +455,7 @@ def test_an_entry_that_matches_nobody_is_told_after_the_first_list_and_when_that
 
 def test_a_domain_that_is_left_out_is_one_that_its_entry_matches():
     chosen = entries(["vm0", "vm7"], ignored=True)
-    world = World(3, selected=chosen, wants_domain=chosen.wants)
+    world = World(3, selection=Selection(domains=chosen))
     world.rounds(2)
     ((_, text),) = world.log
     assert "no domain matches 'vm7' in the list of domains to leave out: " in text
@@ -373,7 +463,7 @@ def test_a_domain_that_is_left_out_is_one_that_its_entry_matches():
 
 def test_an_engine_that_takes_over_says_nothing_again():
     chosen = entries(["vm7"])
-    world = World(3, selected=chosen)
+    world = World(3, selection=Selection(domains=chosen))
     world.version = "QEMU"
     world.rounds(1)
     assert len(world.log) == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from domstats.model import DomainEvent, Status
+from domstats.selection import Selection, entries
 
 from tests.unit.engine.world import World
 
@@ -134,7 +135,8 @@ def test_events_come_with_a_sample_of_all_domains_only_and_once():
 
 
 def test_events_of_domains_that_are_not_selected_are_not_told():
-    world = World(3, events=("lifecycle",), wants_domain=lambda name, uuid: name != "vm1")
+    selection = Selection(domains=entries(["vm1"], ignored=True))
+    world = World(3, events=("lifecycle",), selection=selection)
     world.round()
     happen(world, 1, "suspended", "paused")
     assert world.round().events == ()

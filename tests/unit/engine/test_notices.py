@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from domstats.domain_choice import DomainChoice
 from domstats.engine.actions import Log
 from domstats.engine.notices import MOST_CHANGES, Moment, Notices, StorageNotices
-from domstats.engine.roster import Event, Turn
+from domstats.engine.roster import Event, Member, Turn
 from domstats.engine.rounds import Query
-from domstats.selection import entries
+from domstats.selection import Selection, entries
 
 BEGUN = Moment(100.0, 5_000_000_000)
 WHY = "its monitor does not answer"
@@ -54,7 +55,12 @@ class Heard:
 
     def __init__(self, *selected: str) -> None:
         self.lines: list[Log] = []
-        self.notices = Notices("qemu:///system", self.lines.append, entries(selected))
+        self.selection = Selection(domains=entries(selected))
+        self.notices = Notices("qemu:///system", self.lines.append, self.selection)
+
+    def listed(self, *names: str) -> None:
+        domains = [(f"uuid of {name}", name, True) for name in names]
+        self.notices.listed(domains, DomainChoice(self.selection))
 
     def take(self) -> list[tuple[str, str]]:
         lines, self.lines[:] = list(self.lines), []
@@ -142,7 +148,7 @@ def test_of_endless_changes_that_nobody_takes_the_newest_are_kept():
 
 def test_names_of_the_settings_that_match_no_domain_are_told():
     heard = Heard("web", "db")
-    heard.notices.listed(["web"])
+    heard.listed("web")
     [(_, text)] = heard.take()
     assert "db" in text
     assert "web" not in text
@@ -150,13 +156,13 @@ def test_names_of_the_settings_that_match_no_domain_are_told():
 
 def test_who_takes_over_repeats_nothing_that_was_told():
     heard, other = Heard("db"), Heard("db")
-    heard.notices.listed([])
+    heard.listed()
     heard.notices.not_answered("no socket")
     assert heard.notices.is_news("QEMU 7")
-    heard.notices.introduce(1, 1, None, (), occupancy=True)
+    heard.notices.introduce([Member("u1", "vm1", True)], lambda running: None, True)
     assert len(heard.take()) == 3
     other.notices.take_over(heard.notices)
-    other.notices.listed([])
+    other.listed()
     other.notices.not_answered("no socket")
     assert not other.notices.is_news("QEMU 7")
     assert other.take() == []

@@ -44,7 +44,7 @@ def test_nothing_is_read_that_nobody_needs() -> None:
     book.changed("a")
     book.see("a", {"net.count": 1, "block.count": 0, "net.0.name": "vnet0"})
     assert not book.has_work
-    assert not book.lacks_any_of(1)
+    assert not book.is_not_of(1)
 
 
 def test_domains_are_read_in_batches_in_the_order_in_which_that_was_wanted(book: XmlBook) -> None:
@@ -82,7 +82,7 @@ def test_a_change_before_the_reading_begins_has_it_read_once(book: XmlBook) -> N
 def test_xml_that_could_not_be_read_is_read_again_when_its_domain_is_listed(book: XmlBook) -> None:
     book.retain({"a"})
     book.returned(book.next_batch(32, {"a"}))
-    assert book.lacks_any_of(1)
+    assert book.is_not_of(1)
     book.retain({"a"})
     assert book.has_work
 

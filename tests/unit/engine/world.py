@@ -120,6 +120,8 @@ class Guest:
         self.is_moved = False
         self.nic = "vnet0"
         self.waiting: deque[_Process] = deque()
+        #: What its XML says beside how often it was read.
+        self.labels: dict[str, str] = {}
         #: What it answers under some keys, where that is not the time.
         self.says: dict[str, int] = {}
         #: How often its monitor was asked, by group.
@@ -652,7 +654,7 @@ class World:
             storage = self.guests[uuid].storage
             local = storage.startswith("/")
             paths, remote = ((storage,), ()) if local else ((), (storage,))
-            label = {"described": str(self.described[uuid])}
+            label = {"described": str(self.described[uuid]), **self.guests[uuid].labels}
             devices = Devices(targets=("vda",), sources=FrozenDict(vda=storage))
             descriptions.append(Description(uuid, paths, remote, devices, label))
         self.engine.described(call.id, descriptions, self.now)

@@ -16,9 +16,14 @@ from pathlib import Path
 from typing import Any, Optional
 
 import msgspec
+import pytest
+from domstats.agents.telegraf_execd import line_filter
+from domstats.config.telegraf import from_table
 from domstats.host_sample import HostSample, MountReport
 from domstats.model import Change, Devices, DomainEvent, DomainSample, Round, Sample, Status
+from domstats.output import job_lists
 from domstats.output.line_protocol import LineProtocol
+from domstats.output.series_count import MadeByDomain, added
 from domstats.output.value_lists import CollectdOptions, ValueLists
 
 from tests.line_parsers import parse_line
@@ -70,10 +75,17 @@ def the_sample(case: Path, *, before: bool = False) -> Sample:
     )
 
 
+def the_line_options(case: Path) -> dict[str, Any]:
+    """The writer's options; ``selected`` are options of Telegraf's that say what is wanted."""
+    options = dict(described(case).get("line_protocol", {}))
+    if "selected" in options:
+        options["wanted"] = line_filter(from_table(options.pop("selected")))
+    return options
+
+
 def the_lines(case: Path, series: str, writes: type[LineProtocol] = LineProtocol) -> str:
     """The line protocol of a sample whose domains were seen before."""
-    options = described(case).get("line_protocol", {})
-    writer = writes(series, version="1.2.3", **options)
+    writer = writes(series, version="1.2.3", **the_line_options(case))
     writer.encode(the_sample(case, before=True))
     return writer.encode(the_sample(case)).decode()
 
@@ -93,7 +105,7 @@ def the_lists(case: Path) -> ValueLists:
     for name in ("hostname_format", "plugin_instance_format"):
         if name in options:
             options[name] = tuple(options[name])
-    for name in ("extra_stats", "figures"):
+    for name in ("extra_stats", "figures", "totals", "drop_types"):
         options[name] = frozenset(options.get(name, ()))
     return ValueLists(CollectdOptions(**options))
 
@@ -147,7 +159,7 @@ def test_the_compiled_form_writes_the_same(case: Path, series: str) -> None:
 @every_case
 @each_row("series", ["full", "telegraf"])
 def test_a_sample_in_parts_gives_the_same_lines(case: Path, series: str) -> None:
-    writer = LineProtocol(series, version="1.2.3", **described(case).get("line_protocol", {}))
+    writer = LineProtocol(series, version="1.2.3", **the_line_options(case))
     for before in (True, False):
         parts, end = in_parts(the_sample(case, before=before))
         written = [writer.take(part) for part in parts] + [writer.encode(end)]
@@ -163,6 +175,55 @@ def test_a_sample_in_parts_gives_the_same_value_lists(case: Path) -> None:
         batches = [each for part in parts for each in piecemeal.take(part, 10.0)]
         got = list(one_by_one([*batches, *piecemeal.translate(end, 10.0)]))
         assert sorted(got) == sorted(expected)
+
+
+#: Cases with values that have no form in line protocol: their fields are counted all the same.
+ODD_VALUES = frozenset(
+    {"newer-libvirt", "unknown-values", "hostile-names", "devices-and-pressure"}
+)
+
+
+def counted(domains: MadeByDomain) -> dict[str, tuple[int, int]]:
+    """Lists and series by measurement or type."""
+    found: dict[str, tuple[int, int]] = {}
+    for maker, amount in added(domains).items():
+        lists, series = found.get(maker.name, (0, 0))
+        found[maker.name] = lists + amount.lists, series + amount.series
+    return found
+
+
+@every_case
+@pytest.mark.parametrize("series", ["full", "telegraf"])
+def test_the_series_that_are_counted_are_those_that_are_written(case: Path, series: str) -> None:
+    writer = LineProtocol(series, counts=True, **{**the_line_options(case), "rates": False})
+    lines = writer.encode(the_sample(case)).decode().splitlines()
+    written: dict[str, tuple[int, int]] = {}
+    for point in map(parse_line, lines):
+        number, fields = written.get(point["measurement"], (0, 0))
+        if not point["measurement"].startswith("domstats_"):
+            written[point["measurement"]] = number + 1, fields + len(point["fields"])
+    made = counted(writer.made())
+    for name, (number, fields) in written.items():
+        assert made[name][1] >= fields
+        if case.name not in ODD_VALUES:
+            assert made[name] == (number, fields), name
+
+
+@every_case
+def test_the_value_lists_that_are_counted_are_those_that_are_sent(case: Path) -> None:
+    translator = the_lists(case)
+    list(translator.translate(the_sample(case, before=True), 10.0))
+    batches = list(translator.translate(the_sample(case), 10.0))
+    sent: dict[str, tuple[int, int]] = {}
+    for each in one_by_one(batches):
+        if each.plugin == "virt" and each.type != job_lists.TYPE:  # nobody knows which will be
+            lists, series = sent.get(each.type, (0, 0))
+            sent[each.type] = lists + 1, series + len(each.values)
+    made = counted(translator.made())
+    for name, (lists, series) in sent.items():
+        # What depends on values (a percentage, what is only sent above zero) is counted always.
+        assert made[name][0] >= lists
+        assert made[name][1] >= series
 
 
 @every_case

@@ -45,7 +45,9 @@ from domstats.output.disk_rows import DISK_ROWS, MEMORY_AGE, OWN_EXTRA_STATS
 from domstats.output.guest_agents import AGENT_LISTS
 from domstats.output.host_tables import HOST_TABLES
 from domstats.output.job_tables import JOB_FIELDS
+from domstats.output.line_filter import LineFilter
 from domstats.output.line_protocol import LineProtocol
+from domstats.output.line_totals import TOTALS
 from domstats.output.rate_tables import RATE_TABLES
 from domstats.output.schema import Key, Wire, place, row_by_rule
 from domstats.output.value_lists import CollectdOptions, ValueLists
@@ -180,7 +182,9 @@ def sent_fields() -> set[tuple[str, str]]:
         tagged=("disk", "interface"),
     )
     writer.encode(earlier())
-    lines = writer.encode(everything()).decode().splitlines()
+    totals = LineProtocol(wanted=LineFilter(totals=frozenset(TOTALS)))
+    written = writer.encode(everything()) + totals.encode(everything())
+    lines = written.decode().splitlines()
     return {(p["measurement"], field) for p in map(parse_line, lines) for field in p["fields"]}
 
 
