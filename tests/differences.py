@@ -57,6 +57,14 @@ FROM_VIRT: Mapping[str, str] = {
         "test_with_persistent_notification_virt_leaves_out_domains_that_are_not_persistent"
     ),
     "notices-suspended": _SOURCE,
+    "file-systems": (
+        "tests/system/test_guest_agent.py::"
+        "test_collectd_is_notified_of_file_systems_as_by_virt_and_gets_their_sizes_besides"
+    ),
+    "completed-jobs": (
+        "tests/system/test_jobs.py::"
+        "test_the_job_that_has_ended_has_the_identifiers_and_values_of_virt_and_is_left_there"
+    ),
     "own-values": (
         "tests/system/test_hung_guests.py::test_collectd_notifies_of_a_hung_guest_and_of_its_return"
     ),

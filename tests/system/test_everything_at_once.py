@@ -51,6 +51,15 @@ EVERYTHING = {
         'events = ["lifecycle", "io_error", "watchdog", "block_threshold", "balloon", "agent",'
         ' "device", "metadata"]',
         "soft_deadline = 0.4",
+        "jobs = true",
+        "host = true",
+        "guest_agent = true",
+        "guest_agent_interval = 1",
+        "pressure = true",
+        "interface_details = true",
+        "disk_throttle = true",
+        'device_tags = ["disk", "interface"]',
+        "max_series = 100",
     ),
     "collectd": (
         'ExtraStats "disk vcpu memory domain_state pcpu cpu_util disk_physical disk_allocation'
@@ -60,6 +69,14 @@ EVERYTHING = {
         'Events "lifecycle" "io_error" "watchdog" "block_threshold" "balloon" "agent" "device"'
         ' "metadata"',
         "SoftDeadline 0.4",
+        "Jobs true",
+        "Host true",
+        "GuestAgent true",
+        "GuestAgentInterval 1",
+        "Pressure true",
+        "InterfaceDetails true",
+        "DiskThrottle true",
+        "MaxSeries 100",
     ),
 }
 

@@ -81,6 +81,9 @@ class Daemon:
             if message is not None:
                 client.sendall(self.change(self._reply(message)))
                 if self.hangs_up:
+                    client.shutdown(socket.SHUT_WR)
+                    while client.recv(4096):  # or the answer is lost with what is not read
+                        pass
                     return
 
     def _reply(self, message: wire.Message) -> bytes:
