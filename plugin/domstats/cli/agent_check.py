@@ -38,9 +38,11 @@ _PATIENCE_S = 30.0
 class Agent(NamedTuple):
     """What was found of an agent.
 
+    :param name: ``telegraf`` or ``collectd``.
     :param interval: seconds between its rounds; None where that is not known.
     """
 
+    name: str
     section: Section
     findings: list[Finding]
     interval: Optional[float] = None
@@ -87,7 +89,7 @@ def of_collectd(path: str, settings: Sequence[Settings]) -> Agent:
         ("Python", f"{python}; finds domstats and libvirt" if not error else "see below"),
         ("virt", "also loaded" if "virt" in conf.loaded else "not loaded beside domstats"),
     ]
-    return Agent(Section(path, rows), findings, conf.interval)
+    return Agent("collectd", Section(path, rows), findings, conf.interval)
 
 
 # --- Telegraf -----------------------------------------------------------------------------------
@@ -106,7 +108,7 @@ class _Execd(NamedTuple):
     paces_itself: bool
 
 
-def of_telegraf(path: str, places: Iterable[str] = TELEGRAF, user: str = TELEGRAF_USER) -> Agent:
+def of_telegraf(path: str, places: Iterable[str], user: str = TELEGRAF_USER) -> Agent:
     """Look at how Telegraf starts domstats with a configuration.
 
     :param path: of the ``domstats.toml``.
@@ -137,7 +139,8 @@ def of_telegraf(path: str, places: Iterable[str] = TELEGRAF, user: str = TELEGRA
         seen, problems = _as_user(start, path, user)
         rows.append(("as its user", seen))
         findings += problems
-    return Agent(Section(path, rows), findings, _interval(files.values()) if starts else None)
+    interval = _interval(files.values()) if starts else None
+    return Agent("telegraf", Section(path, rows), findings, interval)
 
 
 def _documents(places: Iterable[str]) -> tuple[dict[str, dict[str, Any]], list[Finding]]:

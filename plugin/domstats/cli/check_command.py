@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import msgspec
@@ -15,17 +16,20 @@ from .. import __version__
 from ..config import collectd_conf, config_file
 from ..config.collectd import MODULE
 from ..config.settings import Parsed, Settings
-from ..config.telegraf import content_of, for_uri
+from ..config.telegraf import for_uri
 from ..errors import ConfigError
 from ..hypervisor.connection import library_version
 from ..output.schema import RESERVED_TAGS
+from ..output.series_count import Made, added, most_first, total
 from ..shown import write
-from . import agent_check, hypervisor_check
+from . import agent_check, count_command, hypervisor_check
 from .agent_check import Agent
 from .findings import Finding, Report, Section
 
 #: Sampled where no configuration is found.
 LOCAL = "qemu:///system"
+#: What makes most series is named, so many of them.
+_MAKERS = 3
 #: Cells of a page that goes into a file or a pipe.
 _WIDTH = 80
 
@@ -127,12 +131,12 @@ def _check_configuration(path: str, report: Report) -> None:
     for settings in parsed.settings:
         if agent.interval and not settings.interval_fixed:
             settings = msgspec.structs.replace(settings, interval=agent.interval)
-        _check_hypervisor(settings, report)
+        _check_hypervisor(settings, report, agent.name)
 
 
 def _agent(path: str, settings: list[Settings]) -> Agent:
-    if config_file.is_toml(content_of(path)):
-        return agent_check.of_telegraf(path)
+    if not config_file.is_for_collectd(path):
+        return agent_check.of_telegraf(path, agent_check.TELEGRAF)
     return agent_check.of_collectd(path, settings)
 
 
@@ -163,6 +167,33 @@ def _warnings(path: str, parsed: Parsed) -> list[Finding]:
     ]
 
 
-def _check_hypervisor(settings: Settings, report: Report) -> None:
+def _check_hypervisor(settings: Settings, report: Report, agent: str = "telegraf") -> None:
     checked = hypervisor_check.check(settings, hypervisor_check.sampler)
-    report.add(checked.section, checked.findings)
+    findings = [*checked.findings]
+    rows = [*checked.section.rows]
+    if checked.sample.round.connected:
+        counter = count_command.counter(agent, settings)
+        counter.take(checked.sample)
+        made = added(counter.made())
+        rows.append(("series", _series(made)))
+        findings += _too_many(settings, total(made).series)
+    report.add(Section(settings.uri, rows), findings)
+
+
+def _series(made: Made) -> str:
+    """How many there are, and who makes most."""
+    most = [
+        f"{maker.name} {amount.series:,} ({maker.by})"
+        for maker, amount in most_first(made)[:_MAKERS]
+    ]
+    return f"{total(made).series:,}" + (f", most of them {', '.join(most)}" if most else "")
+
+
+def _too_many(settings: Settings, series: int) -> Iterator[Finding]:
+    if settings.max_series is not None and series > settings.max_series:
+        yield Finding(
+            settings.uri,
+            f"{series:,} series, and max_series is {settings.max_series:,}",
+            "none is dropped, but the database has to hold them",
+            "`domstats metrics --config FILE` shows what makes them, and from which option",
+        )

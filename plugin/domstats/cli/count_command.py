@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple, Optional
+from typing import NamedTuple, Optional, Protocol
 
 import msgspec
 
@@ -27,6 +27,16 @@ ROUNDS = 2
 _PAUSE_S = 1.0
 #: Domains that the table shows, cells of a name, and of a line.
 _SHOWN, _NAME, _WIDTH = 20, 46, 80
+
+
+class Counter(Protocol):
+    """Counts series."""
+
+    def take(self, sample: Sample) -> object:
+        """Count what is sent of a sample."""
+
+    def made(self) -> MadeByDomain:
+        """What was counted."""
 
 
 class Counted(NamedTuple):
@@ -58,9 +68,7 @@ def run(path: str, format_: str) -> int:
     settings, warnings = hypervisors(Wanted(path=path))
     for text in warnings:
         messages.say(text)
-    counters = {
-        Watched(each, said): (_Lists if agent == "collectd" else _Lines)(each) for each in settings
-    }
+    counters = {Watched(each, said): counter(agent, each) for each in settings}
     latest: dict[Watched, Sample] = {}
     for number in range(ROUNDS):
         if number:
@@ -79,13 +87,25 @@ def run(path: str, format_: str) -> int:
     return 0 if found else FAILED
 
 
+def counter(agent: str, settings: Settings) -> Counter:
+    """What counts the series that an agent's writer makes.
+
+    :param agent: ``telegraf`` or ``collectd``.
+    """
+    return _Lists(settings) if agent == "collectd" else _Lines(settings)
+
+
 class _Lines:
     """Counts what Telegraf's child makes."""
 
     def __init__(self, settings: Settings) -> None:
         self._writer = writer(settings, counts=True)
-        self.made = self._writer.made
-        self.take = self._writer.encode
+
+    def take(self, sample: Sample) -> None:
+        self._writer.encode(sample)
+
+    def made(self) -> MadeByDomain:
+        return self._writer.made()
 
 
 class _Lists:
@@ -93,7 +113,9 @@ class _Lists:
 
     def __init__(self, settings: Settings) -> None:
         self._writer = ValueLists(collectd_options(settings))
-        self.made = self._writer.made
+
+    def made(self) -> MadeByDomain:
+        return self._writer.made()
 
     def take(self, sample: Sample) -> None:
         for _ in self._writer.translate(sample, _PAUSE_S):

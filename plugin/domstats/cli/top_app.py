@@ -37,7 +37,7 @@ domstats top: what every domain of the hypervisors does, the latest round
   up down PgUp PgDn Home End   move            Enter   a domain's own page
   P  sort by CPU               M  memory       D  disk (bytes)
   S  steal                     L  latency      N  network
-  A  name                      R  the other way round
+  W  pressure (waiting)        A  name         R  the other way round
   /  only names with this in them; Esc shows all again
   o  show or hide domains that do not run
   e  what was logged and what happened         Space   a round now
@@ -48,6 +48,7 @@ their monitor goes on. Their own page says why.
 
   CPU %    of one physical CPU: 250 is two and a half
   Steal    percent of the time in which its vCPUs were ready and had no CPU
+  Press    percent of the last 10 s in which something of it waited (PSI)
   Memory   what the guest uses; ? if its figures are older than a minute (Age)
   Laten    how long a request to its disks takes on average
   -        not known, or not yet: rates need two rounds
@@ -58,6 +59,7 @@ _KEYS = {
     "P": "CPU",
     "M": "memory",
     "S": "steal",
+    "W": "pressure",
     "D": "disk",
     "L": "latency",
     "N": "network",

@@ -14,7 +14,7 @@ from typing import Callable
 import msgspec
 
 from ..agents.adapter import ROUND_SHARE, LogFunction, SamplerLike, sampler
-from ..config.settings import Settings
+from ..config.settings import Settings, is_local
 from ..errors import ConfigError
 from ..model import Round, Sample
 from .sample_command import LOCAL, Wanted, hypervisors
@@ -85,6 +85,7 @@ def _for_screen(settings: Settings, interval: float) -> Settings:
         every={},
         wants_devices=True,
         vcpu_mapping=False,
+        pressure=is_local(settings.uri),
         deadline=settings.deadline or max(_LEAST_DEADLINE_S, ROUND_SHARE * interval),
     )
 

@@ -33,6 +33,8 @@ class Row(NamedTuple):
     :param read: bytes a second of all its disks; so are ``written``, and ``received`` and ``sent``
         of its network interfaces.
     :param latency: seconds that a request to its disks took on average.
+    :param pressure: percent of the last ten seconds in which something of it waited for CPU, disks
+        or memory, the worst of the three: the kernel's own word for starved.
     :param history: CPU percent in the latest rounds, the newest last.
     """
 
@@ -52,6 +54,7 @@ class Row(NamedTuple):
     latency: Optional[float] = None
     received: Optional[float] = None
     sent: Optional[float] = None
+    pressure: Optional[float] = None
     history: Sequence[float] = ()
 
     @property
@@ -148,6 +151,7 @@ class Book:
             latency=latency(rates.disks),
             received=sum_of_known(nic.received_bytes for nic in rates.nics),
             sent=sum_of_known(nic.sent_bytes for nic in rates.nics),
+            pressure=_pressure(domain),
             history=tuple(history),
         )
 
@@ -157,6 +161,12 @@ def latency(disks: Iterable[DiskRates]) -> Optional[float]:
     disks = [disk for disk in disks if disk.queue is not None]
     made = sum_of_known(each for disk in disks for each in (disk.reads, disk.writes, disk.flushes))
     return sum(disk.queue or 0 for disk in disks) / made if made else None
+
+
+def _pressure(domain: DomainSample) -> Optional[float]:
+    found = (domain.beside or {}).get
+    waits = (found(f"pressure.{resource}.some_avg10") for resource in ("cpu", "io", "memory"))
+    return max((wait for wait in waits if wait is not None), default=None)
 
 
 def mean_of_known(values: Iterable[Optional[float]]) -> Optional[float]:
@@ -195,6 +205,7 @@ def _happened(sample: Sample) -> Iterable[str]:
 ORDERS: Mapping[str, Callable[[Row], Optional[float]]] = {
     "CPU": lambda row: row.cpu,
     "steal": lambda row: row.steal,
+    "pressure": lambda row: row.pressure,
     "memory": lambda row: row.memory,
     "disk": lambda row: sum_of_known((row.read, row.written)),
     "latency": lambda row: row.latency,

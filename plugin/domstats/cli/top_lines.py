@@ -6,7 +6,7 @@ again what the words say.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Callable, NamedTuple, Optional
 
 from ..model import DomainSample
@@ -88,10 +88,11 @@ def spark(history: Sequence[float], width: int) -> str:
 COLUMNS: tuple[Column, ...] = (
     Column("State", 9, _state),
     Column("CPU %", 6, lambda row: _percent(row.cpu), "CPU"),
-    Column("", 10, lambda row: spark(row.history, 10), rank=4),
+    Column("", 10, lambda row: spark(row.history, 10), rank=5),
     Column("Steal", 6, lambda row: _percent(row.steal), "steal", rank=1),
+    Column("Press", 5, lambda row: _percent(row.pressure), "pressure", rank=2),
     Column("Memory", 7, _memory, "memory"),
-    Column("Age", 5, lambda row: duration(row.memory_age), rank=3),
+    Column("Age", 5, lambda row: duration(row.memory_age), rank=4),
     Column("Read/s", 6, lambda row: _rate(row.read), "disk"),
     Column("Writ/s", 6, lambda row: _rate(row.written), "disk"),
     Column("Laten", 6, lambda row: duration(row.latency), "latency"),
@@ -178,7 +179,7 @@ def page(row: Row, domain: DomainSample, rates: DomainRates, messages: Iterable[
         lines.append(one_line(f"does not answer everything: {row.reason}", 400))
     if domain.missing:
         lines.append(f"missing: {', '.join(sorted(domain.missing))}")
-    lines += ["", *_cpu_lines(rates), "", *_memory_lines(row, domain)]
+    lines += ["", *_cpu_lines(rates, domain.beside or {}), "", *_memory_lines(row, domain)]
     lines += ["", *_disk_lines(domain, rates.disks)]
     lines += ["", *_nic_lines(domain, rates.nics)]
     if domain.labels:
@@ -190,13 +191,19 @@ def page(row: Row, domain: DomainSample, rates: DomainRates, messages: Iterable[
     return lines
 
 
-def _cpu_lines(rates: DomainRates) -> Iterator[str]:
+def _cpu_lines(rates: DomainRates, beside: Mapping[str, float]) -> Iterator[str]:
     yield (
         f"CPU  {_percent(rates.cpu_percent)} % of one CPU,"
         f" {_percent(rates.cpu_percent_of_vcpus)} % of its vCPUs,"
         f" {_percent(rates.cpu_percent_of_host)} % of the host;"
         f" polling for halted vCPUs {_percent(rates.halt_poll_percent)} %"
     )
+    if beside:
+        waits = ", ".join(
+            f"{resource} {_percent(beside.get(f'pressure.{resource}.some_avg10'))}"
+            for resource in ("cpu", "io", "memory")
+        )
+        yield f"Pressure, % of the last 10 s in which something of it waited: {waits}"
     if rates.vcpus:
         yield f"  {'vCPU':>5} {'CPU %':>7} {'Steal %':>8}"
     for vcpu in rates.vcpus:

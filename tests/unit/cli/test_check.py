@@ -13,7 +13,7 @@ from domstats.cli import main as cli
 from domstats.cli.findings import Finding
 from domstats.config.pages import collectd_conf, telegraf_execd, telegraf_toml
 from domstats.config.settings import Settings
-from domstats.model import DomainSample, Round, Sample, Status
+from domstats.model import DomainSample, Round, Sample, Stats, Status
 
 URI = "test:///default"
 SETTINGS = Settings(uri=URI, groups=frozenset({"state", "block"}))
@@ -308,6 +308,24 @@ def test_without_any_the_local_hypervisor_is_checked(
     assert f"{check_command.LOCAL} is checked with the defaults" in " ".join(
         capsys.readouterr().out.split()
     )
+
+
+def test_series_are_counted_and_too_many_are_a_finding(
+    places: Path, child: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stats: Stats = {"state.state": 1, "state.reason": 1, "vcpu.current": 2}
+    paused = DomainSample("a", "a", Status.FRESH, stats, active=False)
+    monkeypatch.setattr(
+        hypervisor_check, "sampler", lambda *given: Hypervisor(sample(paused))(*given)
+    )
+    for most, status in ((3, 0), (2, 1)):
+        child.write_text(f"[[inputs.libvirt]]\n  max_series = {most}\n")
+        (places / "telegraf.conf").write_text(starting(child))
+        monkeypatch.setattr(agent_check, "TELEGRAF", (str(places / "telegraf.conf"),))
+        assert cli.run(["check", "--config", str(child)]) == status
+        out = " ".join(capsys.readouterr().out.split())
+        assert "series 3, most of them libvirt_state 2 (group state)" in out
+        assert ("3 series, and max_series is 2" in out) == bool(status)
 
 
 def test_each_mistake_in_a_configuration_is_a_finding(

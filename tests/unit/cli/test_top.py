@@ -93,6 +93,13 @@ def test_two_rounds_make_rates() -> None:
     assert row.history == (150.0,)
 
 
+def test_pressure_is_the_worst_of_the_three() -> None:
+    waits = {"pressure.cpu.some_avg10": 3.5, "pressure.io.some_avg10": 40.25}
+    found = book(sample(2, domain("busy", 2, 1, beside=waits)))
+    assert found.rows[0].pressure == 40.25
+    assert "40.2" in Table(120, several=False).line(found.rows[0])
+
+
 def test_the_host_sums_up_its_running_domains() -> None:
     host = book(*TWO_ROUNDS).host
     assert (host.domains, host.running, host.hung, host.cpus, host.vcpus) == (5, 4, 2, 4, 4)
