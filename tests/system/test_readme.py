@@ -137,6 +137,8 @@ def test_telegraf_as_an_ordinary_user_has_samples_and_nothing_is_left_behind(
     binary = shutil.copy(BUILT, machine.folder / "telegraf")
     before = machine.files()
     assert "no-net" in install(machine), "the command shows the guests"
+    assert "/opt/domstats/share/man/man1/domstats.1" in section("On the command line")
+    machine.type("test -s /opt/domstats/share/man/man1/domstats.1")
     for command in commands("Telegraf"):
         machine.type(command)
     os.chown(machine.folder, 65534, 65534)  # Telegraf writes its lines there

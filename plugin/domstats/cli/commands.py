@@ -16,6 +16,7 @@ from ..config.telegraf import seconds
 from ..errors import ConfigError
 from ..model import GROUPS
 from ..shown import say, write
+from . import completion
 
 
 def obey(arguments: Sequence[str]) -> int:
@@ -39,6 +40,26 @@ def obey(arguments: Sequence[str]) -> int:
         raise KeyboardInterrupt from None
 
 
+def complete(instruction: str) -> int:
+    """Print what a shell has asked for, to complete a command line.
+
+    :return: the exit status.
+    :raises ConfigError: this is no instruction.
+    """
+    return completion.complete(domstats, "domstats", instruction)
+
+
+def _print_versions(context: click.Context, parameter: click.Parameter, wanted: bool) -> None:
+    if not wanted or context.resilient_parsing:
+        return
+    from ..hypervisor.connection import library_version  # libvirt takes its time
+
+    click.echo(f"domstats, version {__version__}")
+    click.echo(f"Python {sys.version.split()[0]} ({sys.executable})")
+    click.echo(f"libvirt {library_version() or 'is not there: its Python binding is missing'}")
+    context.exit()
+
+
 def _to_seconds(
     context: click.Context, parameter: click.Parameter, text: Optional[str]
 ) -> Optional[float]:
@@ -50,13 +71,27 @@ def _to_seconds(
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80})
-@click.version_option(__version__)
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_versions,
+    help="Show the versions of domstats, Python and libvirt, and exit.",
+)
 def domstats() -> None:
     """What every virtual machine of a libvirt hypervisor does, for collectd and Telegraf."""
 
 
 @domstats.command()
-@click.option("--config", "path", required=True, metavar="FILE", help="TOML, [[inputs.libvirt]].")
+@click.option(
+    "--config",
+    "path",
+    required=True,
+    metavar="FILE",
+    shell_complete=completion.files,
+    help="What is sampled: TOML with [[inputs.libvirt]] tables.",
+)
 @click.option(
     "--interval",
     callback=_to_seconds,
@@ -64,7 +99,11 @@ def domstats() -> None:
     help="Make a round every S seconds, instead of at each line on stdin.",
 )
 def telegraf(path: str, interval: Optional[float]) -> int:
-    """Run as a child of Telegraf's inputs.execd."""
+    """Run as a child of Telegraf's inputs.execd, which starts it.
+
+    Each line on stdin makes a round, whose points go to stdout; the log goes to stderr. It ends at
+    the end of stdin.
+    """
     from ..agents import telegraf_child  # libvirt takes its time
 
     return telegraf_child.run(path, interval)
@@ -74,11 +113,19 @@ def telegraf(path: str, interval: Optional[float]) -> int:
 
 
 @domstats.command("sample")
-@click.option("--connect", "uris", multiple=True, metavar="URI", help="A hypervisor. Repeatable.")
+@click.option(
+    "--connect",
+    "uris",
+    multiple=True,
+    metavar="URI",
+    shell_complete=completion.uris,
+    help="A hypervisor. Repeatable.",
+)
 @click.option(
     "--config",
     "path",
     metavar="FILE",
+    shell_complete=completion.files,
     help="Sample what an agent samples with this configuration: Telegraf's domstats.toml or a"
     " collectd.conf.",
 )
@@ -128,7 +175,12 @@ def telegraf(path: str, interval: Optional[float]) -> int:
     help="End a round after S seconds with what it has. Default: that of the configuration, else"
     " 9; with several rounds nine tenths of the interval, and 2 at least.",
 )
-@click.option("-v", "--verbose", is_flag=True, help="Tell on stderr how it goes.")
+@click.option(
+    "-v",
+    "--verbose",
+    is_flag=True,
+    help="Log on stderr who is asked for what, and how long it took.",
+)
 def sample(
     uris: tuple[str, ...],
     path: Optional[str],
@@ -166,11 +218,19 @@ def sample(
 
 
 @domstats.command()
-@click.option("--connect", "uris", multiple=True, metavar="URI", help="A hypervisor. Repeatable.")
+@click.option(
+    "--connect",
+    "uris",
+    multiple=True,
+    metavar="URI",
+    shell_complete=completion.uris,
+    help="A hypervisor. Repeatable.",
+)
 @click.option(
     "--config",
     "path",
     metavar="FILE",
+    shell_complete=completion.files,
     help="The hypervisors of Telegraf's domstats.toml or of a collectd.conf.",
 )
 @click.option(
@@ -210,6 +270,7 @@ def top(
     "--config",
     "path",
     metavar="FILE",
+    shell_complete=completion.files,
     help="Telegraf's domstats.toml or a collectd.conf. Default: those at their usual places.",
 )
 @click.option(
@@ -217,6 +278,7 @@ def top(
     "uris",
     multiple=True,
     metavar="URI",
+    shell_complete=completion.uris,
     help="A hypervisor, with the defaults. Repeatable.",
 )
 @click.option(
@@ -228,7 +290,7 @@ def top(
     help="json: one object with status, verdict, sections and findings.",
 )
 def check(path: Optional[str], uris: tuple[str, ...], format_: str) -> int:
-    """Say whether everything is as it should be, and what to do where not.
+    """Say whether all is as it should be, and what to do where not.
 
     Reads the agent's configuration, makes some rounds, measures what each group costs, looks at
     what this user cannot see, and whether the agent itself will find domstats. To see it as

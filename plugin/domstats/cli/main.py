@@ -63,6 +63,9 @@ def _obey(arguments: Sequence[str]) -> int:
         from ..agents import telegraf_child
 
         return telegraf_child.run(arguments[2])
-    from . import commands
+    from . import commands, completion
 
+    instruction = "" if arguments else os.environ.get(completion.VARIABLE, "")
+    if instruction:  # a shell asks, for which click's own main() would look
+        return commands.complete(instruction)
     return commands.obey(arguments)

@@ -658,7 +658,10 @@ def test_a_wrong_file_is_told_in_telegrafs_format_and_ends_with_status_2(
 
 def test_the_version_is_that_of_the_package_and_not_of_what_is_installed(capsys: Capture) -> None:
     assert cli.run(["--version"]) == 0
-    assert capsys.readouterr().out == f"domstats, version {domstats.__version__}\n"
+    first, python, libvirt = capsys.readouterr().out.splitlines()
+    assert first == f"domstats, version {domstats.__version__}"
+    assert python == f"Python {sys.version.split()[0]} ({sys.executable})"
+    assert libvirt.startswith("libvirt ")
 
 
 def test_each_mistake_of_a_file_is_a_line_for_telegraf(tmp_path: Path, capfd: Capture) -> None:
