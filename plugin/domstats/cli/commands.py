@@ -101,8 +101,8 @@ def domstats() -> None:
 def telegraf(path: str, interval: Optional[float]) -> int:
     """Run as a child of Telegraf's inputs.execd, which starts it.
 
-    Each line on stdin makes a round, whose points go to stdout; the log goes to stderr. It ends at
-    the end of stdin.
+    Without --interval, each line on stdin makes a round. Its points go to stdout, the log goes to
+    stderr. It ends at the end of stdin.
     """
     from ..agents import telegraf_child  # libvirt takes its time
 
@@ -340,6 +340,7 @@ def config(agent: str, execd: bool) -> None:
     "--config",
     "path",
     metavar="FILE",
+    shell_complete=completion.files,
     help="Sample with this configuration, Telegraf's domstats.toml or a collectd.conf, and count"
     " the series that it makes here.",
 )

@@ -10,9 +10,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 from domstats.cli import completion
 from domstats.cli import main as cli
+from domstats.cli.commands import domstats
 from domstats.model import GROUPS
 
 from tests.documents import ROOT, in_backticks
@@ -90,6 +92,14 @@ def test_every_group_and_uri_is_offered(monkeypatch: pytest.MonkeyPatch, capsys:
     for name in ("sample", "top", "check"):
         offered = ask("bash_complete", f"domstats {name} --connect ", monkeypatch, capsys)
         assert offered == ["qemu:///system", "test:///default"]
+
+
+def test_every_option_with_a_file_or_a_hypervisor_offers_something() -> None:
+    for name, command in domstats.commands.items():
+        for parameter in command.params:
+            if {*parameter.opts} & {"--config", "--connect"}:
+                context = click.Context(command)
+                assert parameter.shell_complete(context, ""), f"{name} {parameter.opts}"
 
 
 @pytest.mark.parametrize("shell", ["zsh", "fish"])
