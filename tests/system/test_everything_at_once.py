@@ -11,12 +11,13 @@ import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any, Callable, NoReturn
 
 import pytest
 
 from tests.system.agents import Collectd, Telegraf
-from tests.system.bed import Shape
+from tests.system.bed import AbsentSystem, Migration, Shape
+from tests.system.bed.fake_agent import FakeAgent
 from tests.system.configurations import GROUPS, execd, libvirt_table, python_plugin
 from tests.system.delivered import (
     FREE,
@@ -91,17 +92,38 @@ BEYOND = {
 }
 
 
+#: How many guests nothing is the matter with, but that the first one is stopped.
+PLAIN = 14
+
+
 @pytest.fixture(scope="module")
-def everybody(new_bed: Callable[[], Any]) -> Iterator[Any]:
-    """Twenty guests, the last four of them on storage called ``share``."""
-    with new_bed() as bed:
+def everybody(new_bed: Callable[[], Any], missing: Callable[[str, str], NoReturn]) -> Iterator[Any]:
+    """Twenty guests: one that writes to its memory, one with a guest agent, the last four of them
+    on storage called ``share``; and another host to migrate one to."""
+    with new_bed() as bed, new_bed() as elsewhere:
         prefer(bed)
-        bed.share = bed.storage("share")
-        bed.add(
-            *(Shape(f"guest-{number}", disks=2, busy=number < 2) for number in range(16)),
-            *(Shape(f"on-it-{number}", folder=bed.share.path) for number in range(4)),
-        )
+        bed.share, bed.elsewhere = bed.storage("share"), elsewhere
+        try:
+            bed.add(
+                *(Shape(f"guest-{number}", disks=2, busy=number < 2) for number in range(PLAIN)),
+                Shape("agent", agent="relay"),
+                Shape("mover", dirty=True),
+                *(Shape(f"on-it-{number}", folder=bed.share.path) for number in range(4)),
+            )
+        except AbsentSystem as absent:
+            missing(str(absent), "tests/system/install test")
         yield bed
+
+
+@contextlib.contextmanager
+def agent_that_hangs(bed: Any, guest: Any) -> Iterator[FakeAgent]:
+    """The guest's agent greets libvirt and answers nothing more."""
+    wait_for("the relay to the guest's agent", guest.relay.exists)
+    with FakeAgent(guest.relay, lambda command: None) as agent:
+        with bed.connection() as connection:
+            domain = connection.lookupByName(guest.name)
+            wait_for("the agent", lambda: "state='connected'" in domain.XMLDesc())
+        yield agent
 
 
 def watched_in(agent: str, uri: str, start: Callable[..., Any], folder: Path) -> Watched:
@@ -133,13 +155,19 @@ def test_nobody_else_loses_anything_while_a_guest_and_the_storage_of_four_hang(
     everybody: Any, start: Callable[..., Any], tmp_path: Path, agent: str
 ) -> None:
     names = [guest.name for guest in everybody.guests]
-    story = Story(agent, beside=names[1:16], on_it=names[16:])
+    mover, talker = everybody.guests[PLAIN + 1], everybody.guests[PLAIN]
+    story = Story(agent, beside=names[1 : PLAIN + 1], on_it=names[PLAIN + 2 :])
     culprit = everybody.guests[0]
     watched = watched_in(agent, everybody.uri, start, tmp_path)
     wait_for("a round", watched.count)
     watched.wait_for_rounds(2)
-    with frozen(everybody, story), hung(culprit):
-        watched.wait_for_rounds(5)
+    with agent_that_hangs(everybody, talker) as silent:
+        with Migration(mover, everybody, everybody.elsewhere) as migration:
+            watched.wait_for_rounds(2)
+            with frozen(everybody, story), hung(culprit):
+                watched.wait_for_rounds(5)
+            assert migration.goes_on
+        assert "guest-get-users" in silent.asked or "guest-get-fsinfo" in silent.asked
     watched.wait_for_rounds(3)
     story.rounds, story.counters = watched.rounds(), watched.counters()
     frozen_guests: set[str] = set().union(*story.frozen)
@@ -148,7 +176,7 @@ def test_nobody_else_loses_anything_while_a_guest_and_the_storage_of_four_hang(
     spared = set(story.on_it) - frozen_guests
     assert lacking(settled, story.beside, FULL) == []
     assert lacking(settled, spared, WITHOUT_SIZES) == []
-    assert lacking(story.rounds, [culprit.name], FREE) == []
+    assert lacking(story.rounds, [culprit.name, mover.name], FREE) == []
     assert skipped(settled, INTERVAL) == []
     assert late(story.rounds) == []
     assert going_back(story.counters) == []
