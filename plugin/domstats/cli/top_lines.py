@@ -87,7 +87,7 @@ def spark(history: Sequence[float], width: int) -> str:
 
 COLUMNS: tuple[Column, ...] = (
     Column("State", 9, _state),
-    Column("CPU %", 6, lambda row: _percent(row.cpu), "CPU"),
+    Column("Cpu %", 6, lambda row: _percent(row.cpu), "CPU"),
     Column("", 10, lambda row: spark(row.history, 10), rank=5),
     Column("Steal", 6, lambda row: _percent(row.steal), "steal", rank=1),
     Column("Press", 5, lambda row: _percent(row.pressure), "pressure", rank=2),
