@@ -11,6 +11,7 @@ import queue
 import threading
 import time
 from collections.abc import Collection
+from functools import partial
 from itertools import count
 from typing import Callable, Optional
 
@@ -53,6 +54,8 @@ class Sampler:
         self._numbers = count(1)
         self._closed = False
         self._beside = beside_of(settings, log)
+        #: The last fault in one of them, so that it is logged once.
+        self._fault = ""
 
     def sample(
         self,
@@ -73,11 +76,21 @@ class Sampler:
         query = self._query(deadline, domains, take)
         beside = self._beside if domains is None else ()
         for look in beside:
-            look.begin()
+            self._without_harm(look.begin)
         sample = self._wait_for(query, take)
         for look in beside:
-            look.add_to(sample)
+            self._without_harm(partial(look.add_to, sample))
         return sample
+
+    def _without_harm(self, act: Callable[[], None]) -> None:
+        """A fault in a look that no round waits for costs no round its sample."""
+        try:
+            act()
+        except Exception as error:
+            fault = f"{self._settings.uri}: a look beside the rounds failed, please report it: "
+            if self._fault != repr(error):
+                self._fault = repr(error)
+                self._log("error", fault + self._fault)
 
     def sample_fast(self, deadline: float, *, take: Optional[Take] = None) -> Sample:
         """Make a round of the fast lane and wait for it: what is known without any monitor.

@@ -588,3 +588,26 @@ def test_a_hypervisor_of_this_host_is_known_by_its_uri(uri, local):
 )
 def test_a_hypervisor_that_is_asked_over_a_network_is_known_by_its_uri(uri, remote):
     assert is_remote(uri) is remote
+
+
+class FaultyLook:
+    """A look beside the rounds that fails, each time in the same way."""
+
+    def begin(self):
+        raise ValueError("no")
+
+    def add_to(self, sample):
+        raise ValueError("no")
+
+    def close(self):
+        pass
+
+
+def test_a_look_beside_the_rounds_that_fails_costs_no_round_its_sample(new_sampler, monkeypatch):
+    monkeypatch.setattr(queries, "beside_of", lambda settings, log: (FaultyLook(),))
+    sampler = new_sampler()
+    for _ in range(2):
+        assert sampler.sample().round.fresh == len(sampler.sample().domains) > 0
+    [(level, text)] = sampler.log
+    assert level == "error"
+    assert text.endswith("a look beside the rounds failed, please report it: ValueError('no')")
