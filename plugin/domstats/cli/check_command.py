@@ -141,30 +141,20 @@ def _agent(path: str, settings: list[Settings]) -> Agent:
 
 
 def _mistakes(path: str, error: ConfigError) -> list[Finding]:
-    head = f"{path}: "
-    return [
-        Finding(
-            path,
-            text[len(head) :] if text.startswith(head) else text,
-            "what this block or table configures is not sampled",
-            "docs/options.md has every option with what it takes",
-            breaks=True,
-        )
-        for text in error.mistakes
-    ]
+    means = "what this block or table configures is not sampled"
+    remedy = "docs/options.md has every option with what it takes"
+    return [Finding(path, _inside(path, text), means, remedy, True) for text in error.mistakes]
 
 
 def _warnings(path: str, parsed: Parsed) -> list[Finding]:
+    means, remedy = "all else is sampled", "change or remove that option"
+    return [Finding(path, _inside(path, text), means, remedy) for text in parsed.warnings]
+
+
+def _inside(path: str, text: str) -> str:
+    """A message without the file's name, which stands before it anyway."""
     head = f"{path}: "
-    return [
-        Finding(
-            path,
-            text[len(head) :] if text.startswith(head) else text,
-            "all else is sampled",
-            "change or remove that option",
-        )
-        for text in parsed.warnings
-    ]
+    return text[len(head) :] if text.startswith(head) else text
 
 
 def _check_hypervisor(settings: Settings, report: Report, agent: str = "telegraf") -> None:
