@@ -60,7 +60,7 @@ def keys() -> Iterator[str]:
     """The keys that the value lists are made of, without those of our own."""
     for row in VALUE_LISTS:
         for pattern in row.keys:
-            if not re.search(r"\.(error|affinity)$|\.info\.", pattern):
+            if not re.search(r"\.(error|affinity)$|\.info\.|^balloon\.used$", pattern):
                 words = EVENTS if "<event>" in pattern else ("0", "1")
                 words = VCPUS if pattern.startswith("vcpu.") else words
                 for word in words:
