@@ -76,7 +76,6 @@ def test_a_pool_whose_refresh_hangs_costs_pools_alone_and_is_told_once(
     watched.round()
     pooled.control.refresh_pool("pool-1")
     monkeypatch.setattr(host_look, "PATIENCE_S", 0.0)
-    monkeypatch.setattr(host_look, "LATE_S", 1.0)
     seen: set[str] = set()
 
     def about_pools() -> list[str]:
