@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, Optional
 from ..agents.collectd_daemon import Configuration, Daemon
 from ..config import collectd_conf
 from ..config.settings import Settings
-from ..config.telegraf import content_of, document_of
+from ..config.telegraf import content_of, document_of, seconds
 from ..errors import ConfigError
 from ..shown import one_line
 from . import installed
@@ -284,8 +284,6 @@ def _environment(table: Mapping[str, Any]) -> dict[str, str]:
 
 def _interval(documents: Iterable[Mapping[str, Any]]) -> Optional[float]:
     """Seconds, of Telegraf's ``[agent]`` table."""
-    from ..config.telegraf import seconds
-
     for document in documents:
         agent = document.get("agent")
         text = agent.get("interval") if isinstance(agent, dict) else None

@@ -70,6 +70,36 @@ def _to_seconds(
         raise click.BadParameter(str(error), context, parameter) from None
 
 
+# --- Options that several commands have ---------------------------------------------------------
+
+_CONNECT = click.option(
+    "--connect",
+    "uris",
+    multiple=True,
+    metavar="URI",
+    shell_complete=completion.uris,
+    help="A hypervisor. Repeatable.",
+)
+_DOMAIN = click.option(
+    "--domain",
+    "domains",
+    multiple=True,
+    metavar="WHICH",
+    help="Only this domain: a name, a uuid, or a /regular expression/. Repeatable.",
+)
+_INTERVAL = click.option(
+    "--interval",
+    callback=_to_seconds,
+    default="2",
+    show_default=True,
+    metavar="S",
+    help="Seconds from the beginning of a round to that of the next.",
+)
+
+
+# --- The commands -------------------------------------------------------------------------------
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80})
 @click.option(
     "--version",
@@ -113,14 +143,7 @@ def telegraf(path: str, interval: Optional[float]) -> int:
 
 
 @domstats.command("sample")
-@click.option(
-    "--connect",
-    "uris",
-    multiple=True,
-    metavar="URI",
-    shell_complete=completion.uris,
-    help="A hypervisor. Repeatable.",
-)
+@_CONNECT
 @click.option(
     "--config",
     "path",
@@ -129,13 +152,7 @@ def telegraf(path: str, interval: Optional[float]) -> int:
     help="Sample what an agent samples with this configuration: Telegraf's domstats.toml or a"
     " collectd.conf.",
 )
-@click.option(
-    "--domain",
-    "domains",
-    multiple=True,
-    metavar="WHICH",
-    help="Only this domain: a name, a uuid, or a /regular expression/. Repeatable.",
-)
+@_DOMAIN
 @click.option(
     "--group",
     "groups",
@@ -160,14 +177,7 @@ def telegraf(path: str, interval: Optional[float]) -> int:
     metavar="N",
     help="0: until Ctrl-C; the table is redrawn in place.",
 )
-@click.option(
-    "--interval",
-    callback=_to_seconds,
-    default="2",
-    show_default=True,
-    metavar="S",
-    help="Seconds from the beginning of a round to that of the next.",
-)
+@_INTERVAL
 @click.option(
     "--deadline",
     callback=_to_seconds,
@@ -218,14 +228,7 @@ def sample(
 
 
 @domstats.command()
-@click.option(
-    "--connect",
-    "uris",
-    multiple=True,
-    metavar="URI",
-    shell_complete=completion.uris,
-    help="A hypervisor. Repeatable.",
-)
+@_CONNECT
 @click.option(
     "--config",
     "path",
@@ -233,21 +236,8 @@ def sample(
     shell_complete=completion.files,
     help="The hypervisors of Telegraf's domstats.toml or of a collectd.conf.",
 )
-@click.option(
-    "--domain",
-    "domains",
-    multiple=True,
-    metavar="WHICH",
-    help="Only this domain: a name, a uuid, or a /regular expression/. Repeatable.",
-)
-@click.option(
-    "--interval",
-    callback=_to_seconds,
-    default="2",
-    show_default=True,
-    metavar="S",
-    help="Seconds from the beginning of a round to that of the next.",
-)
+@_DOMAIN
+@_INTERVAL
 def top(
     uris: tuple[str, ...], path: Optional[str], domains: tuple[str, ...], interval: float
 ) -> int:

@@ -84,7 +84,7 @@ class Meter:
         domains = []
         for domain in sample.domains:
             its = rates.get(domain.uuid, DomainRates(domain.uuid, domain.name))
-            counted = _totals(domain.stats) if is_first else _by_the_second(its)
+            counted = _totals(domain.stats) if is_first else by_the_second(its)
             domains.append(_figures(domain, counted, its.memory_used, sample.time_ns))
         self._rounds += sample.round.connected
         domains.sort(key=lambda figures: figures.name)
@@ -97,15 +97,14 @@ def _figures(
     memory_used: Optional[int],
     time_ns: int,
 ) -> Figures:
-    has, most = (number(domain.stats, f"balloon.{key}") for key in ("current", "maximum"))
-    memory = memory_used if memory_used is not None else None if has is None else has * 1024
+    most = number(domain.stats, "balloon.maximum")
     return Figures(
         name=domain.name,
         state=state_of(domain),
         status=domain.status,
         cpu=counted.get("cpu"),
         vcpus=number(domain.stats, "vcpu.current", "vcpu.maximum"),
-        memory=memory,
+        memory=memory_of(domain, memory_used),
         memory_max=None if most is None else most * 1024,
         read=counted.get("read"),
         written=counted.get("written"),
@@ -115,7 +114,14 @@ def _figures(
     )
 
 
-def _by_the_second(rates: DomainRates) -> dict[str, Optional[float]]:
+def memory_of(domain: DomainSample, used: Optional[int]) -> Optional[int]:
+    """Bytes that a guest uses, if it says so, else that it has; None if that is not known."""
+    has = number(domain.stats, "balloon.current")
+    return used if used is not None else None if has is None else has * 1024
+
+
+def by_the_second(rates: DomainRates) -> dict[str, Optional[float]]:
+    """CPU percent, and bytes a second of all its disks and network interfaces."""
     return {
         "cpu": rates.cpu_percent,
         "read": sum_of_known(disk.read_bytes for disk in rates.disks),

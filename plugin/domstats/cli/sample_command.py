@@ -132,16 +132,23 @@ def _narrowed(settings: Settings, wanted: Wanted) -> Settings:
             raise ConfigError(f"--domain: {error}") from None
         changes["selection"] = msgspec.structs.replace(settings.selection, chosen=entries)
     if wanted.groups:
-        groups = frozenset(wanted.groups)
-        changes["groups"] = groups
-        changes["direct"] = {key: settings.direct[key] for key in groups & {*settings.direct}}
-        changes["every"] = {key: settings.every[key] for key in groups & {*settings.every}}
-        changes["vcpu_mapping"] = settings.vcpu_mapping and "vcpu" in groups
+        settings = of_groups(settings, frozenset(wanted.groups))
     if wanted.deadline is not None:
         changes["deadline"] = wanted.deadline
     elif settings.deadline is None and wanted.rounds != 1:
         changes["deadline"] = max(_LEAST_DEADLINE_S, ROUND_SHARE * wanted.interval)
     return msgspec.structs.replace(settings, **changes)
+
+
+def of_groups(settings: Settings, groups: frozenset[str]) -> Settings:
+    """The settings, with these stats groups for those that they have."""
+    return msgspec.structs.replace(
+        settings,
+        groups=groups,
+        direct={key: settings.direct[key] for key in groups & {*settings.direct}},
+        every={key: settings.every[key] for key in groups & {*settings.every}},
+        vcpu_mapping=settings.vcpu_mapping and "vcpu" in groups,
+    )
 
 
 class Watched:

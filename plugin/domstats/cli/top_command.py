@@ -13,16 +13,14 @@ from typing import Callable
 
 import msgspec
 
-from ..agents.adapter import ROUND_SHARE, LogFunction, SamplerLike, sampler
+from ..agents.adapter import LogFunction, SamplerLike, sampler
 from ..config.settings import Settings, is_local
 from ..errors import ConfigError
 from ..model import Round, Sample
-from .sample_command import LOCAL, Wanted, hypervisors
+from .sample_command import LOCAL, Wanted, hypervisors, of_groups
 
 #: What the screen shows is in these groups.
 GROUPS = frozenset({"state", "cpu_total", "balloon", "vcpu", "interface", "block"})
-#: Seconds that a round may take at least, however short the interval.
-_LEAST_DEADLINE_S = 2.0
 
 
 def run(wanted: Wanted) -> int:
@@ -57,7 +55,7 @@ def run(wanted: Wanted) -> int:
     for number, each in enumerate(settings):
         pollers.append(
             Poller(
-                _for_screen(each, wanted.interval),
+                _for_screen(each),
                 wanted.interval,
                 partial(arrived, number),
                 partial(logged, number),
@@ -75,18 +73,14 @@ def _local(wanted: Wanted) -> Wanted:
     return wanted._replace(uris=(LOCAL,))
 
 
-def _for_screen(settings: Settings, interval: float) -> Settings:
-    """The settings, without what no screen shows, and with the time there is."""
-    groups = settings.groups & GROUPS
+def _for_screen(settings: Settings) -> Settings:
+    """The settings, without what no screen shows, and with what it shows besides."""
     return msgspec.structs.replace(
-        settings,
-        groups=groups,
-        direct={group: facts for group, facts in settings.direct.items() if group in groups},
+        of_groups(settings, settings.groups & GROUPS),
         every={},
         wants_devices=True,
         vcpu_mapping=False,
         pressure=is_local(settings.uri),
-        deadline=settings.deadline or max(_LEAST_DEADLINE_S, ROUND_SHARE * interval),
     )
 
 

@@ -11,7 +11,7 @@ from typing import NamedTuple, Optional
 
 from ..model import DomainSample, Sample, Status
 from ..rates import DiskRates, DomainRates, Rates, number, sum_of_known
-from .figures import state_of
+from .figures import by_the_second, memory_of, state_of
 
 #: Rounds of which a domain's CPU percent is remembered.
 HISTORY = 60
@@ -133,7 +133,6 @@ class Book:
             history.append(rates.cpu_percent)
         hung = domain.status is Status.UNRESPONSIVE
         since = sample.time_ns if domain.since_ns is None else domain.since_ns
-        has = number(domain.stats, "balloon.current")
         return Row(
             uri=sample.uri,
             uuid=domain.uuid,
@@ -142,17 +141,13 @@ class Book:
             active=domain.active,
             hung_s=max(0, sample.time_ns - since) / 1e9 if hung else None,
             reason=domain.reason if domain.status is not Status.FRESH else "",
-            cpu=rates.cpu_percent,
             steal=mean_of_known(vcpu.steal_percent for vcpu in rates.vcpus),
-            memory=has * 1024 if rates.memory_used is None and has else rates.memory_used,
+            memory=memory_of(domain, rates.memory_used),
             memory_age=rates.memory_age_s,
-            read=sum_of_known(disk.read_bytes for disk in rates.disks),
-            written=sum_of_known(disk.written_bytes for disk in rates.disks),
             latency=latency(rates.disks),
-            received=sum_of_known(nic.received_bytes for nic in rates.nics),
-            sent=sum_of_known(nic.sent_bytes for nic in rates.nics),
             pressure=_pressure(domain),
             history=tuple(history),
+            **by_the_second(rates),
         )
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Callable, NamedTuple, Optional
 
 from ..model import DomainSample
-from ..rates import DiskRates, DomainRates, NicRates, VcpuRates, number
+from ..rates import DiskRates, DomainRates, NicRates, VcpuRates, number, sum_of_known
 from ..shown import one_line
 from .cells import bytes_text, cropped, cut, left, right, wrapped
 from .top_figures import Host, Row, latency
@@ -255,16 +255,11 @@ def _nic_lines(domain: DomainSample, nics: Sequence[NicRates]) -> Iterator[str]:
         f" {'Drops':>7}  Address"
     )
     for nic in nics:
-        errors = _sum(nic.received_errors, nic.sent_errors)
-        drops = _sum(nic.received_drops, nic.sent_drops)
+        errors = sum_of_known((nic.received_errors, nic.sent_errors))
+        drops = sum_of_known((nic.received_drops, nic.sent_drops))
         yield (
             f"{cut(one_line(nic.name), 16):<16} {_rate(nic.received_bytes):>8}"
             f" {_rate(nic.sent_bytes):>8} {_percent(nic.received_packets):>8}"
             f" {_percent(nic.sent_packets):>8} {_percent(errors):>7} {_percent(drops):>7}"
             f"  {one_line(domain.devices.addresses.get(nic.name, ''), 40)}"
         )
-
-
-def _sum(*values: Optional[float]) -> Optional[float]:
-    known = [value for value in values if value is not None]
-    return sum(known) if known else None

@@ -119,9 +119,6 @@ class Connection:
         """Open the connection, unless it is open (virConnectOpenReadOnly)."""
         if self._conn is not None:
             return
-        if libvirt is None:
-            reason = absence or ImportError("no reason is known")
-            raise LibvirtMissingError(why_no_libvirt(reason, this_interpreter()))
         prepare_libvirt(self._keepalive or bool(self._watch and self._watch.sources))
         try:
             conn = libvirt.openReadOnly(self.uri)
@@ -533,8 +530,13 @@ def prepare_libvirt(needs_loop: bool) -> None:
 
     Both are the process's own. libvirt ignores a second event implementation; its loop may be
     run by several threads, as when collectd's ``virt`` is loaded beside us.
+
+    Raises LibvirtMissingError if there is no libvirt.
     """
     global _is_quiet, _has_loop
+    if libvirt is None:
+        reason = absence or ImportError("no reason is known")
+        raise LibvirtMissingError(why_no_libvirt(reason, this_interpreter()))
     with _prepared:
         if not _is_quiet:
             libvirt.registerErrorHandler(_ignore, None)

@@ -17,14 +17,13 @@ from ..errors import (
     AgentError,
     CallError,
     ConnectionLostError,
-    LibvirtMissingError,
     NotAllowedError,
     UnsupportedError,
 )
-from .binding import absence, libvirt
+from .binding import libvirt
 from .connection import KEEPALIVE_COUNT, KEEPALIVE_INTERVAL_S, prepare_libvirt, words_of
 from .guest_answers import Told, of_fs_info, of_guest_info
-from .remedies import this_interpreter, why_no_agents, why_no_libvirt
+from .remedies import why_no_agents
 
 #: libvirt's calls that are made, in libvirt-python's words. (isAlive asks the client alone.)
 CALLS: tuple[str, ...] = (
@@ -100,9 +99,6 @@ class AgentConnection:
         """The connection, opened if need be (virConnectOpen)."""
         if self._conn is not None:
             return self._conn
-        if libvirt is None:
-            reason = absence or ImportError("no reason is known")
-            raise LibvirtMissingError(why_no_libvirt(reason, this_interpreter()))
         prepare_libvirt(self._keepalive)
         try:
             conn = libvirt.open(self.uri)

@@ -385,7 +385,6 @@ class ValueLists:
             for plugin, heads, values in self._jobs.of(domain, identity):
                 yield Batch(host, plugin, instance, sample.time_ns / 1e9, heads, values)
 
-
     def made(self) -> MadeByDomain:
         """The series of each domain of the last sample, by uuid."""
         last = self._known.by_uuid()

@@ -11,14 +11,15 @@ import time
 from contextlib import suppress
 from typing import Callable, Optional, Protocol
 
+import msgspec
+
 from ..config.settings import Settings, is_remote
 from ..engine.agent_book import AgentBook
 from ..errors import ConnectionLostError, HypervisorError, UnsupportedError
 from ..hypervisor.guest_agent import AgentConnection
 from ..hypervisor.guest_answers import Told
 from ..model import GuestAgent, Sample
-
-LogFunction = Callable[[str, str], None]
+from .engine_thread import LogFunction
 
 
 class Asker(Protocol):
@@ -119,17 +120,7 @@ class AgentLook:
     def _answer(self, uuid: str, told: Optional[Told]) -> Callable[[float], None]:
         answer = None
         if told is not None:
-            answer = GuestAgent(
-                uuid,
-                "",
-                time.time_ns(),
-                os_id=told.os_id,
-                os_version=told.os_version,
-                hostname=told.hostname,
-                users=told.users,
-                filesystems=told.filesystems,
-                left_out=told.left_out,
-            )
+            answer = GuestAgent(uuid, "", time.time_ns(), **msgspec.structs.asdict(told))
         return lambda now: self._book.answered(uuid, answer, now)
 
     def _report_of(self, uuid: str, error: Exception) -> Callable[[float], None]:

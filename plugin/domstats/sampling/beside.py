@@ -6,12 +6,11 @@ later into the next one's. Whatever hangs here costs no domain its sample.
 
 from __future__ import annotations
 
-from typing import Callable, Protocol
+from typing import Protocol
 
 from ..config.settings import Settings, is_local
 from ..model import Sample
-
-LogFunction = Callable[[str, str], None]
+from .engine_thread import LogFunction
 
 
 class Beside(Protocol):

@@ -10,14 +10,13 @@ import queue
 import threading
 import time
 from collections.abc import Sequence
-from typing import Callable, NamedTuple, Optional
+from typing import NamedTuple, Optional
 
 from ..config.settings import Settings
 from ..hypervisor.interfaces import HostInterfaces
 from ..hypervisor.pressure import GuestPressure
 from ..model import NO_DETAILS, Nic, Sample, Status
-
-LogFunction = Callable[[str, str], None]
+from .engine_thread import LogFunction
 
 #: Seconds for which a sample waits for a look that is under way.
 PATIENCE_S = 0.1

@@ -19,11 +19,10 @@ from ..hypervisor.connection import Connection
 from ..hypervisor.node import PoolBook, node_cpu, node_memory
 from ..model import Sample
 from ..shown import one_line
+from .engine_thread import LogFunction
 
 if TYPE_CHECKING:
     from ..hypervisor.admin import AdminConnection
-
-LogFunction = Callable[[str, str], None]
 
 #: Seconds that the end of a round waits for looks that are usually quicker.
 PATIENCE_S = 0.1
