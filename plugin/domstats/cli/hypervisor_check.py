@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import NamedTuple, Optional, Protocol
 
-from ..agents.adapter import ROUND_SHARE, LogFunction
+from ..agents.adapter import LogFunction
 from ..config.settings import Settings, is_local
 from ..hypervisor.processes import ProcessWatch
 from ..model import DomainSample, Sample, Status
@@ -72,7 +72,7 @@ def check(settings: Settings, make: Callable[[Settings, LogFunction], Asked]) ->
     log: queue.SimpleQueue[tuple[str, str]] = queue.SimpleQueue()
     asked = make(settings, lambda level, text: log.put((level, text)))
     try:
-        deadline = min(_deadline(settings), _MOST_S)
+        deadline = min(settings.round_deadline(), _MOST_S)
         rounds = [asked.sample(deadline)]
         while len(rounds) < ROUNDS and rounds[-1].round.connected:
             rounds.append(asked.sample(deadline))
@@ -94,10 +94,6 @@ def check(settings: Settings, make: Callable[[Settings, LogFunction], Asked]) ->
     if is_local(settings.uri) and settings.process_watch:
         findings += _of_processes(settings.uri, last)
     return Checked(Section(settings.uri, rows), findings, last)
-
-
-def _deadline(settings: Settings) -> float:
-    return settings.interval * ROUND_SHARE if settings.deadline is None else settings.deadline
 
 
 # --- What a round says --------------------------------------------------------------------------
