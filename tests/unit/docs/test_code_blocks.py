@@ -2,7 +2,7 @@
 
 A block says in its fence what it is (``toml``, ``collectd``, ``python``, ``javascript`` for polkit,
 ``text`` for output); without, it is commands for a shell. Python programs of docs/library.md are
-run as well, in tests/simhost/test_library.py; the README's commands are typed, in
+run as well, in tests/simhost/test_library_programs.py; the README's commands are typed, in
 tests/system/test_readme.py.
 """
 
