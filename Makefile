@@ -4,7 +4,8 @@
 PYTHON ?=
 VENV := .venv
 BIN := $(VENV)/bin
-SIMHOST := $(wildcard tests/simhost)
+# How many of the system tests' files run at once, each with guests of its own: they wait most of the time.
+BEDS ?= 2
 
 MAY_WRITE = @[ -w . ] || { \
 	echo "make: nothing can be written to $(CURDIR); run make in a copy of it" >&2; exit 1; }
@@ -30,7 +31,7 @@ unit: $(VENV)/test ## the tests that need no server and no guest, and those agai
 	$(BIN)/pytest --numprocesses auto --dist loadfile --ignore tests/system
 
 system: machine $(VENV)/test ## the tests with real libvirtd, guests, collectd, Telegraf, InfluxDB and Graphite
-	$(BIN)/pytest tests/system
+	$(BIN)/pytest --numprocesses $(BEDS) --dist loadfile tests/system
 
 soak: $(VENV)/test ## hundreds of rounds against a simulated host of thousands of domains, some 20 minutes
 	$(BIN)/python -m tests.simhost.soak
