@@ -172,6 +172,7 @@ def _of_domains(sample: Sample) -> Iterator[Finding]:
             verb = words if len(domains) > 1 else words.replace("do not", "does not")
             if status is Status.PARTIAL and len(domains) == 1:
                 verb = "lacks groups"
+            remedy = _REMEDIES.get(reason, remedy)
             yield Finding(sample.uri, f"{names} {verb}: {reason}", means, remedy)
 
 
@@ -192,12 +193,18 @@ _STATUSES = (
 )
 
 
+#: Where the reason says what to do.
+_REMEDIES = {
+    "its process is stopped": "kill -CONT PID lets it go on (pgrep -f 'guest=NAME,' shows the PID"
+    " of its QEMU); find out who stopped it: a debugger, the freezer, a person",
+}
+
+
 def _named(domain: DomainSample, sample: Sample) -> str:
+    """With the time for which it has been seen so: since our own first round, so it may be more."""
     name = one_line(domain.name, 60)
-    if domain.since_ns is None:
-        return name
-    seconds = max(0.0, (sample.time_ns - domain.since_ns) / 1e9)
-    return f"{name} (for {seconds:.0f} s)"
+    seconds = 0 if domain.since_ns is None else int((sample.time_ns - domain.since_ns) / 1e9)
+    return f"{name} (for {seconds} s or longer)" if seconds > 0 else name
 
 
 # --- Time ---------------------------------------------------------------------------------------
