@@ -11,7 +11,7 @@ MAY_WRITE = @[ -w . ] || { \
 	echo "make: nothing can be written to $(CURDIR); run make in a copy of it" >&2; exit 1; }
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint unit system soak bench man clean machine
+.PHONY: help run test lint unit system soak bench man pictures clean machine
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -30,7 +30,7 @@ lint: $(VENV)/test ## ruff and mypy
 unit: $(VENV)/test ## the tests that need no server and no guest, and those against the simulated libvirtd
 	$(BIN)/pytest --numprocesses auto --dist loadfile --ignore tests/system
 
-system: machine $(VENV)/test ## the tests with real libvirtd, guests, collectd, Telegraf, InfluxDB and Graphite
+system: machine $(VENV)/test ## the tests with real libvirtd, guests, collectd, Telegraf, InfluxDB, Prometheus and Graphite
 	$(BIN)/pytest --numprocesses $(BEDS) --dist loadfile tests/system
 
 soak: $(VENV)/test ## hundreds of rounds against a simulated host of thousands of domains, some 20 minutes
@@ -41,6 +41,9 @@ bench: machine $(VENV)/test ## rounds measured beside collectd virt, Telegraf in
 
 man: $(VENV)/run ## docs/man/domstats.1 from the texts of --help
 	$(BIN)/python -m domstats.cli.man_pages > docs/man/domstats.1
+
+pictures: machine $(VENV)/test ## docs/pictures: a screen of domstats top, a graph by graphite-web, five minutes
+	$(BIN)/python -m tests.pictures
 
 clean: ## remove what make has made
 	rm -rf $(VENV) .build build plugin/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage htmlcov
