@@ -46,9 +46,13 @@ class InfluxDB(Program):
             return False
         return True
 
-    def query(self, statement: str) -> list[dict[str, Any]]:
-        """The rows that InfluxQL's ``statement`` gives, each by column, tags included."""
-        values = urllib.parse.urlencode({"db": self.database, "q": statement}).encode()
+    def query(self, statement: str, **options: str) -> list[dict[str, Any]]:
+        """The rows that InfluxQL's ``statement`` gives, each by column, tags included.
+
+        :param options: as the database's interface has them: ``epoch="ns"`` for times as numbers.
+        """
+        parameters = {"db": self.database, "q": statement, **options}
+        values = urllib.parse.urlencode(parameters).encode()
         with urllib.request.urlopen(f"{self.url}/query", values, timeout=30) as answer:
             result = json.load(answer)["results"][0]
         if "error" in result:

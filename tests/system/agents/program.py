@@ -56,14 +56,20 @@ class Program:
             for path in (folder, *folder.rglob("*")):
                 shutil.chown(path, user, group)
         self._output = folder / f"{Path(command[0]).name}.log"
+        self._command = ["setpriv", "--pdeathsig", "KILL", *become, "--"]
+        self._command += [find(command[0]), *command[1:]]
+        self._environment = {**os.environ, **(environment or {})}
+        self.process = self._started()
+
+    def _started(self) -> "subprocess.Popen[bytes]":
         with self._output.open("ab") as output:
-            self.process = subprocess.Popen(
-                ["setpriv", "--pdeathsig", "KILL", *become, "--", find(command[0]), *command[1:]],
-                cwd=folder,
+            return subprocess.Popen(
+                self._command,
+                cwd=self.folder,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                env={**os.environ, **(environment or {})},
+                env=self._environment,
                 start_new_session=True,
             )
 
@@ -87,9 +93,26 @@ class Program:
         """What it has said so far."""
         return self._output.read_text(errors="replace")
 
+    def freeze(self) -> None:
+        """It stands still until ``thaw``, with all its connections open."""
+        self.process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self.process.send_signal(signal.SIGCONT)
+
+    def kill(self) -> None:
+        """It ends at once, without a chance to write or send anything; ``restart`` follows."""
+        self.process.kill()
+        self.process.wait()
+
+    def restart(self) -> None:
+        """The same command in the same folder, after it has ended."""
+        self.process = self._started()
+
     def stop(self, seconds: float = 20.0) -> None:
         """Ask it to end, and kill it and its children if it has not within ``seconds``."""
         self.process.terminate()
+        self.thaw()
         try:
             self.process.wait(seconds)
         except subprocess.TimeoutExpired:

@@ -1,0 +1,183 @@
+"""docs/fleet.md tried: each part of both chains is stopped, and killed, for some rounds, and what has
+arrived at a chain's end is compared with what its agent sampled, second by second and series by
+series. Nothing here is about how long anything takes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Callable, NamedTuple, Union
+
+import pytest
+
+from tests.simhost import SimHost
+from tests.system.agents.program import Program
+from tests.system.fleet_chains import Graphite, Influx, Point
+from tests.system.waiting import TooLate, wait_for
+
+#: Rounds of an outage, a second each. At the page's interval six are a minute.
+ROUNDS = 8
+#: Rounds between two of them.
+BETWEEN = 3
+
+Chain = Union[Graphite, Influx]
+
+
+class Outage(NamedTuple):
+    """When a part was away, and since when those before it had it again."""
+
+    begin: float
+    end: float
+
+    def around(self, points: set[Point], before: float = 0, after: float = 0) -> set[Point]:
+        """Those sampled during it, and so many seconds before and after it."""
+        return {each for each in points if self.begin - before <= each[1] <= self.end + after}
+
+
+def seconds(points: set[Point]) -> int:
+    """Of how many seconds there is a sample."""
+    return len({int(time) for _series, time in points})
+
+
+def frozen(*parts: Program) -> Outage:
+    """The parts stand still, with all their connections open."""
+    begin = time.time()
+    try:
+        for part in parts:
+            part.freeze()
+        time.sleep(ROUNDS)
+    finally:
+        for part in parts:
+            part.thaw()
+    outage = Outage(begin, time.time())
+    time.sleep(BETWEEN)
+    return outage
+
+
+def killed(*parts: Program, is_back: Callable[[], bool] = lambda: True) -> Outage:
+    """The parts end without a chance to send anything, and are started again."""
+    begin = time.time()
+    for part in parts:
+        part.kill()
+    time.sleep(ROUNDS)
+    for part in parts:
+        part.restart()
+    wait_for("those before it to have it back", is_back, 60)
+    outage = Outage(begin, time.time())
+    time.sleep(BETWEEN)
+    return outage
+
+
+def lost(chain: Chain, until: float) -> set[Point]:
+    """What was sampled until then and has not arrived."""
+    sampled = chain.sampled()
+    return {point for point in sampled if point[1] <= until} - chain.arrived()
+
+
+def settled(chain: Chain, until: float, may: Callable[[set[Point]], set[Point]]) -> set[Point]:
+    """What is lost for good: all else has to arrive, however long that takes.
+
+    :param may: picks those that may be lost.
+    """
+
+    def unexpected() -> set[Point]:
+        gone = lost(chain, until)
+        return gone - may(gone)
+
+    try:
+        wait_for("all other samples", lambda: not unexpected(), 60)
+    except TooLate:
+        assert not sorted(unexpected(), key=lambda point: point[1])
+    return lost(chain, until)
+
+
+def test_only_a_killed_relay_or_cache_loses_samples_and_the_host_while_its_agent_is_away(
+    bed: Any, start: Callable[..., Any], tmp_path: Path
+) -> None:
+    graphite = Graphite(tmp_path / "graphite", bed.uri, start)
+    influx = Influx(tmp_path / "influx", bed.uri, start)
+    relay, (cache, _other) = graphite.relay, graphite.caches
+    queue, second, database = influx.queue, influx.second, influx.database
+    time.sleep(BETWEEN)
+    outages = [
+        frozen(relay, queue),
+        frozen(cache, second),
+        frozen(database),
+        without_cache := killed(cache, queue, is_back=graphite.has_cache_again),
+        without_relay := killed(relay, second, is_back=graphite.has_relay_again),
+        killed(database),
+    ]
+    agents_frozen = frozen(graphite.agent, influx.agent)
+    agents_killed = killed(graphite.agent, influx.agent)
+    until = time.time()
+
+    # The agents sample on, whatever is away behind them.
+    for chain in (graphite, influx):
+        sampled = chain.sampled()
+        for outage in outages:
+            assert seconds(outage.around(sampled)) > ROUNDS / 2
+        # What is lost without the agent is not sampled at all.
+        assert not agents_frozen.around(sampled, before=-1, after=-1.5)
+        assert not agents_killed.around(sampled, before=-1, after=-1.5)
+    assert graphite.dropped() == 0
+
+    # Telegraf's chain: an agent that is killed loses what it has not sent, nobody else anything.
+    def of_agents(points: set[Point]) -> set[Point]:
+        return agents_killed.around(points, before=2.5, after=1 - ROUNDS)
+
+    settled(influx, until, of_agents)
+
+    # Graphite's: a cache loses what it has not written, and without a relay nothing gets through.
+    # Of a value on its way while collectd is frozen it has no rate afterwards.
+    def of_cache(points: set[Point]) -> set[Point]:
+        return without_cache.around(points, before=4, after=1 - ROUNDS)
+
+    def of_relay(points: set[Point]) -> set[Point]:
+        return without_relay.around(points, before=3, after=2)
+
+    def of_graphite(points: set[Point]) -> set[Point]:
+        on_the_way = agents_frozen.around(points, before=1.5, after=1 - ROUNDS)
+        return of_cache(points) | of_relay(points) | of_agents(points) | on_the_way
+
+    gone = settled(graphite, until, of_graphite)
+    series = {series for series, _time in graphite.sampled()}
+    assert {series for series, _time in of_cache(gone)} < series, "the other cache's are all there"
+    assert seconds(without_relay.around(gone, before=-1)) >= ROUNDS - 2
+    assert {series for series, _time in of_relay(gone)} == series
+
+
+@pytest.fixture
+def guests() -> Iterator[str]:
+    """Simulated ones, where numbers are all that matters."""
+    with SimHost(domains=4, vcpus=2, disks=1, interfaces=1) as host:
+        yield host.uri
+
+
+def test_what_does_not_fit_into_a_buffer_is_lost_and_nothing_else(
+    guests: str, start: Callable[..., Any], tmp_path: Path
+) -> None:
+    limit = 200
+    small = {"metric_buffer_limit = 200000": f"metric_buffer_limit = {limit}"}
+    graphite = Graphite(
+        tmp_path / "graphite", guests, start, {"MAX_QUEUE_SIZE = 500000": f"MAX_QUEUE_SIZE = {limit}"}
+    )
+    hosts = Influx(tmp_path / "hosts", guests, start, host=small)
+    both = Influx(tmp_path / "both", guests, start, second=small)
+    time.sleep(BETWEEN)
+    cache, _other = graphite.caches
+    outage = killed(cache, hosts.queue, both.database)
+    until = time.time()
+
+    def of_outage(points: set[Point]) -> set[Point]:
+        return outage.around(points, before=4, after=BETWEEN)
+
+    for chain in (hosts, both):
+        gone = settled(chain, until, of_outage)
+        sampled = chain.sampled()
+        assert 0 < len(gone) <= len(of_outage(sampled)) - limit
+    assert "Metric buffer overflow" in hosts.agent.log
+    # The other cache goes on, and its values too: the relay drops those of the one that is away.
+    gone = settled(graphite, until, of_outage)
+    assert {series for series, _time in gone} < {series for series, _time in graphite.sampled()}
+    assert "send queue is full" in graphite.relay.log
