@@ -1,8 +1,8 @@
 """How many series a host makes, by its guests, agent and options: ``python -m bench series``.
 
-Counted by the package's own writers, which are given guests that are all alike: two vCPUs, a disk and
-a NIC, with the statistics that libvirt 9.0 gave of a real one. No clock is looked at. The table of
-docs/fleet.md is what this prints: tests/unit/docs/test_fleet.py.
+Counted by the package's own writers, which are given guests all alike: two vCPUs, a disk and
+a NIC, with the statistics that libvirt 9.0 gave of a real one. No clock is looked at. The tables of
+docs/fleet.md are what this prints: tests/unit/docs/test_fleet.py.
 """
 
 from __future__ import annotations
@@ -26,73 +26,68 @@ from domstats.output.series_count import added, total
 from bench import report
 
 COUNTS = (20, 200, 2000)
-#: What a real libvirt 9.0 answered of a guest with more devices.
+#: CPUs of the host: ExtraStats vcpupin says of each vCPU on which of them it may run.
+HOST_CPUS = 64
+#: What a real libvirt 9.0 answered of a guest with more devices, and those that ours has not.
 ANSWER = Path(__file__).parents[1] / "tests" / "cases" / "qemu-9.0" / "answer.json"
-_DISKS, _NICS = 4, 2
-#: Devices of ours: the first of each.
-_SURPLUS = tuple(f"block.{n}." for n in range(1, _DISKS)) + tuple(
-    f"net.{n}." for n in range(1, _NICS)
-)
-_WHOLE = (
-    "disk", "vcpu", "memory", "domain_state", "pcpu", "cpu_util", "disk_err", "disk_physical",
-    "disk_allocation", "disk_capacity", "perf", "vcpupin",
+SURPLUS = ("block.1.", "block.2.", "block.3.", "net.1.")
+
+_DASHBOARDS = ("disk", "memory", "disk_capacity", "disk_physical")
+_ALL = (
+    *_DASHBOARDS, "vcpu", "domain_state", "pcpu", "cpu_util", "disk_err", "disk_allocation", "perf",
 )  # fmt: skip
+_GROUPS = ("state", "cpu_total", "balloon", "interface", "block")
 
 
 class Choice(NamedTuple):
-    """A row of the table.
-
-    :param options: of ``[[inputs.libvirt]]``, or of collectd's ``<Module>`` block.
-    """
+    """A row of a table: options of ``[[inputs.libvirt]]``, or of collectd's ``<Module>`` block."""
 
     name: str
-    agent: str
     options: Mapping[str, Any]
 
 
-CHOICES = (
-    Choice("Telegraf, as it is", "telegraf", {}),
-    Choice("`series = \"telegraf\"`", "telegraf", {"series": "telegraf"}),
-    Choice("`totals` of all three", "telegraf", {"totals": ["vcpu", "interface", "block"]}),
-    Choice(
-        "groups `state`, `cpu_total`, `balloon`, `interface`, `block`, and `totals`",
-        "telegraf",
-        {
-            "statistics_groups": ["state", "cpu_total", "balloon", "interface", "block"],
-            "totals": ["interface", "block"],
-        },
+CHOICES: Mapping[str, Sequence[Choice]] = {
+    "telegraf": (
+        Choice("as it is", {}),
+        Choice('`series = "telegraf"`', {"series": "telegraf"}),
+        Choice("`totals` of all three", {"totals": ("vcpu", "interface", "block")}),
+        Choice(
+            "only groups `state`, `cpu_total`, `balloon`, `interface`, `block`; their `totals`",
+            {"statistics_groups": _GROUPS, "totals": ("interface", "block")},
+        ),
+        Choice("`rates = true`", {"rates": True}),
+        Choice("`kvm_statistics = true`", {"kvm_statistics": True}),
     ),
-    Choice("`rates = true`", "telegraf", {"rates": True}),
-    Choice("`kvm_statistics = true`", "telegraf", {"kvm_statistics": True}),
-    Choice("collectd, as it is", "collectd", {}),
-    Choice("`Totals` of all three", "collectd", {"Totals": ("vcpu", "interface", "block")}),
-    Choice("the same, without `if_errors` and `if_dropped`", "collectd", {
-        "Totals": ("vcpu", "interface", "block"), "DropTypes": ("if_errors", "if_dropped"),
-    }),
-    Choice("ExtraStats, all of `virt`'s but jobs and file systems", "collectd", {
-        "ExtraStats": _WHOLE,
-    }),
-    Choice("the same, `Rates true`", "collectd", {"ExtraStats": _WHOLE, "Rates": (True,)}),
-)  # fmt: skip
+    "collectd": (
+        Choice("as it is", {}),
+        Choice("`DropTypes` `if_errors` `if_dropped`", {"DropTypes": ("if_errors", "if_dropped")}),
+        Choice(
+            "for the dashboards: `Rates true`, `ExtraStats` `disk` `memory` `disk_capacity`"
+            " `disk_physical`",
+            {"ExtraStats": _DASHBOARDS, "Rates": (True,)},
+        ),
+        Choice("`ExtraStats`, all but `vcpupin`, jobs and file systems", {"ExtraStats": _ALL}),
+        Choice("the same and `vcpupin`", {"ExtraStats": (*_ALL, "vcpupin")}),
+    ),
+}
 
 
 class Made(NamedTuple):
-    """What a host makes in a round.
+    """What the guests of a host make in a round.
 
-    :param lists: lines of Telegraf's, value lists of collectd's; of domains.
-    :param series: fields of these, data sources of those: a series each in the database.
-    :param files: collectd only: series are files of whisper.
-    :param bytes: Telegraf only: of all lines.
+    :param lists: lines of Telegraf's, value lists of collectd's.
+    :param series: fields of lines, values of value lists.
+    :param size: bytes of Telegraf's lines, that about the round itself among them; 0 in collectd.
     """
 
     lists: int
     series: int
-    bytes: int
+    size: int
 
 
-def settings_of(choice: Choice) -> Settings:
-    if choice.agent == "telegraf":
-        return from_table(choice.options, RESERVED_TAGS, {})
+def settings_of(agent: str, choice: Choice) -> Settings:
+    if agent == "telegraf":
+        return from_table(dict(choice.options), RESERVED_TAGS, {})
     children = [
         SimpleNamespace(key=key, values=values, children=())
         for key, values in choice.options.items()
@@ -108,10 +103,8 @@ def sample(domains: int, *, before: bool = False) -> Sample:
     :param before: the round before that, which rates need.
     """
     (answer,) = json.loads(ANSWER.read_text()).values()
-    stats = {key: value for key, value in answer.items() if not key.startswith(_SURPLUS)}
+    stats = {key: value for key, value in answer.items() if not key.startswith(SURPLUS)}
     stats.update({"block.count": 1, "net.count": 1})
-    if before:
-        stats["cpu.time"] -= 1_000_000_000
     known = tuple(
         DomainSample(
             name=f"guest-{number:05d}",
@@ -127,43 +120,48 @@ def sample(domains: int, *, before: bool = False) -> Sample:
         time_ns=1_795_374_959_000_000_000 - before * 10_000_000_000,
         domains=known,
         round=Round(domains=domains, fresh=domains),
-        node_cpus=64,
+        node_cpus=HOST_CPUS,
     )
 
 
-def made(choice: Choice, domains: int) -> Made:
-    """What the writers make of such a host, by themselves."""
-    settings = settings_of(choice)
-    counts = counter(choice.agent, settings)
+def made(agent: str, choice: Choice, domains: int) -> Made:
+    """What the writers themselves make of such a host."""
+    settings = settings_of(agent, choice)
+    counts = counter(agent, settings)
     rounds = sample(domains, before=True), sample(domains)
     for each in rounds:
         counts.take(each)
     amount = total(added(counts.made()))
-    written = 0
-    if choice.agent == "telegraf":
+    size = 0
+    if agent == "telegraf":
         lines = writer(settings)
-        written = [len(lines.encode(each)) for each in rounds][-1]
-    return Made(amount.lists, amount.series, written)
+        size = [len(lines.encode(each)) for each in rounds][-1]
+    return Made(amount.lists, amount.series, size)
 
 
-def table(counts: Sequence[int] = COUNTS) -> str:
-    """The page's table."""
-    titles = ["options", "series a guest", *(f"{count:,} guests" for count in counts)]
-    titles += ["lines or value lists a guest", "bytes a guest and round"]
-    rows = []
-    for choice in CHOICES:
-        hosts = [made(choice, count) for count in counts]
-        one = made(choice, 1)
-        # A line of the round's own is among the bytes.
-        size = (made(choice, 3).bytes - one.bytes) // 2
-        rows.append(
-            [choice.name, one.series, *(f"{host.series:,}" for host in hosts), one.lists]
-            + [f"{size:,}" if size else None]
-        )
-    return report.table(titles, rows)
+def rows(agent: str, counts: Sequence[int]) -> list[list[str]]:
+    """A row for each choice: of a guest lists, series and bytes, then series of so many guests."""
+    found = []
+    for choice in CHOICES[agent]:
+        one, other = made(agent, choice, 1), made(agent, choice, 101)
+        row = [choice.name, f"{one.lists}", f"{one.series}"]
+        if agent == "telegraf":
+            row.append(f"{(other.size - one.size) // 100:,}")
+        found.append(row + [f"{made(agent, choice, count).series:,}" for count in counts])
+    return found
+
+
+def table(agent: str, counts: Sequence[int] = COUNTS) -> str:
+    """One of the page's tables."""
+    titles = ["options", "lines", "fields", "bytes"]
+    if agent == "collectd":
+        titles = ["options", "value lists", "values"]
+    titles += [f"{count:,} guests" for count in counts]
+    return report.table(titles, rows(agent, counts))
 
 
 def main(arguments: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(prog="python -m bench series", description=__doc__)
     parser.add_argument("--guests", type=int, nargs="+", default=COUNTS)
-    print(table(parser.parse_args(arguments).guests))
+    given = parser.parse_args(arguments)
+    print("\n\n".join(table(agent, given.guests) for agent in CHOICES))

@@ -97,7 +97,9 @@ class Graphite:
         )
         (folder / "storage-schemas.conf").write_text(schemas)
         self.caches: list[Program] = [
-            start(daemon("cache", "caches.conf", f"--instance={name}"), name=f"{folder.name}-{name}")
+            start(
+                daemon("cache", "caches.conf", f"--instance={name}"), name=f"{folder.name}-{name}"
+            )
             for name in "ab"
         ]
         self.relay: Program = start(daemon("relay", "relay.conf"), name=f"{folder.name}-relay")
