@@ -35,7 +35,10 @@ import json, pathlib, sys, time, whisper
 root = pathlib.Path(sys.argv[1])
 found = {}
 for path in root.rglob("*.wsp"):
-    (begin, end, step), values = whisper.fetch(str(path), time.time() - 1800)
+    try:
+        (begin, end, step), values = whisper.fetch(str(path), time.time() - 1800)
+    except Exception:
+        continue  # it is just being made: of what stays so, all values are missing
     name = str(path.relative_to(root))[:-4].replace("/", ".")
     found[name] = [begin + n * step for n, value in enumerate(values) if value is not None]
 print(json.dumps(found))

@@ -1,13 +1,15 @@
 """Each command and configuration in the documents is one that works.
 
 A block says in its fence what it is (``toml``, ``collectd``, ``python``, ``javascript`` for polkit,
-``text`` for output); without, it is commands for a shell. Python programs of docs/library.md are
-run as well, in tests/simhost/test_library_programs.py; the README's commands are typed, in
+``text`` for output; ``telegraf``, ``carbon`` and ``nats`` for those programs' own, which run in
+tests/system/test_fleet.py); without, it is commands for a shell. Python programs of docs/library.md
+are run as well, in tests/simhost/test_library_programs.py; the README's commands are typed, in
 tests/system/test_readme.py.
 """
 
 from __future__ import annotations
 
+import configparser
 import re
 import shlex
 from collections.abc import Iterator
@@ -248,11 +250,38 @@ def polkit(text: str) -> None:
     assert "org.libvirt.unix.manage" not in text
 
 
+def telegraf(text: str) -> None:
+    """What is Telegraf's own, without ours."""
+    document = msgspec.toml.decode(text)
+    assert {*document} <= {"agent", "inputs", "outputs"}, document
+    assert {*document.get("inputs", {})} <= {"nats_consumer"}
+    assert {*document["outputs"]} <= {"nats", "influxdb"}
+
+
+def carbon(text: str) -> None:
+    parser = configparser.RawConfigParser()
+    parser.read_string(text)
+    assert parser.sections()
+    for section in parser.sections():
+        options = dict(parser[section])
+        program = section.partition(":")[0]
+        assert program in ("relay", "cache") or {*options} == {"pattern", "retentions"}, section
+
+
+def nats(text: str) -> None:
+    assert text.count("{") == text.count("}")
+    for line in text.splitlines():
+        assert re.fullmatch(r'#.*|\w+ \{|\}| *\w+: ("[^"]*"|\w+)', line), line
+
+
 CHECKS: dict[str, Callable[[str, Path], object]] = {
     "": lambda text, path: None,  # line by line, above
+    "carbon": lambda text, path: carbon(text),
     "collectd": check_collectd,
     "javascript": lambda text, path: polkit(text),
+    "nats": lambda text, path: nats(text),
     "python": lambda text, path: compile(text, "document", "exec"),
+    "telegraf": lambda text, path: telegraf(text),
     "text": lambda text, path: None,  # output
     "toml": lambda text, path: check_toml(text),
     "yaml": lambda text, path: None,  # Prometheus's: tests/system/test_documents.py
