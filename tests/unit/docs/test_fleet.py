@@ -70,8 +70,8 @@ def test_how_long_buffers_last_is_worked_out_of_the_blocks() -> None:
         / (GUESTS * lists)
         * INTERVAL_S
     )
-    assert queue_s // 600 == 5
-    assert "500,000 are 50 minutes of a host" in page
+    assert queue_s // 60 == 20
+    assert "200,000 are 20 minutes of a host" in page
     relay_s = number("MAX_QUEUE_SIZE", "/etc/carbon/carbon.conf, the relay") / (GUESTS * values / 2)
     assert round(relay_s * INTERVAL_S / 3600) == 1
     assert "500,000 are one hour of a host" in page
