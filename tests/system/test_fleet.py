@@ -36,6 +36,10 @@ class Outage(NamedTuple):
         """Those sampled during it, and so many seconds before and after it."""
         return {each for each in points if self.begin - before <= each[1] <= self.end + after}
 
+    def at_begin(self, points: set[Point], before: float) -> set[Point]:
+        """Those that were on their way when it began: sampled up to so many seconds before."""
+        return {each for each in points if self.begin - before <= each[1] <= self.begin + 1}
+
     def middle(self, points: set[Point]) -> set[Point]:
         """Those sampled while the part itself surely was away, not only missed by others."""
         return {each for each in points if 1 <= each[1] - self.begin <= ROUNDS - 1}
@@ -137,20 +141,20 @@ def test_only_a_killed_relay_or_cache_loses_samples_and_the_host_while_its_agent
 
     # Telegraf's chain: an agent that is killed loses what it has not sent, nobody else anything.
     def of_agents(points: set[Point]) -> set[Point]:
-        return agents_killed.around(points, before=2.5, after=1 - ROUNDS)
+        return agents_killed.at_begin(points, before=2.5)
 
     settled(influx, until, of_agents)
 
     # Graphite's: a cache loses what it has not written, and without a relay nothing gets through.
-    # Of a value on its way while collectd is frozen it has no rate afterwards.
+    # A value on its way when collectd freezes has no rate afterwards.
     def of_cache(points: set[Point]) -> set[Point]:
-        return without_cache.around(points, before=4, after=1 - ROUNDS)
+        return without_cache.at_begin(points, before=4)
 
     def of_relay(points: set[Point]) -> set[Point]:
         return without_relay.around(points, before=3, after=2)
 
     def of_graphite(points: set[Point]) -> set[Point]:
-        on_the_way = agents_frozen.around(points, before=1.5, after=1 - ROUNDS)
+        on_the_way = agents_frozen.at_begin(points, before=1.5)
         return of_cache(points) | of_relay(points) | of_agents(points) | on_the_way
 
     gone = settled(graphite, until, of_graphite)
