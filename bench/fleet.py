@@ -1,4 +1,4 @@
-"""One child of Telegraf that polls many hypervisors, some of which freeze: ``python -m bench fleet``.
+"""Many hypervisors polled by one child of Telegraf, while some freeze: ``python -m bench fleet``.
 
 The hypervisors are simulated, on TCP ports: those that freeze in one process, which is stopped for
 a while, the others in another one. A round is late if it is not there, with all domains, when the
@@ -25,7 +25,9 @@ from bench.scale import SHAPE
 from tests.simhost.host import SimHost
 
 #: A round's own line: the hypervisor, how many domains it has and how many are fresh.
-_ROUND = re.compile(r"domstats_round,hypervisor=(\S+),version=\S+ .*,domains=(\d+)i,.*,fresh=(\d+)i")
+_ROUND = re.compile(
+    r"domstats_round,hypervisor=(\S+),version=\S+ .*,domains=(\d+)i,.*,fresh=(\d+)i"
+)
 #: How often threads and descriptors are counted, in seconds.
 _LOOK_S = 0.02
 
@@ -119,9 +121,11 @@ class _Child:
                 looks.append((proc.usage([pid]).threads, *_descriptors(pid)))
                 time.sleep(_LOOK_S)
             late += len(set(uris) - self._complete)
-        most = [max(counts) for counts in zip(*looks)]
+        threads, descriptors, sockets = (max(counts) for counts in zip(*looks))
         cpu_s = (proc.cpu_s([pid]) - before) / rounds
-        return Stage(name, rounds * len(uris), late, *most, proc.resident_kib(pid), cpu_s)
+        memory = proc.resident_kib(pid)
+        wanted = rounds * len(uris)
+        return Stage(name, wanted, late, threads, descriptors, sockets, memory, cpu_s)
 
 
 def _descriptors(pid: int) -> tuple[int, int]:

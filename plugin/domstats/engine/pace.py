@@ -22,16 +22,19 @@ class Pace:
     """The recent cost of bulk calls per domain: it learns quickly, and forgets slowly.
 
     :param soft_deadline_s: the soft deadline of every call, where that is set.
+    :ivar has_learned: whether any call has taught it; the cost is a guess else.
     """
 
     def __init__(self, soft_deadline_s: Optional[float] = None) -> None:
         self.per_domain_s = _FIRST_GUESS_S
+        self.has_learned = False
         self._soft_deadline_s = soft_deadline_s
 
     def learn(self, took_s: float, domains: int) -> None:
         """A call for so many domains took so many seconds."""
         cost = min(took_s / max(domains, 1), _MOST_S)
         weight = 0.5 if cost > self.per_domain_s else 0.1
+        self.has_learned = True
         self.per_domain_s += weight * (cost - self.per_domain_s)
 
     def soft_deadline(self, domains: int, most_s: float) -> float:

@@ -23,6 +23,8 @@ from domstats.model import Status
 from domstats.sampling import engine_thread, workers
 from domstats.sampling import sampler as queries
 from domstats.sampling.sampler import Sampler
+from domstats.sampling.threads import CallThreads
+from domstats.sampling.workers import Worker
 
 from tests.unit.fake_hypervisor import LONG_S, Connection, Hypervisor, threads
 from tests.unit.rows import each_row
@@ -410,16 +412,16 @@ def test_a_log_that_raises_harms_nobody(hypervisor):
 
 
 def test_a_machine_without_room_for_threads_gives_samples_that_say_so(new_sampler, monkeypatch):
-    start = threading.Thread.start
+    run = CallThreads.run
 
-    def refuse(thread):
-        if thread.name.startswith("domstats-lane"):
+    def refuse(threads, job):
+        if isinstance(job.__self__, Worker):
             raise RuntimeError("can't start new thread")
-        start(thread)
+        run(threads, job)
 
     sampler = new_sampler()
     with monkeypatch.context() as patch:
-        patch.setattr(threading.Thread, "start", refuse)
+        patch.setattr(CallThreads, "run", refuse)
         sample = sampler.sample()
     assert statuses(sample) == {Status.PARTIAL: 8}
     assert "can't start new thread" in sample.domains[0].reason
