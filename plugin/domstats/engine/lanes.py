@@ -8,6 +8,7 @@ opened beside it. Pure: no thread, clock or libvirt.
 
 from __future__ import annotations
 
+from collections import deque
 from math import ceil
 
 from .calls import Calls
@@ -18,9 +19,13 @@ MOST_FREE_CALLS = 2
 MOST_DESCRIBE_CALLS = 2
 #: Seconds after which a stuck look at XML gets another one beside it.
 DESCRIBE_PATIENCE_S = 1.0
-#: The share of its deadline that a round of one among many hypervisors is expected to take at most.
-_SHARE = 0.3
-#: Domains for a lane of one among many, while nobody knows what a domain costs.
+#: Of one among many hypervisors: the share of its deadline that a round with these lanes would take
+#: if nothing were in its way, and the share that it may take in any case.
+_USUAL_SHARE, _MOST_SHARE = 0.3, 0.8
+#: In so many rounds nothing is in the way of one at least. All hypervisors of a process begin
+#: their rounds together, and the first one has much to do: that says nothing of a hypervisor.
+_ROUNDS = 8
+#: Domains for a lane, before there were so many rounds.
 _AT_FIRST = 64
 
 
@@ -34,20 +39,24 @@ class Lanes:
     def __init__(self, most: int, one_of_many: bool) -> None:
         self._most = most
         self._one_of_many = one_of_many
+        #: What a domain cost in the last rounds.
+        self._costs: deque[float] = deque(maxlen=_ROUNDS)
 
     def wanted(self, domains: int, deadline_s: float, per_domain_s: float, learned: bool) -> int:
         """How many monitor calls a round may have under way at a time.
 
         :param deadline_s: seconds that it may take.
-        :param per_domain_s: what a domain costs in a bulk call.
-        :param learned: whether that is known; else it is a guess.
+        :param per_domain_s: what a domain costs in a bulk call, by the last ones.
+        :param learned: whether there were any; else it is a guess.
         """
         if not self._one_of_many:
             return self._most
+        lanes = ceil(domains / _AT_FIRST)
         if learned:
-            lanes = ceil(domains * per_domain_s / (_SHARE * deadline_s))
-        else:
-            lanes = ceil(domains / _AT_FIRST)
+            self._costs.append(per_domain_s)
+            if len(self._costs) == _ROUNDS:
+                lanes = ceil(domains * min(self._costs) / (_USUAL_SHARE * deadline_s))
+            lanes = max(lanes, ceil(domains * per_domain_s / (_MOST_SHARE * deadline_s)))
         return max(1, min(self._most, lanes))
 
     def may_ask_free(self, calls: Calls) -> bool:
