@@ -72,6 +72,8 @@ NEARLY = 0.7
 HUNG_S = 0.5
 #: The same where others wait behind it.
 HUNG_OF_MANY_S = 0.05
+#: Seconds for which others wait behind a hypervisor that has not been reached before.
+CONNECT_S = 3.0
 #: Domains that are handed out together, as far as they are complete: to wake somebody for each
 #: call's costs more than what they say.
 PART = 64
@@ -127,7 +129,9 @@ class Engine:
         )
         #: As of ``scouts.Scouts``.
         self._late_scouts: dict[int, frozenset[str]] = {}
-        self._backoff = Backoff(settings.reconnect_delay_s)
+        self._backoff = Backoff(
+            settings.reconnect_delay_s, settings.uri if settings.one_of_many else ""
+        )
 
     def take_actions(self) -> list[Action]:
         """What is to be done now, in order."""
@@ -178,7 +182,7 @@ class Engine:
             return
         within_s = self._settings.list_within
         if within_s is not None:
-            round_.list_by = now + within_s
+            round_.list_by = now + (within_s if self.roster.members else max(within_s, CONNECT_S))
         if self._notices.trouble and self._listing:
             # It has been hanging for a round at least: no need to make the agent wait as long.
             hung_s = HUNG_S if within_s is None else HUNG_OF_MANY_S

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from math import ceil
 from typing import Optional
+from zlib import crc32
 
 #: Seconds for a domain, until the first call has taught better.
 _FIRST_GUESS_S = 0.05
@@ -87,18 +88,21 @@ class Backoff:
 
     :param first_s: seconds to wait after the first one; 0 for a hypervisor that costs nothing to
         try, as one of this host.
+    :param name: of one among many: each waits for another share of that time, so that not all try
+        in the same moment when a network is back.
     :ivar until: no attempt before that.
     """
 
-    def __init__(self, first_s: float) -> None:
+    def __init__(self, first_s: float, name: str = "") -> None:
         self._first_s = first_s
+        self._share = 0.5 + crc32(name.encode()) / 2**33 if name else 1.0
         self._delay_s = 0.0
         self.until = 0.0
 
     def failed(self, now: float) -> None:
         """An attempt was in vain."""
         self._delay_s = min(self._delay_s * 2 or self._first_s, MOST_DELAY_S)
-        self.until = now + self._delay_s
+        self.until = now + self._delay_s * self._share
 
     def succeeded(self) -> None:
         """The hypervisor answers."""
