@@ -103,12 +103,15 @@ class EngineThread(threading.Thread):
             carrier, event = posted
             if event is None:
                 self._due.pop(carrier, None)
-                carrier.end()
+                with suppress(Exception):  # it is over, and the others go on
+                    carrier.end()
             elif not carrier.ended.is_set():  # what calls bring back after that is of no use
                 self._run(carrier, event)
 
     def _run(self, carrier: Carrier, event: EngineEvent) -> None:
-        due_in = carrier.run(event)
+        due_in = None
+        with suppress(Exception):  # it has no way left to say so, and the others go on
+            due_in = carrier.run(event)
         if due_in is None:
             self._due.pop(carrier, None)
         else:
@@ -208,7 +211,8 @@ class Carrier:
         for worker in (*self._workers, self._control):
             worker.stop()
         call_threads().leave()
-        self._control.wait(_DEREGISTER_S if self._settings.events else 0.0)
+        if self._control.listens or not self._settings.one_of_many:
+            self._control.wait(_DEREGISTER_S)
         if isinstance(self._hints, HostWatches):
             self._hints.close()
         self.ended.set()

@@ -154,13 +154,17 @@ def _failure(error: Exception) -> str:
 
 
 class ControlWorker(Strand):
-    """Makes the priority calls, which answer even when the server's workers are all stuck."""
+    """Makes the priority calls, which answer even when the server's workers are all stuck.
+
+    :ivar listens: whether it has events called back.
+    """
 
     def __init__(self, settings: Settings, post: Callable[[EngineEvent], None]) -> None:
         super().__init__()
         self._settings = settings
         self._post = post
         watch = _event_watch(settings, post)
+        self.listens = bool(watch.sources)
         self.connection = Connection(
             settings.uri,
             watch,

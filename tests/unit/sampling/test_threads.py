@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from functools import partial
 
 import pytest
 from domstats.sampling import threads as module
@@ -24,7 +25,7 @@ class Recorder:
     """Does something in a thread, and says in which one it was."""
 
     def __init__(self) -> None:
-        self.thread: threading.Thread | None = None
+        self.thread = threading.main_thread()
         self.begun, self.gate, self.done = (threading.Event() for _ in range(3))
 
     def __call__(self) -> None:
@@ -39,7 +40,6 @@ def end(pool: CallThreads, *jobs: Recorder) -> None:
         job.gate.set()
     pool.leave()
     for job in jobs:
-        assert job.thread is not None
         job.thread.join(LONG_S)
         assert not job.thread.is_alive()
 
@@ -101,7 +101,7 @@ def test_jobs_of_a_strand_are_done_in_order_and_one_at_a_time(pool) -> None:
     gate = Recorder()
     strand.do(gate)
     for number in range(100):
-        strand.do(lambda number=number: done.append(number))
+        strand.do(partial(done.append, number))
     strand.do(over.set)
     assert done == []
     gate.gate.set()
