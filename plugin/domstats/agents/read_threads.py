@@ -15,14 +15,14 @@ import msgspec
 from ..config.settings import Settings
 
 #: Seconds that each hypervisor has to give its list, at least.
-_LEAST_S = 1.0
+_LEAST_S = 2.0
 
 
 def share(hypervisors: Sequence[Settings], threads: int) -> tuple[list[Settings], str]:
     """Have reads of hypervisors that hang fit between the others.
 
-    If all hang at once, their reads take no longer than an interval, as far as each of them has a
-    second.
+    If all hang at once, their reads take no longer than an interval, as far as each of them has two
+    seconds.
 
     :return: the settings, with ``list_within`` where needed, and what to tell the user; empty if
         there is nothing.
