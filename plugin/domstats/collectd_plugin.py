@@ -38,6 +38,7 @@ from .agents.adapter import (
 )
 from .agents.collectd_daemon import Configuration, Daemon, has_loaded, this_daemon
 from .agents.collectd_output import collectd_options, series_limit
+from .agents.read_threads import share
 from .config.collectd import MODULE, from_nothing, parse_collectd
 from .config.settings import Parsed, Settings, share_budget
 from .errors import ConfigError
@@ -139,6 +140,9 @@ class _Plugin:
         settings, warnings = share_budget(self._all_settings())
         for text in warnings:
             self._log("warning", text)
+        settings, text = share(settings, self._configuration.read_threads)
+        if text:
+            self._log("info", text)
         if self._has_loaded("virt"):
             text = self._configuration.beside(settings)
             if text:

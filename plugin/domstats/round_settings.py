@@ -24,7 +24,11 @@ class RoundSettings(msgspec.Struct, frozen=True, kw_only=True):
     :param idle_refresh: seconds after which a group that had nothing to tell of a domain is asked
         for again.
     :param vcpu_mapping: whether to ask which physical CPUs each vCPU may run on.
-    :param lanes: monitor calls that may be under way at a time.
+    :param lanes: monitor calls that may be under way at a time, at most.
+    :param one_of_many: whether this process samples many hypervisors: then each has as few lanes,
+        threads and connections as its rounds need.
+    :param list_within: seconds in which it has to give its list of domains, or its round is over;
+        None: as long as a round may take.
     :param chunk_size: domains in one of them at most.
     :param soft_deadline: seconds after which a call is taken for stuck; None: learned.
     :param stuck_budget: stuck calls at most before safe mode.
@@ -40,6 +44,8 @@ class RoundSettings(msgspec.Struct, frozen=True, kw_only=True):
     idle_refresh: float = 60.0
     vcpu_mapping: bool = False
     lanes: int = 4
+    one_of_many: bool = False
+    list_within: Optional[float] = None
     chunk_size: int = 64
     soft_deadline: Optional[float] = None
     stuck_budget: int = 6

@@ -55,11 +55,12 @@ def _arguments() -> argparse.Namespace:
     add("--job-wait", type=float, default=limits.job_wait, metavar="S")
     add("--cost", type=float, default=limits.cost, help="1: groups take their measured time")
     add("--groups", default="", help="stats groups it knows, with commas; all by default")
+    add("--hosts", type=int, default=1, metavar="N", help="more hosts alike, on TCP ports")
     add("--until-eof", action="store_true", help="end when standard input ends")
     return parser.parse_args()
 
 
-def _hypervisor(options: argparse.Namespace) -> Hypervisor:
+def _hypervisor(options: argparse.Namespace, seed: int) -> Hypervisor:
     shape = Shape(
         vcpus=options.vcpus,
         disks=options.disks,
@@ -71,7 +72,7 @@ def _hypervisor(options: argparse.Namespace) -> Hypervisor:
         balloon_driver=not options.no_balloon_driver,
     )
     hypervisor = Hypervisor(
-        seed=options.seed,
+        seed=seed,
         hostname=options.hostname,
         lib_version=options.lib_version,
         default_shape=shape,
@@ -101,13 +102,21 @@ def _limits(options: argparse.Namespace) -> Limits:
 
 
 async def _serve(options: argparse.Namespace) -> None:
-    server = Server(_hypervisor(options), _limits(options))
+    server = Server(_hypervisor(options, options.seed), _limits(options))
     await server.listen(options.socket)
     if options.control:
         await Orders(server).listen(options.control)
+    ports, others = [], []
+    if options.hosts > 1:
+        others = [
+            Server(_hypervisor(options, options.seed + number), _limits(options))
+            for number in range(1, options.hosts)
+        ]
+        ports = [await each.listen_on_tcp() for each in (server, *others)]
     gc.freeze()
     gc.set_threshold(200_000, 20, 100)  # thousands of templates live for ever: look seldom
-    print(json.dumps({"ready": True, "epoch": server.epoch, "pid": os.getpid()}), flush=True)
+    ready = {"ready": True, "epoch": server.epoch, "pid": os.getpid(), "ports": ports}
+    print(json.dumps(ready), flush=True)
     if options.until_eof:
         loop = asyncio.get_running_loop()
         ended = loop.create_future()

@@ -26,6 +26,8 @@ class SimHost:
     it, or with this process, whatever happens.
 
     uri      what to open with libvirt
+    uris     those of all hosts, where the option `hosts` wants several: all in that one process, so
+             that `pause` freezes all of them; orders are for the first one
     socket   the path in it
     control  a Control to give orders with
     epoch    where the counters' time begins, on time.monotonic()"""
@@ -75,7 +77,9 @@ class SimHost:
         line = process.stdout.readline() if ready else b""
         if not line:
             raise RuntimeError("the simulated host did not start; its error is on stderr")
-        self.epoch: float = json.loads(line)["epoch"]
+        ready = json.loads(line)
+        self.epoch: float = ready["epoch"]
+        self.uris = [f"qemu+tcp://127.0.0.1:{port}/system" for port in ready["ports"]] or [self.uri]
         self.control = Control(orders)
 
     @property

@@ -70,6 +70,7 @@ class Server:
         self._numbers = itertools.count(1)
         self._path = ""
         self._listener: asyncio.AbstractServer | None = None
+        self._tcp: asyncio.AbstractServer | None = None
         hypervisor.on_event.append(self._lifecycle)
 
     @property
@@ -98,6 +99,12 @@ class Server:
             os.unlink(self._path)
         loop = asyncio.get_running_loop()
         self._listener = await loop.create_unix_server(self._client, self._path, backlog=1000)
+
+    async def listen_on_tcp(self) -> int:
+        """Accept clients on a port of this machine's own as well; returns its number."""
+        loop = asyncio.get_running_loop()
+        listener = self._tcp = await loop.create_server(self._client, "127.0.0.1", 0)
+        return listener.sockets[0].getsockname()[1]
 
     def refuse(self) -> None:
         """Refuse connections; those that are open stay."""

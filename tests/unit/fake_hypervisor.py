@@ -58,7 +58,7 @@ class Connection:
 
     hypervisor: Hypervisor
 
-    def __init__(self, uri, watch=None, *, keepalive=False):
+    def __init__(self, uri, watch=None, *, keepalive=False, shared=False):
         self.opened = 1
         self.closed = threading.Event()
         self.hypervisor.connections.append(self)

@@ -324,6 +324,30 @@ def block(*lines: str, name: str = MODULE) -> str:
     return "\n".join([f'  <Module "{name}">', *lines, "  </Module>", ""])
 
 
+def test_more_hypervisors_than_read_threads_are_given_up_soon_when_they_hang(
+    tmp_path: Path,
+) -> None:
+    def world(hypervisors: int, head: str) -> World:
+        blocks = [block(f'Connection "test://node{each}/default"') for each in range(hypervisors)]
+        made = reads(tmp_path, head + HEAD + "".join(blocks) + "</Plugin>\n")
+        made.collectd.read()
+        return made
+
+    for hypervisors, head, within, said in (
+        (5, "", None, 0),
+        (6, "", 2.5, 0),
+        (60, "", 2.0, 1),
+        (60, "ReadThreads 40\n", 2.0, 0),
+        (60, "ReadThreads 60\n", None, 0),
+    ):
+        made = world(hypervisors, head)
+        assert made.samplers[0].settings.list_within == within
+        lines = [text for level, text in made.collectd.logged if "threads" in text]
+        assert len(lines) == said
+        assert said == 0 or "if more than 7 of them hang at once" in lines[0]
+        assert said == 0 or "set ReadThreads to 40 or more" in lines[0]
+
+
 def test_a_mistake_is_told_with_the_file_and_line_of_its_block(tmp_path: Path) -> None:
     text = HEAD + block('Connection "test:///default"') + block('HostnameFormat "uuidd"')
     world = reads(tmp_path, text + "</Plugin>\n")

@@ -346,7 +346,7 @@ def test_a_cancelled_query_calls_back_once_with_an_error_that_says_so(asked, hyp
     assert asked.sample().domains
     assert len(answers.got) == 1
     assert not asked._open
-    assert not asked._sampler._thread.open
+    assert not asked._sampler._carrier.open
 
 
 def test_cancelling_what_is_answered_changes_nothing(asked):
@@ -484,9 +484,9 @@ def test_cancelling_a_task_cancels_its_query(hypervisor):
             with pytest.raises(asyncio.CancelledError):
                 await task
             assert (await asked.sample(domains=["u1"])).round.fresh == 1
-            thread = asked._sampler._thread
-            assert thread is not None
-            assert not thread.open
+            carrier = asked._sampler._carrier
+            assert carrier is not None
+            assert not carrier.open
 
     in_loop(run())
 

@@ -31,6 +31,7 @@ SPEAKERS: dict[str, tuple[str, ...]] = {
     "collectd_plugin.py": ("_has_notice_type",),
     "hypervisor/remedies.py": ("_REMEDIES", "why_no_libvirt", "why_no_agents"),
     "agents/adapter.py": ("complaint", "ErrorOnce"),
+    "agents/read_threads.py": ("share",),
     "hypervisor/pressure.py": ("look", "_hindrance", "_read"),
     "sampling/guest_looks.py": ("_look",),
     "selection.py": ("listed",),

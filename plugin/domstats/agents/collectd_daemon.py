@@ -100,6 +100,13 @@ class Configuration:
                     self._conf = None  # collectd, which has taken it, sees another file than we
         return self._conf
 
+    @property
+    def read_threads(self) -> int:
+        """In how many threads collectd reads; its default where that is not known."""
+        from ..config.collectd_conf import READ_THREADS
+
+        return self.conf.read_threads if self.conf else READ_THREADS
+
     def place(self, module: str, number: int, block: Any) -> str:
         """File and line of a ``<Module>`` block; empty if that cannot be found out.
 

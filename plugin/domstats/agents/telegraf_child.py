@@ -6,7 +6,9 @@ need is imported here, in the main thread: memory that an import frees in a thre
 
 from __future__ import annotations
 
+import contextlib
 import gc
+import resource
 import sys
 from typing import Optional
 
@@ -19,6 +21,19 @@ from .telegraf_execd import stderr_log
 
 #: The exit status of a wrong configuration.
 USAGE = 2
+
+
+#: Descriptors of the child itself, and of a hypervisor: three connections of it.
+_OWN, _OF_HYPERVISOR = 64, 10
+
+
+def _allow_descriptors(wanted: int) -> None:
+    """Let this process have so many, if its limit is lower and may be raised."""
+    with contextlib.suppress(OSError, ValueError):
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        if soft != resource.RLIM_INFINITY and soft < most:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def run(path: str, interval: Optional[float] = None) -> int:
@@ -37,6 +52,7 @@ def run(path: str, interval: Optional[float] = None) -> int:
         return USAGE
     for text in parsed.warnings:
         log("warning", f"domstats: {text}")
+    _allow_descriptors(_OWN + _OF_HYPERVISOR * len(parsed.settings))
     stdin, stdout, stderr = (file.fileno() for file in (sys.stdin, sys.stdout, sys.stderr))
     # A round makes some objects for each of thousands of domains, and none of them in cycles: to
     # look for cycles in it takes up to a fifth of the CPU time. The hypervisors' loops do, between

@@ -32,6 +32,8 @@ Value = Union[str, bytes, float, bool]
 MAX_DEPTH = 8
 #: collectd's own interval in seconds, where none is set.
 DEFAULT_INTERVAL_S = 10.0
+#: In how many threads it reads, likewise.
+READ_THREADS = 5
 
 
 class Node(msgspec.Struct, frozen=True):
@@ -79,6 +81,7 @@ class CollectdConf(msgspec.Struct, frozen=True):
     :param nodes: everything on the top level, in collectd's order.
     :param hostname: the global Hostname; empty if none is set.
     :param interval: seconds between reads of Python modules that do not say otherwise.
+    :param read_threads: in how many threads collectd reads.
     :param loaded: by name, where each plugin is loaded.
     :param imported: the names of imported Python modules, in order.
     :param modules: all ``<Module>`` blocks of ``<Plugin python>``, in order.
@@ -87,6 +90,7 @@ class CollectdConf(msgspec.Struct, frozen=True):
     nodes: tuple[Node, ...]
     hostname: str
     interval: float
+    read_threads: int
     loaded: Mapping[str, Node]
     imported: tuple[str, ...]
     modules: tuple[Module, ...]
@@ -246,11 +250,13 @@ def _meaning(nodes: tuple[Node, ...]) -> CollectdConf:
             options[key] = node
             if key == "interval":
                 interval = _number(node.values[0], interval)
-    hostname = options.get("hostname")
+    hostname, read_threads = options.get("hostname"), options.get("readthreads")
+    threads = _number(read_threads.values[0], READ_THREADS) if read_threads else READ_THREADS
     return CollectdConf(
         nodes=nodes,
         hostname=hostname.text if hostname else "",
         interval=python_interval if "python" in loaded else interval,
+        read_threads=max(1, int(min(threads, 10_000))),
         loaded=loaded,
         imported=_imported(python),
         modules=tuple(_modules(python)),

@@ -778,7 +778,8 @@ OPTIONS: tuple[Option, ...] = (
         most=SAFE_BUDGET,
         reason="libvirtd has 20 workers for all its clients",
         text="Calls under way at a time, each on a connection of its own. As many as the host has"
-        " cores to spare; more than four gained nothing on two cores.",
+        " cores to spare; more than four gained nothing on two cores. With more than eight"
+        " hypervisors, each has as few of them as its rounds need.",
         ours=True,
     ),
     Option(

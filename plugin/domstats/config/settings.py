@@ -267,12 +267,19 @@ def advice_on(settings: Settings, name: Callable[[str], str]) -> Iterator[str]:
         )
 
 
+#: More hypervisors than these are many for one process.
+_FEW = 8
+
+
 def share_budget(hypervisors: list[Settings]) -> tuple[list[Settings], list[str]]:
-    """Several settings for one URI share the stuck budget which its server can bear.
+    """All hypervisors of a process share it; several settings for one URI share the stuck budget
+    which its server can bear.
 
     :return: the settings, with smaller budgets where needed, and warnings that tell of them, and
         of what is sampled more than once.
     """
+    if len(hypervisors) > _FEW:
+        hypervisors = [msgspec.structs.replace(each, one_of_many=True) for each in hypervisors]
     by_uri: dict[str, list[int]] = {}
     for index, settings in enumerate(hypervisors):
         by_uri.setdefault(settings.uri, []).append(index)

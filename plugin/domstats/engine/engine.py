@@ -46,6 +46,7 @@ from .calls import Calls
 from .disk_sizes import DiskSizes
 from .event_book import EventBook
 from .idle import RSS, IdleGroups
+from .lanes import MOST_FREE_CALLS, Lanes
 from .lessons import Lessons
 from .migrations import Migrations
 from .notices import Moment, Notices
@@ -65,15 +66,14 @@ OCCUPIED_S = 2.0
 #: Domains in one call without the monitor, and in one look at XML.
 FREE_CHUNK = 32
 DESCRIBE_CHUNK = 32
-#: Seconds after which a stuck look at XML gets another one beside it.
-DESCRIBE_PATIENCE_S = 1.0
-#: How many calls of these kinds there are at most, stuck ones included.
-MOST_FREE_CALLS = 2
-MOST_DESCRIBE_CALLS = 2
 #: The share of its soft deadline after which a call is judged together with one that is overdue.
 NEARLY = 0.7
 #: Seconds for which a round waits for a hypervisor that gave the last one no answer.
 HUNG_S = 0.5
+#: The same where others wait behind it.
+HUNG_OF_MANY_S = 0.05
+#: Seconds for which others wait behind a hypervisor that has not been reached before.
+CONNECT_S = 3.0
 #: Domains that are handed out together, as far as they are complete: to wake somebody for each
 #: call's costs more than what they say.
 PART = 64
@@ -92,6 +92,7 @@ class Engine:
         self._actions: list[Action] = []
         self._rounds: dict[int, RoundBook] = {}
         self._calls = Calls(settings.stuck_budget)
+        self._lanes = Lanes(settings.lanes, settings.one_of_many)
         self._listing: deque[int] = deque()
         #: Calls that wait for the answer of controlInfo; None while nothing is asked.
         self._judging: Optional[tuple[int, ...]] = None
@@ -128,7 +129,9 @@ class Engine:
         )
         #: As of ``scouts.Scouts``.
         self._late_scouts: dict[int, frozenset[str]] = {}
-        self._backoff = Backoff(settings.reconnect_delay_s)
+        self._backoff = Backoff(
+            settings.reconnect_delay_s, settings.uri if settings.one_of_many else ""
+        )
 
     def take_actions(self) -> list[Action]:
         """What is to be done now, in order."""
@@ -156,7 +159,7 @@ class Engine:
         """When ``pump`` is to be called even though nothing happens; None if never."""
         times = []
         for round_ in self._rounds.values():
-            times.append(round_.deadline)
+            times.append(round_.ends_at)
             if round_.waiting_for_storage:
                 times.append(self._patient_until(round_))
             if self._needs_sparing(round_):
@@ -177,9 +180,13 @@ class Engine:
         if now < self._backoff.until:
             self._finish(round_, now, self._notices.trouble)
             return
+        within_s = self._settings.list_within
+        if within_s is not None:
+            round_.list_by = now + (within_s if self.roster.members else max(within_s, CONNECT_S))
         if self._notices.trouble and self._listing:
             # It has been hanging for a round at least: no need to make the agent wait as long.
-            round_.deadline = min(round_.deadline, now + HUNG_S)
+            hung_s = HUNG_S if within_s is None else HUNG_OF_MANY_S
+            round_.deadline = min(round_.deadline, now + hung_s)
         self._listing.append(query.id)
         if len(self._listing) == 1:
             self._actions.append(ListDomains(query.id))
@@ -411,8 +418,8 @@ class Engine:
         for round_ in list(self._rounds.values()):
             if self._is_done(round_):
                 self._finish(round_, now)
-            elif now >= round_.deadline:
-                error = "" if round_.listed else self._notices.no_list(round_.query)
+            elif now >= round_.ends_at:
+                error = "" if round_.listed else self._notices.no_list(round_.list_within_s)
                 self._finish(round_, now, error)
                 leaves_calls = leaves_calls or bool(round_.out)
         return leaves_calls
@@ -436,8 +443,9 @@ class Engine:
             names = {uuid: entry.name for uuid, entry in round_.entries.items()}
             self._actions.append(Opened(query.id, names))
         round_.news_at = now
-        per_domain_s = self.pace.per_domain_s
-        round_.chunk_size = chunk_size(len(round_.entries), self._settings.lanes, per_domain_s)
+        size, cost_s = len(round_.entries), self.pace.per_domain_s
+        round_.lanes = self._lanes.wanted(size, query.deadline_s, cost_s, self.pace.has_learned)
+        round_.chunk_size = chunk_size(size, round_.lanes, cost_s)
         self._stopped.look(now)
         self.roster.lie_on(self._hints.on_blind())
         self.roster.send_canaries(round_.entries)
@@ -583,7 +591,7 @@ class Engine:
             return False
         at_work = len(self._calls.monitor(late=False))
         room = self._calls.room - at_work
-        if at_work >= self._settings.lanes or room <= 0:
+        if at_work >= round_.lanes or room <= 0:
             return False
         self._sort_for_alert(round_)
         for groups in sorted(round_.ready, key=len, reverse=True):  # who can get all comes first
@@ -636,8 +644,7 @@ class Engine:
         return True
 
     def _hand_out_free(self, now: float) -> None:
-        free = Kind.FREE
-        while len(self._calls.of_kind(free)) < MOST_FREE_CALLS and self._hand_out_one_free(now):
+        while self._lanes.may_ask_free(self._calls) and self._hand_out_one_free(now):
             pass
 
     def _hand_out_one_free(self, now: float) -> bool:
@@ -664,12 +671,7 @@ class Engine:
         self._questions.without_monitor(call, round_.query)
 
     def _hand_out_describe(self, now: float) -> None:
-        if not self._xml.has_work:
-            return
-        calls = self._calls.of_kind(Kind.DESCRIBE)
-        if len(calls) >= MOST_DESCRIBE_CALLS or any(
-            now - call.made < DESCRIBE_PATIENCE_S for call in calls
-        ):
+        if not self._xml.has_work or not self._lanes.may_describe(self._calls, now):
             return
         batch = self._xml.next_batch(DESCRIBE_CHUNK, self._xml.known)
         if batch:
@@ -916,7 +918,7 @@ class Engine:
         if round_ is None:
             return None
         round_.turns = None
-        error = "" if round_.listed else self._notices.no_list(round_.query)
+        error = "" if round_.listed else self._notices.no_list(round_.list_within_s)
         return self._samples.so_far(round_, uuids, now, error)
 
     def _is_quiet(self, round_: RoundBook) -> bool:

@@ -16,7 +16,6 @@ from ..shown import first_of
 from .actions import Log
 from .introduction import Introduction, View
 from .roster import Event, Member, Turn
-from .rounds import Query
 
 #: Changes that wait at most for a sample of all domains.
 MOST_CHANGES = 1000
@@ -84,10 +83,10 @@ class Notices:
             self._log(Log("error", error))
         self._trouble = error
 
-    def no_list(self, query: Query) -> str:
-        """The error of a query for which not even the list of domains has come."""
+    def no_list(self, seconds: float) -> str:
+        """The error of a round for which not even the list of domains has come in that time."""
         return (
-            f"{self._uri}: the hypervisor did not answer within {round(query.deadline_s, 2):g} s:"
+            f"{self._uri}: the hypervisor did not answer within {round(seconds, 2):g} s:"
             " is libvirtd hung, or the host overloaded?"
         )
 

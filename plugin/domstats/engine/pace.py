@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from math import ceil
 from typing import Optional
+from zlib import crc32
 
 #: Seconds for a domain, until the first call has taught better.
 _FIRST_GUESS_S = 0.05
@@ -22,16 +23,19 @@ class Pace:
     """The recent cost of bulk calls per domain: it learns quickly, and forgets slowly.
 
     :param soft_deadline_s: the soft deadline of every call, where that is set.
+    :ivar has_learned: whether any call has taught it; the cost is a guess else.
     """
 
     def __init__(self, soft_deadline_s: Optional[float] = None) -> None:
         self.per_domain_s = _FIRST_GUESS_S
+        self.has_learned = False
         self._soft_deadline_s = soft_deadline_s
 
     def learn(self, took_s: float, domains: int) -> None:
         """A call for so many domains took so many seconds."""
         cost = min(took_s / max(domains, 1), _MOST_S)
         weight = 0.5 if cost > self.per_domain_s else 0.1
+        self.has_learned = True
         self.per_domain_s += weight * (cost - self.per_domain_s)
 
     def soft_deadline(self, domains: int, most_s: float) -> float:
@@ -84,18 +88,21 @@ class Backoff:
 
     :param first_s: seconds to wait after the first one; 0 for a hypervisor that costs nothing to
         try, as one of this host.
+    :param name: of one among many: each waits for another share of that time, so that not all try
+        in the same moment when a network is back.
     :ivar until: no attempt before that.
     """
 
-    def __init__(self, first_s: float) -> None:
+    def __init__(self, first_s: float, name: str = "") -> None:
         self._first_s = first_s
+        self._share = 0.5 + crc32(name.encode()) / 2**33 if name else 1.0
         self._delay_s = 0.0
         self.until = 0.0
 
     def failed(self, now: float) -> None:
         """An attempt was in vain."""
         self._delay_s = min(self._delay_s * 2 or self._first_s, MOST_DELAY_S)
-        self.until = now + self._delay_s
+        self.until = now + self._delay_s * self._share
 
     def succeeded(self) -> None:
         """The hypervisor answers."""

@@ -180,6 +180,8 @@ class RoundBook:
 
     :param late_scouts: as of ``Scouts``.
     :ivar half: when half of its time is over.
+    :ivar list_by: when the hypervisor has to have given its list.
+    :ivar lanes: how many monitor calls may be under way for it at a time, once it is listed.
     :ivar waiting_for_storage: domains that wait to learn where their disks lie, or for that
         storage, in order.
     :ivar news: domains of these two kinds whose storage, or place, there is news of.
@@ -210,6 +212,8 @@ class RoundBook:
         self.made = now
         self.deadline = now + query.deadline_s
         self.half = now + query.deadline_s / 2
+        self.list_by = self.deadline
+        self.lanes = 0
         self.listed = False
         self.entries: dict[str, Entry] = {}
         self.chunk_size = 1
@@ -234,6 +238,16 @@ class RoundBook:
         self.attempts: dict[str, int] = {}
         self.calls = 0
         self.turns: Optional[Turns] = None
+
+    @property
+    def ends_at(self) -> float:
+        """When it ends, whatever it lacks."""
+        return self.deadline if self.listed else min(self.deadline, self.list_by)
+
+    @property
+    def list_within_s(self) -> float:
+        """Seconds that the hypervisor has to give its list."""
+        return min(self.query.deadline_s, self.list_by - self.made)
 
     def shorten(self, deadline: float) -> None:
         """It has to end then, if not before."""

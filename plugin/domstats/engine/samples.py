@@ -209,7 +209,7 @@ class Samples:
     ) -> Round:
         report = Round(
             duration_s=now - round_.made,
-            lanes=self._settings.lanes,
+            lanes=round_.lanes or self._settings.lanes,
             calls=round_.calls,
             stuck_calls=len(self._calls.monitor(late=True)),
             silent_storage=len(self.silent_in(round_)),

@@ -1,8 +1,9 @@
 """One connection to a hypervisor, read-only.
 
 The only module, beside ``classic``, that imports libvirt. It turns libvirt's calls into plain
-values and libvirt's errors into the package's own. A connection belongs to one thread; a call may
-block for as long as the hypervisor likes, so whoever makes one must be ready to lose the thread.
+values and libvirt's errors into the package's own. A call may block for as long as the hypervisor
+likes, so whoever makes one must be ready to lose the thread. libvirt lets several threads use a
+connection, and so does this: one that lists and asks controls, and one that asks domains.
 It must not know rounds, domains that hang, or settings.
 """
 
@@ -91,17 +92,26 @@ class Connection:
     :param keepalive: whether the server is pinged, so that a call does not wait for ever for a
         host or a network that is gone. That takes libvirt's event loop, which makes each call
         dearer by twice what it costs; a server of this host closes its socket when it ends.
+    :param shared: whether a second thread uses it. libvirt would free the connection under a call
+        of the other thread if it were closed, so it is let go then, and closed by the last user.
     :ivar opened: how many times it has been opened.
     """
 
     def __init__(
-        self, uri: str, watch: Optional[Watch] = None, *, keepalive: bool = False
+        self,
+        uri: str,
+        watch: Optional[Watch] = None,
+        *,
+        keepalive: bool = False,
+        shared: bool = False,
     ) -> None:
         self.uri = uri
+        self._is_shared = shared
         self._keepalive = keepalive
         self._watch = watch
         self._subscription: Optional[_Subscription] = None
         self.opened = 0
+        self._opening = threading.RLock()
         self._conn: Optional[libvirt.virConnect] = None
         self._domains: dict[str, libvirt.virDomain] = {}
         self._driver = ""
@@ -117,8 +127,11 @@ class Connection:
 
     def connect(self) -> None:
         """Open the connection, unless it is open (virConnectOpenReadOnly)."""
-        if self._conn is not None:
-            return
+        with self._opening:
+            if self._conn is None:
+                self._connect()
+
+    def _connect(self) -> None:
         prepare_libvirt(self._keepalive or bool(self._watch and self._watch.sources))
         try:
             conn = libvirt.openReadOnly(self.uri)
@@ -127,13 +140,13 @@ class Connection:
         if self._keepalive:
             with suppress(libvirt.libvirtError):  # a driver without a daemon has none
                 conn.setKeepAlive(KEEPALIVE_INTERVAL_S, KEEPALIVE_COUNT)
-        self._conn = conn
         self._domains = {}
         self._nowait = self._bulk = True
         self._server_version = 0
         self.opened += 1
         try:
             self._driver = conn.getType().upper()
+            self._conn = conn  # from now on another thread may use it
             if self._watch is not None:
                 self._watch.begin()
                 self._subscription = _Subscription(conn, self._watch)
@@ -150,7 +163,7 @@ class Connection:
         subscription, self._subscription = self._subscription, None
         if subscription is not None:
             subscription.end()
-        if conn is not None:
+        if conn is not None and not self._is_shared:
             with suppress(libvirt.libvirtError):
                 conn.close()
 
@@ -183,11 +196,11 @@ class Connection:
         conn = self._open()
         flags = 0 if inactive else libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE
         try:
-            domains = conn.listAllDomains(flags)
-            self._domains = {_uuid_text(domain.UUID()): domain for domain in domains}
+            found = conn.listAllDomains(flags)
+            domains = self._domains = {_uuid_text(domain.UUID()): domain for domain in found}
             return [
                 (uuid, domain.name(), not inactive or domain.ID() >= 0)
-                for uuid, domain in self._domains.items()
+                for uuid, domain in domains.items()
             ]
         except libvirt.libvirtError as error:
             raise self._translated(error) from None
@@ -351,16 +364,19 @@ class Connection:
             raise self._translated(error) from None
 
     def _open(self) -> libvirt.virConnect:
-        if self._conn is None:
+        conn = self._conn
+        while conn is None:  # the other thread may have found it lost, and closed it
             self.connect()
-        return self._conn
+            conn = self._conn
+        return conn
 
     def _handles(self, uuids: Sequence[str]) -> dict[str, libvirt.virDomain]:
         """This connection's own handles for the domains: one call takes those of one connection."""
         self._open()
         if not self._domains.keys() >= set(uuids):
             self.list_domains(inactive=True)
-        return {uuid: self._domains[uuid] for uuid in uuids if uuid in self._domains}
+        domains = self._domains
+        return {uuid: domains[uuid] for uuid in uuids if uuid in domains}
 
     def _bulk_records(
         self,
@@ -404,7 +420,7 @@ class Connection:
         code = error.get_error_code()
         text = words_of(error)
         too_large = code == libvirt.VIR_ERR_RPC and any(sign in text for sign in _TOO_LARGE)
-        if self._conn is not None and not self._is_alive():
+        if not self._is_alive():
             self.close()
             if not too_large:
                 return ConnectionLostError(f"{self.uri}: the connection is lost: {text}")
@@ -417,8 +433,9 @@ class Connection:
         return CallError(f"{self.uri}: {text}")
 
     def _is_alive(self) -> bool:
+        conn = self._conn
         try:
-            return self._conn is not None and bool(self._conn.isAlive())
+            return conn is not None and bool(conn.isAlive())
         except libvirt.libvirtError:
             return False
 

@@ -1,14 +1,16 @@
-"""The thread that runs the engine and carries out its actions; the queries without an answer.
+"""The threads that run engines and carry out their actions; the queries without an answer.
 """
 
 from __future__ import annotations
 
+import os
 import queue
 import threading
 import time
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from itertools import count
 from typing import Callable, NamedTuple, Optional, Union
 
 import msgspec
@@ -34,11 +36,15 @@ from ..engine.rounds import Call
 from ..engine.samples import counts
 from ..model import DomainSample, Round, Sample
 from ..round_settings import RoundSettings
+from .threads import call_threads
 from .watches import HostWatches, watches_of
 from .workers import ControlWorker, EngineEvent, Worker
 
 #: How much of it is for deregistering events: libvirt must not call an interpreter that has ended.
 _DEREGISTER_S = 0.2
+#: Seconds after which a worker that had nothing to do is let go, with its connection, where there
+#: are many hypervisors.
+_SPARE_S = 300.0
 #: Seconds before the second attempt to reach a hypervisor that is not on this host.
 _REMOTE_DELAY_S = 1.0
 
@@ -59,69 +65,185 @@ class OpenQuery(NamedTuple):
 
 
 class EngineThread(threading.Thread):
-    """Runs the engine and carries out its actions.
+    """Runs the engines of one hypervisor, or of many.
 
+    :ivar users: how many hypervisors' engines it runs; for ``EngineThreads``.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(name="domstats-engine", daemon=True)
+        self.users = 0
+        self._posted: queue.SimpleQueue[Optional[tuple[Carrier, Optional[EngineEvent]]]]
+        self._posted = queue.SimpleQueue()
+        #: By hypervisor: when its engine is to be run though nothing happens, by our own clock.
+        self._due: dict[Carrier, float] = {}
+
+    def post(self, carrier: Carrier, event: Optional[EngineEvent]) -> None:
+        """An event for an engine; None: its last one."""
+        self._posted.put((carrier, event))
+
+    def stop(self) -> None:
+        """End after what has been posted so far."""
+        self._posted.put(None)
+
+    def run(self) -> None:
+        while True:
+            now, wait = time.monotonic(), None
+            if self._due:
+                for carrier in [each for each, due in self._due.items() if due <= now]:
+                    self._run(carrier, Engine.pump)
+                now = time.monotonic()
+                wait = max(0.0, min(self._due.values(), default=now + 60.0) - now)
+            try:
+                posted = self._posted.get(timeout=wait)
+            except queue.Empty:
+                continue
+            if posted is None:
+                return
+            carrier, event = posted
+            if event is None:
+                self._due.pop(carrier, None)
+                with suppress(Exception):  # it is over, and the others go on
+                    carrier.end()
+            elif not carrier.ended.is_set():  # what calls bring back after that is of no use
+                self._run(carrier, event)
+
+    def _run(self, carrier: Carrier, event: EngineEvent) -> None:
+        due_in = None
+        with suppress(Exception):  # it has no way left to say so, and the others go on
+            due_in = carrier.run(event)
+        if due_in is None:
+            self._due.pop(carrier, None)
+        else:
+            self._due[carrier] = time.monotonic() + due_in
+
+
+class EngineThreads:
+    """Who runs whose engine: one thread those of all hypervisors that may share one."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._shared: Optional[EngineThread] = None
+
+    def enter(self, shares: bool) -> EngineThread:
+        """The thread for one more hypervisor.
+
+        :raises RuntimeError: it cannot be started.
+        """
+        with self._lock:
+            thread = self._shared if shares else None
+            if thread is None:
+                thread = EngineThread()
+                thread.start()
+                if shares:
+                    self._shared = thread
+            thread.users += 1
+            return thread
+
+    def leave(self, thread: EngineThread) -> None:
+        """A hypervisor has posted its last event."""
+        with self._lock:
+            thread.users -= 1
+            if not thread.users:
+                thread.stop()
+                if thread is self._shared:
+                    self._shared = None
+
+
+#: Those of this process. Threads do not outlive a fork, so a child has others.
+_threads = EngineThreads()
+
+
+def engine_threads() -> EngineThreads:
+    return _threads
+
+
+def _after_fork() -> None:
+    global _threads
+    _threads = EngineThreads()
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
+class Carrier:
+    """Carries out what one hypervisor's engine decides, in the thread that runs it.
+
+    :param thread: that thread.
     :param numbers: gives each query and each round of the desk's a number that no other has.
-    :ivar open: the queries without an answer, by number; for this thread alone.
+    :ivar open: the queries without an answer, by number; for that thread alone.
+    :ivar ended: set when it is over.
     """
 
     def __init__(
         self,
         settings: Settings,
-        events: queue.SimpleQueue[Optional[EngineEvent]],
+        thread: EngineThread,
         log: LogFunction,
         clock: Callable[[], float],
         numbers: Iterator[int],
     ) -> None:
-        super().__init__(name="domstats-engine", daemon=True)
         self.open: dict[int, OpenQuery] = {}
         self.desk = Desk()
+        self.ended = threading.Event()
         self._numbers = numbers
         self._settings = settings
-        self._events = events
+        self._thread = thread
         self._log = log
         self._clock = clock
         self._idle: list[Worker] = []
         self._workers: list[Worker] = []
-        self._control = ControlWorker(settings, self._post)
+        self._worker_numbers = count(1)
+        self._wants_version = False
+        call_threads().join()
+        self._control = ControlWorker(settings, self.post)
         self._fault = ""
-        self._hints = Hints()
+        self._hints: Hints = Hints()
+        self._engine: Optional[Engine] = None
 
-    def run(self) -> None:
-        hints = self._hints = watches_of(self._settings, self._post)
-        settings = _engine_settings(self._settings)
-        engine, goes_on = Engine(settings, hints), True
-        try:
-            while goes_on:
-                try:
-                    goes_on = self._step(engine)
-                except Exception as error:
-                    failed, engine = engine, Engine(settings, hints)
-                    engine.take_over(failed)
-                    self._log_fault(error)
-        finally:
-            self._answer_all(f"{self._settings.uri}: the sampler was closed")
-            for worker in (*self._workers, self._control):
-                worker.stop()
+    def post(self, event: EngineEvent) -> None:
+        """Have an event happen to the engine; from any thread."""
+        self._thread.post(self, event)
+
+    def end(self) -> None:
+        """Answer whoever waits, and have the workers end."""
+        self._answer_all(f"{self._settings.uri}: the sampler was closed")
+        for worker in (*self._workers, self._control):
+            worker.stop()
+        call_threads().leave()
+        if self._control.listens or not self._settings.one_of_many:
             self._control.wait(_DEREGISTER_S)
-            if isinstance(hints, HostWatches):
-                hints.close()
+        if isinstance(self._hints, HostWatches):
+            self._hints.close()
+        self.ended.set()
 
-    def _step(self, engine: Engine) -> bool:
-        due = min(filter(None, (engine.due(), self.desk.due())), default=None)
-        timeout = None if due is None else max(0.0, due - self._clock())
+    def run(self, event: EngineEvent) -> Optional[float]:
+        """An event happens to the engine, or it is due.
+
+        :returns: in how many seconds it will be due; None: not before the next event.
+        """
+        if self._engine is None:
+            self._hints = watches_of(self._settings, self.post)
+            self._engine = Engine(_engine_settings(self._settings), self._hints)
         try:
-            event = self._events.get(timeout=timeout)
-        except queue.Empty:
-            engine.pump(self._clock())
-        else:
-            if event is None:
-                return False
-            event(engine, self._clock())
+            return self._step(self._engine, event)
+        except Exception as error:
+            failed, self._engine = self._engine, Engine(
+                _engine_settings(self._settings), self._hints
+            )
+            self._engine.take_over(failed)
+            self._log_fault(error)
+            return None
+
+    def _step(self, engine: Engine, event: EngineEvent) -> Optional[float]:
+        event(engine, self._clock())
         ended: dict[int, Sample] = {}
         while self._carry_out(engine.take_actions(), ended) or self._deal(engine, ended):
             pass
-        return True
+        if self._wants_version and self._idle:
+            self._ask_version()
+        due = min(filter(None, (engine.due(), self.desk.due())), default=None)
+        return None if due is None else max(0.0, due - self._clock())
 
     def _carry_out(self, actions: Sequence[Action], ended: dict[int, Sample]) -> bool:
         """:param ended: gets the samples of the desk's rounds. :returns: if there was any."""
@@ -176,8 +298,9 @@ class EngineThread(threading.Thread):
                 worker = self._worker()
                 worker.ask(action)
             elif isinstance(action, AskVersion):
-                worker = self._worker()
-                worker.ask_version()
+                self._wants_version = self._settings.one_of_many
+                if not self._wants_version:
+                    self._ask_version()
             elif isinstance(action, ListDomains):
                 self._control.list_domains()
             else:
@@ -190,26 +313,43 @@ class EngineThread(threading.Thread):
             if isinstance(action, Call):
                 call_id = action.id
                 self._rest(worker)
-                self._post(lambda engine, now: engine.call_failed(call_id, "failed", text, now))
+                self.post(lambda engine, now: engine.call_failed(call_id, "failed", text, now))
             elif isinstance(action, ListDomains):
-                self._post(lambda engine, now: engine.list_failed(text, now))
-            elif isinstance(action, AskVersion):
-                self._rest(worker)
-            else:
-                self._post(lambda engine, now: engine.controls({}, now))
+                self.post(lambda engine, now: engine.list_failed(text, now))
+            elif isinstance(action, AskControl):
+                self.post(lambda engine, now: engine.controls({}, now))
 
-    def _post(self, event: EngineEvent) -> None:
-        self._events.put(event)
+    def _ask_version(self) -> None:
+        self._wants_version = False
+        worker = self._worker()
+        try:
+            worker.ask_version()
+        except RuntimeError:  # no thread for it, and nobody waits for it
+            self._rest(worker)
 
     def _worker(self) -> Worker:
+        """A worker that has nothing to do: the one with the lowest number, or another one.
+
+        Where there are many hypervisors, the first one of each uses the control's connection.
+        """
         if self._idle:
             return self._idle.pop()
-        worker = Worker(self._settings, self._post, self._rest, len(self._workers) + 1)
+        is_first_of_many = self._settings.one_of_many and not self._workers
+        shared = self._control.connection if is_first_of_many else None
+        number = next(self._worker_numbers)
+        worker = Worker(self._settings, self.post, self._rest, number, shared)
         self._workers.append(worker)
         return worker
 
     def _rest(self, worker: Worker) -> None:
+        worker.rested_at = now = self._clock()
         self._idle.append(worker)
+        self._idle.sort(key=lambda each: -each.number)
+        last = self._idle[0]
+        if self._settings.one_of_many and last.number > 1 and now - last.rested_at >= _SPARE_S:
+            self._idle.remove(last)
+            self._workers.remove(last)
+            last.stop()
 
     def _answer(self, query: OpenQuery, sample: Sample) -> None:
         self._call(query.callback, sample)

@@ -1,8 +1,10 @@
 """Samples one hypervisor: queries in, samples out, from any thread.
 
 Threads are made when they are needed first, never before the first query, and their number is
-bounded by the settings alone: ``lanes + stuck_budget`` and a few. All are daemons, and closing
-never waits for a stuck call. ``engine_thread`` carries out what the engine decides.
+bounded by the settings alone: ``lanes + stuck_budget`` and a few. Those that make calls, and where
+there are many hypervisors the one that runs their engines, are shared by all samplers of the
+process. All are daemons, and closing never waits for a stuck call. ``engine_thread`` carries out
+what the engine decides.
 """
 
 from __future__ import annotations
@@ -22,8 +24,8 @@ from ..engine.rounds import Query
 from ..errors import DomstatsError
 from ..model import FAST_GROUPS, Round, Sample
 from .beside import beside_of
-from .engine_thread import EngineThread, LogFunction, OpenQuery, Take
-from .workers import EngineEvent
+from .engine_thread import Carrier, EngineThread, LogFunction, OpenQuery, Take, engine_threads
+from .watches import has_watches
 
 #: Seconds beyond a query's deadline for which its caller waits for the engine's thread.
 _MARGIN_S = 1.0
@@ -48,9 +50,9 @@ class Sampler:
         self._settings = settings
         self._log = log
         self._clock = clock
-        self._events: queue.SimpleQueue[Optional[EngineEvent]] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._thread: Optional[EngineThread] = None
+        self._carrier: Optional[Carrier] = None
         self._numbers = count(1)
         self._closed = False
         self._beside = beside_of(settings, log)
@@ -112,8 +114,8 @@ class Sampler:
         :param left_s: seconds that it has from now on to give its list, if it has not less anyway.
         """
         with self._lock:
-            if self._thread is not None:
-                self._events.put(lambda engine, now: engine.shorten(left_s, now))
+            if self._carrier is not None:
+                self._carrier.post(lambda engine, now: engine.shorten(left_s, now))
 
     def _wait_for(self, query: Query, take: Optional[Take]) -> Sample:
         seconds = query.deadline_s
@@ -154,14 +156,14 @@ class Sampler:
         self, query: Query, callback: Callable[[Sample], None], take: Take
     ) -> None:
         with self._lock:
-            thread, time_ns = self._running(), time.time_ns()
+            carrier, time_ns = self._running(), time.time_ns()
             numbered = query._replace(id=next(self._numbers))
 
             def begin(engine: Engine, now: float) -> None:
-                thread.open[numbered.id] = OpenQuery(callback, time_ns, take)
+                carrier.open[numbered.id] = OpenQuery(callback, time_ns, take)
                 engine.query(numbered, now, time_ns)
 
-            self._events.put(begin)
+            carrier.post(begin)
 
     def ask(
         self,
@@ -185,46 +187,51 @@ class Sampler:
         wanted_groups = self._settings.groups if groups is None else frozenset(groups)
         chosen = None if domains is None else frozenset(domains)
         with self._lock:
-            thread, time_ns = self._running(), time.time_ns()
+            carrier, time_ns = self._running(), time.time_ns()
             number = next(self._numbers)
 
             def begin(engine: Engine, now: float) -> None:
-                thread.open[number] = OpenQuery(callback, time_ns)
-                thread.desk.ask(Wanted(number, wanted_groups, chosen, now + seconds))
+                carrier.open[number] = OpenQuery(callback, time_ns)
+                carrier.desk.ask(Wanted(number, wanted_groups, chosen, now + seconds))
 
-            self._events.put(begin)
+            carrier.post(begin)
         return number
 
     def cancel(self, number: int) -> None:
         """Nobody wants the answer of a query any more: its callback is not called."""
         with self._lock:
-            if self._thread is not None:
-                thread = self._thread
-                self._events.put(lambda engine, now: thread.forget(number))
+            if self._carrier is not None:
+                carrier = self._carrier
+                carrier.post(lambda engine, now: carrier.forget(number))
 
-    def _running(self) -> EngineThread:
-        """The engine's thread, started if need be; the lock is held."""
+    def _running(self) -> Carrier:
+        """What runs the engine, begun if need be; the lock is held."""
         if self._closed:
             raise DomstatsError("the sampler is closed")
-        if self._thread is None:
-            thread = EngineThread(
-                self._settings, self._events, self._log, self._clock, self._numbers
+        if self._carrier is None:
+            thread = engine_threads().enter(
+                # A look at this host's files may block.
+                shares=self._settings.one_of_many and not has_watches(self._settings)
             )
-            thread.start()
-            self._thread = thread  # not if it could not be started
-        return self._thread
+            self._carrier = Carrier(
+                self._settings, thread, self._log, self._clock, self._numbers
+            )
+            self._thread = thread
+        return self._carrier
 
     def close(self) -> None:
         """End the threads; those whose calls are stuck are left to end by themselves."""
         with self._lock:
             self._closed = True
+            carrier, self._carrier = self._carrier, None
             thread, self._thread = self._thread, None
         for look in self._beside:
             look.close()
-        if thread is not None:
-            self._events.put(None)
+        if carrier is not None and thread is not None:
+            thread.post(carrier, None)
+            engine_threads().leave(thread)
             if thread is not threading.current_thread():  # as it is if ``log`` closes
-                thread.join(_CLOSE_S)
+                carrier.ended.wait(_CLOSE_S)
 
     def __enter__(self) -> Sampler:
         return self

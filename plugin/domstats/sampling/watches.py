@@ -84,10 +84,19 @@ class HostWatches(Hints):
             self._storage.close()
 
 
+def has_watches(settings: Settings) -> bool:
+    """Whether the engine looks at processes or storage of this host."""
+    return is_local(settings.uri) and (settings.process_watch or _watches_storage(settings))
+
+
+def _watches_storage(settings: Settings) -> bool:
+    return settings.storage_watch and BLOCK in settings.groups
+
+
 def watches_of(settings: Settings, post: Callable[[EngineEvent], None]) -> Hints:
     if not is_local(settings.uri):
         return Hints()
     storage = None
-    if settings.storage_watch and BLOCK in settings.groups:
+    if _watches_storage(settings):
         storage = StorageWatch(on_answer=lambda mount: post(Engine.storage_news))
     return HostWatches(ProcessWatch() if settings.process_watch else None, storage)

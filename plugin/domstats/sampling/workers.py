@@ -1,10 +1,8 @@
-"""The threads that make calls, each with a connection of its own, which a stuck call keeps.
+"""Who makes the calls: workers, one call at a time each, on connections that a stuck call keeps.
 """
 
 from __future__ import annotations
 
-import queue
-import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -30,6 +28,7 @@ from ..events import read as read_event
 from ..hypervisor.connection import Connection, Listed, Watch
 from ..hypervisor.disk_mounts import DiskMounts
 from .occupancy import Occupancy
+from .threads import Strand
 
 #: Attempts to list the domains, while connections that were made get lost.
 _LISTS = 3
@@ -38,43 +37,13 @@ _LISTS = 3
 EngineEvent = Callable[[Engine, float], None]
 
 
-class _Thread:
-    """A daemon thread that does jobs one after another, started by its first one."""
+class Worker(Strand):
+    """Makes calls, one at a time, on a connection of its own, or on that of the control worker.
 
-    def __init__(self, name: str) -> None:
-        self._jobs: queue.SimpleQueue[Optional[Callable[[], None]]] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
-        self._started = False
-
-    def do(self, job: Callable[[], None]) -> None:
-        if not self._started:
-            self._thread.start()
-            self._started = True
-        self._jobs.put(job)
-
-    def stop(self) -> None:
-        """End after the jobs so far."""
-        self._jobs.put(None)
-
-    def wait(self, seconds: float) -> None:
-        """Until it has ended, or not longer than that."""
-        if self._started:
-            self._thread.join(seconds)
-
-    def _run(self) -> None:
-        while True:
-            job = self._jobs.get()
-            if job is None:
-                self.end()
-                return
-            job()
-
-    def end(self) -> None:
-        """The thread ends; called in it."""
-
-
-class Worker(_Thread):
-    """Makes calls, one at a time, on a connection of its own."""
+    :param shared: that one; it is closed by whom it belongs to.
+    :ivar number: the lowest is to be used first.
+    :ivar rested_at: since when it has had nothing to do.
+    """
 
     def __init__(
         self,
@@ -82,12 +51,16 @@ class Worker(_Thread):
         post: Callable[[EngineEvent], None],
         rest: Callable[[Worker], None],
         number: int,
+        shared: Optional[Connection] = None,
     ) -> None:
-        super().__init__(f"domstats-lane-{number}")
+        super().__init__()
+        self.number = number
+        self.rested_at = 0.0
         self._settings = settings
         self._post = post
         self._rest = rest
-        self._connection = Connection(settings.uri, keepalive=is_remote(settings.uri))
+        self._is_shared = shared is not None
+        self._connection = shared or Connection(settings.uri, keepalive=is_remote(settings.uri))
         self._labels = Labels(settings.labels)
         self._details = settings.xml_details
         is_on_host = DISKS in self._details and is_local(settings.uri)
@@ -100,7 +73,8 @@ class Worker(_Thread):
         self.do(self._ask_version)
 
     def end(self) -> None:
-        self._connection.close()
+        if not self._is_shared:
+            self._connection.close()
         if self._mounts is not None:
             self._mounts.close()
 
@@ -179,15 +153,24 @@ def _failure(error: Exception) -> str:
     return "failed"
 
 
-class ControlWorker(_Thread):
-    """Makes the priority calls, which answer even when the server's workers are all stuck."""
+class ControlWorker(Strand):
+    """Makes the priority calls, which answer even when the server's workers are all stuck.
+
+    :ivar listens: whether it has events called back.
+    """
 
     def __init__(self, settings: Settings, post: Callable[[EngineEvent], None]) -> None:
-        super().__init__("domstats-control")
+        super().__init__()
         self._settings = settings
         self._post = post
         watch = _event_watch(settings, post)
-        self._connection = Connection(settings.uri, watch, keepalive=is_remote(settings.uri))
+        self.listens = bool(watch.sources)
+        self.connection = Connection(
+            settings.uri,
+            watch,
+            keepalive=is_remote(settings.uri),
+            shared=settings.one_of_many,
+        )
         self._occupancy = Occupancy()
         self._node_cpus = 0
         self._node_of = 0
@@ -199,10 +182,10 @@ class ControlWorker(_Thread):
         self.do(lambda: self._ask_control(uuids))
 
     def end(self) -> None:
-        self._connection.close()
+        self.connection.close()
 
     def _list_domains(self) -> None:
-        connection = self._connection
+        connection = self.connection
         try:
             domains = self._listed()
             ids = connection.ids() if self._settings.events else None
@@ -233,7 +216,7 @@ class ControlWorker(_Thread):
         return self._list()
 
     def _list(self) -> list[Listed]:
-        connection = self._connection
+        connection = self.connection
         listed = connection.list_domains(self._settings.inactive)
         if self._node_of != connection.opened:
             self._node_cpus = connection.node_cpus()
@@ -243,7 +226,7 @@ class ControlWorker(_Thread):
     def _ask_control(self, uuids: Sequence[str]) -> None:
         controls: Controls = {}
         try:
-            controls = self._occupancy.of(self._connection.control(uuids), time.monotonic())
+            controls = self._occupancy.of(self.connection.control(uuids), time.monotonic())
         except UnsupportedError:
             self._post(Engine.control_unsupported)
             return

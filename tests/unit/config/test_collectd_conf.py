@@ -316,6 +316,11 @@ def test_the_interval_is_the_one_that_python_modules_are_read_at(
     assert conf(folder, text).interval == interval
 
 
+def test_the_number_of_read_threads_is_known(folder: Path) -> None:
+    for text, threads in (("A 1\n", 5), ("ReadThreads 20\n", 20), ('ReadThreads "inf"\n', 10_000)):
+        assert conf(folder, text).read_threads == threads
+
+
 def test_the_last_hostname_counts(folder: Path) -> None:
     assert conf(folder, 'Hostname "a"\nHOSTNAME "b"\n').hostname == "b"
     assert conf(folder, "A 1\n").hostname == ""

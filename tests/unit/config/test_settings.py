@@ -986,6 +986,12 @@ def test_tables_that_share_a_hypervisor_and_no_value_are_no_duplicates(
     assert toml(f"{one}\n{small}", f"{other}\n{small}").warnings == []
 
 
+def test_from_nine_hypervisors_on_each_is_one_of_many() -> None:
+    for number, many in ((1, False), (8, False), (9, True), (200, True)):
+        tables = [f'libvirt_uri = "qemu+ssh://node{each}/system"' for each in range(number)]
+        assert {each.one_of_many for each in toml(*tables).settings} == {many}
+
+
 def test_duplicates_are_told_of_though_their_budgets_are_small() -> None:
     small = "lanes = 2\nstuck_budget = 3"
     (text,) = toml(small, small).warnings

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from domstats.domain_xml.disk_counters import COUNTERS
 from domstats.drivers import BLOCK
-from domstats.engine.engine import PART, Engine
+from domstats.engine.engine import CONNECT_S, HUNG_OF_MANY_S, PART, Engine
 from domstats.engine.introduction import View
 from domstats.engine.pace import chunk_size
 from domstats.engine.rounds import Kind
@@ -1575,6 +1575,52 @@ def test_a_list_that_never_comes_ends_the_round_at_its_deadline():
     assert sample.round.duration_s == pytest.approx(DEADLINE_S)
     assert not sample.round.connected
     assert "did not answer within 9 s" in sample.round.error
+
+
+def test_where_others_wait_behind_it_a_hypervisor_without_a_list_is_given_up_soon():
+    world = World(5, list_within=1.0)
+    world.list_takes = None
+    first = world.round()  # it may have to be reached first
+    assert first.round.duration_s == pytest.approx(CONNECT_S)
+    assert "did not answer within 3 s" in first.round.error
+    assert [sample.round.duration_s for sample in world.rounds(3)] == [
+        pytest.approx(HUNG_OF_MANY_S)
+    ] * 3
+    world = World(5, list_within=1.0)
+    world.round()
+    world.list_takes = None
+    later = world.round()
+    assert later.round.duration_s == pytest.approx(1.0)
+    assert "did not answer within 1 s" in later.round.error
+
+
+def test_one_that_gave_its_list_there_has_all_of_its_time():
+    world = World(5, list_within=1.0)
+    world.list_takes = 0.9
+    for guest in world.guests.values():
+        guest.slow = 3.0
+    assert complete(world.answer()) == 5
+
+
+def test_one_among_many_with_a_hung_domain_has_all_others_in_each_round():
+    world = World(25, one_of_many=True)
+    assert complete(world.round()) == 25
+    assert world.round().round.lanes == 1
+    world.hang(3)
+    for sample in world.rounds(5):
+        assert complete(sample) == 24
+        assert names(sample, Status.UNRESPONSIVE) == ["vm3"]
+    world.heal(3)
+    world.rounds(2)
+    assert complete(world.round()) == 25
+
+
+def test_one_among_many_reads_xml_though_it_is_never_at_rest_for_long():
+    world = World(80, one_of_many=True)
+    world.rounds(2)
+    world.hang(3, 7)
+    world.rounds(3)
+    assert world.described.keys() == world.guests.keys()
 
 
 def test_a_list_that_comes_late_serves_no_round_and_the_next_one_is_asked_anew():

@@ -6,7 +6,6 @@ from domstats.domain_choice import DomainChoice
 from domstats.engine.actions import Log
 from domstats.engine.notices import MOST_CHANGES, Moment, Notices, StorageNotices
 from domstats.engine.roster import Event, Member, Turn
-from domstats.engine.rounds import Query
 from domstats.selection import Selection, entries
 
 BEGUN = Moment(100.0, 5_000_000_000)
@@ -93,7 +92,7 @@ def test_the_trouble_of_the_moment_is_kept_though_only_the_first_was_told():
 
 
 def test_a_list_that_does_not_come_names_the_deadline():
-    text = Heard().notices.no_list(Query(1, 4.5, frozenset()))
+    text = Heard().notices.no_list(4.5)
     assert text.startswith("qemu:///system: the hypervisor did not answer within 4.5 s:")
 
 

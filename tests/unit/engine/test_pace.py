@@ -122,6 +122,15 @@ def test_a_hypervisor_of_this_host_is_tried_in_each_round() -> None:
     assert backoff.until == 10.0
 
 
+def test_many_that_cannot_be_reached_are_not_tried_all_at_once() -> None:
+    backoffs = [Backoff(16.0, f"qemu+ssh://node{number}/system") for number in range(200)]
+    for backoff in backoffs:
+        backoff.failed(0.0)
+    waits = sorted(backoff.until for backoff in backoffs)
+    assert (waits[0] >= 8.0, waits[-1] <= 16.0) == (True, True)
+    assert max(second - first for first, second in zip(waits, waits[1:])) < 1.0
+
+
 def test_turns_are_spread_over_the_rounds_so_that_each_has_its_own_once() -> None:
     rota = Rota(60.0, begun_at=0.0)
     assert [rota.turns(15, now) for now in range(10, 130, 10)] == [2, 3] * 6

@@ -23,6 +23,8 @@ from domstats.model import Status
 from domstats.sampling import engine_thread, workers
 from domstats.sampling import sampler as queries
 from domstats.sampling.sampler import Sampler
+from domstats.sampling.threads import CallThreads
+from domstats.sampling.workers import Worker
 
 from tests.unit.fake_hypervisor import LONG_S, Connection, Hypervisor, threads
 from tests.unit.rows import each_row
@@ -127,6 +129,80 @@ def test_each_thread_has_a_connection_of_its_own(new_sampler, hypervisor):
     for _ in range(3):
         sampler.sample()
     assert all(len(names) <= 1 for names in hypervisor.threads.values())
+
+
+# --- one of many hypervisors
+
+
+def test_one_of_many_has_one_connection_for_all_its_calls(new_sampler, hypervisor):
+    sampler = new_sampler(one_of_many=True)
+    sampler.sample()
+    assert "8 domains" in sampler.begun.get(timeout=LONG_S)[1]
+    for _ in range(3):
+        assert statuses(sampler.sample()) == {Status.FRESH: 8}
+    assert hypervisor.calls["xml"] == 8
+    assert len(hypervisor.connections) == 1
+
+
+def test_while_a_call_is_stuck_it_has_another_one_and_lets_it_go_later(
+    new_sampler, hypervisor, monkeypatch
+):
+    sampler = new_sampler(one_of_many=True)
+    sampler.sample()
+    hypervisor.hang("u3")
+    for _ in range(3):
+        assert statuses(sampler.sample()) == {Status.FRESH: 7, Status.UNRESPONSIVE: 1}
+    first, *others = hypervisor.connections
+    assert 1 <= len(others) <= 2  # and one for the calls without monitor
+    hypervisor.heal()
+    while sampler.sample().round.stuck_calls:
+        pass
+    assert not any(each.closed.is_set() for each in others)
+    monkeypatch.setattr(engine_thread, "_SPARE_S", 0.0)
+    while not all(each.closed.is_set() for each in others):
+        assert statuses(sampler.sample()) == {Status.FRESH: 8}
+    assert not first.closed.is_set()
+    assert statuses(sampler.sample()) == {Status.FRESH: 8}
+    assert len(hypervisor.connections) == 1 + len(others)
+
+
+def test_many_share_one_thread_for_their_engines_and_one_that_hangs_delays_no_other(
+    new_sampler, hypervisor
+):
+    before = threads()
+    samplers = [new_sampler(one_of_many=True, deadline=0.2) for _ in range(20)]
+    hypervisor.list_gate.clear()
+    stuck = samplers[:2]
+    for sampler in stuck:
+        assert not sampler.sample().round.connected
+    hypervisor.list_gate.set()
+    callers = [threading.Thread(target=sampler.sample) for sampler in samplers]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join(LONG_S)
+    made = threads() - before
+    assert [thread.name for thread in made].count("domstats-engine") == 1
+    stuck[0].close()
+    assert statuses(samplers[5].sample(deadline=5.0)) == {Status.FRESH: 8}
+    for sampler in samplers:
+        sampler.close()
+    for thread in made:
+        thread.join(LONG_S)
+        assert not thread.is_alive()
+
+
+def test_engines_that_look_at_files_of_this_host_have_a_thread_of_their_own(hypervisor):
+    before = threads()
+    made = [
+        Sampler(Settings(uri="qemu:///system", one_of_many=True, deadline=5.0)) for _ in range(2)
+    ]
+    for sampler in made:
+        sampler.sample()
+    names = [thread.name for thread in threads() - before]
+    for sampler in made:
+        sampler.close()
+    assert names.count("domstats-engine") == 2
 
 
 # --- samples
@@ -410,16 +486,16 @@ def test_a_log_that_raises_harms_nobody(hypervisor):
 
 
 def test_a_machine_without_room_for_threads_gives_samples_that_say_so(new_sampler, monkeypatch):
-    start = threading.Thread.start
+    run = CallThreads.run
 
-    def refuse(thread):
-        if thread.name.startswith("domstats-lane"):
+    def refuse(threads, job):
+        if isinstance(job.__self__, Worker):
             raise RuntimeError("can't start new thread")
-        start(thread)
+        run(threads, job)
 
     sampler = new_sampler()
     with monkeypatch.context() as patch:
-        patch.setattr(threading.Thread, "start", refuse)
+        patch.setattr(CallThreads, "run", refuse)
         sample = sampler.sample()
     assert statuses(sample) == {Status.PARTIAL: 8}
     assert "can't start new thread" in sample.domains[0].reason
