@@ -4,7 +4,7 @@
 PYTHON ?=
 VENV := .venv
 BIN := $(VENV)/bin
-# How many of the system tests' files run at once, each with guests of its own: they wait most of the time.
+# How many files of the system tests run at once, each with guests of its own: they mostly wait.
 BEDS ?= 2
 
 MAY_WRITE = @[ -w . ] || { \

@@ -109,8 +109,10 @@ def test_disks_are_the_same_series_before_while_and_after_their_storage_hung(
         and any(guest in name for guest in spared)
     }
     assert len(of_disks) == 2 * len(spared)
+    last = story.rounds[-1].time + 0.5  # the counters were read a moment later than the rounds
     for name, values in of_disks.items():
-        assert len(values) == len(story.rounds), f"{name} is not in each round"
+        known = [at for at, _ in values if at < last]
+        assert len(known) == len(story.rounds), f"{name} is not in each round"
 
 
 def test_at_most_a_call_under_way_freezes_a_guest(hung_in_the_middle: Story) -> None:
