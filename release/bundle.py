@@ -34,7 +34,7 @@ def bundle_name(python: str, machine: str) -> str:
 
 
 def build(target: Path, python: str, machine: str) -> Path:
-    """Make the bundle.
+    """Make the bundle. Exits with a message if a wheel cannot be had.
 
     :param python: major and minor version.
     :param machine: as ``uname -m`` calls it.
@@ -77,6 +77,12 @@ def _download(wheels: Path, python: str, machine: str) -> None:
             sys.exit("bundle: not every wheel could be had; pip has said why")
 
 
+def pinned(python: str, machine: str) -> list[tuple[str, str]]:
+    """Names and versions of what the bundle has for this Python and machine, besides ours."""
+    pins = [line.split()[0] for line in requirements(python, machine).splitlines()]
+    return [(name, found) for name, _, found in (pin.partition("==") for pin in pins)]
+
+
 def requirements(python: str, machine: str) -> str:
     """What of the pinned requirements is for this Python and machine, for pip, without markers."""
     environment = {
@@ -117,7 +123,7 @@ def _checksums(folder: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     running = f"{sys.version_info[0]}.{sys.version_info[1]}"
     parser.add_argument("--python", default=running, help="its version, such as 3.9")
     parser.add_argument("--machine", default=platform.machine(), help="as `uname -m` says it")
