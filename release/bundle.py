@@ -33,9 +33,10 @@ def bundle_name(python: str, machine: str) -> str:
     return f"domstats-{version()}-py{python.replace('.', '')}-{machine}.tar"
 
 
-def build(target: Path, python: str, machine: str) -> Path:
+def build(target: Path, own: Path, python: str, machine: str) -> Path:
     """Make the bundle. Exits with a message if a wheel cannot be had.
 
+    :param own: the wheel of domstats itself.
     :param python: major and minor version.
     :param machine: as ``uname -m`` calls it.
     :return: the path of the file.
@@ -45,7 +46,6 @@ def build(target: Path, python: str, machine: str) -> Path:
         folder = Path(temporary, f"domstats-{version()}")
         wheels = folder / "wheels"
         wheels.mkdir(parents=True)
-        own, _ = dist.build(Path(temporary, "dist"))
         shutil.copy(own, wheels)
         _download(wheels, python, machine)
         for wheel in wheels.glob("*.whl"):
@@ -128,7 +128,9 @@ def main() -> None:
     parser.add_argument("--python", default=running, help="its version, such as 3.9")
     parser.add_argument("--machine", default=platform.machine(), help="as `uname -m` says it")
     wanted = parser.parse_args()
-    print(build(DIST, wanted.python, wanted.machine))
+    with tempfile.TemporaryDirectory() as temporary:
+        own, _ = dist.build(Path(temporary))
+        print(build(DIST, own, wanted.python, wanted.machine))
 
 
 if __name__ == "__main__":

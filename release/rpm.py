@@ -117,8 +117,8 @@ def main() -> None:
     mark = RHEL.get(given.python, "") if given.dist is None else given.dist
     wanted = Wanted(given.python, given.machine, mark)
     with tempfile.TemporaryDirectory() as temporary:
-        _, sdist = dist.build(Path(temporary))
-        made = bundle.build(Path(temporary), wanted.python, wanted.machine)
+        wheel, sdist = dist.build(Path(temporary))
+        made = bundle.build(Path(temporary), wheel, wanted.python, wanted.machine)
         for package in build(DIST / "rpm", sdist, made, wanted):
             print(package)
 

@@ -3,6 +3,7 @@ it is installed, without a network.
 """
 
 import hashlib
+import json
 import os
 import platform
 import re
@@ -22,6 +23,7 @@ import pytest
 from release import bundle, dist, rpm
 from release.sources import tracked, version
 from tests.system.agents.collectd_agent import TYPES
+from tests.system.configurations import ROOT
 from tests.system.waiting import wait_for
 
 PYTHON = "{}.{}".format(*sys.version_info)
@@ -58,7 +60,7 @@ def folder() -> Iterator[Path]:
 def made(folder: Path) -> Made:
     """All of it, of this checkout, for this Python and machine."""
     wheel, sdist = dist.build(folder / "dist")
-    return Made(wheel, sdist, bundle.build(folder / "dist", PYTHON, platform.machine()))
+    return Made(wheel, sdist, bundle.build(folder / "dist", wheel, PYTHON, platform.machine()))
 
 
 def without_network(*command: object, **options: object) -> subprocess.CompletedProcess[str]:
@@ -114,8 +116,6 @@ def test_the_source_distribution_has_what_git_has_and_the_wheel_only_the_package
 
 
 def test_the_bundle_has_a_bill_of_materials_with_the_hash_of_each_wheel(made: Made) -> None:
-    import json
-
     with tarfile.open(made.bundle) as archive:
         content = {
             member.name.partition("/")[2]: archive.extractfile(member).read()  # type: ignore[union-attr]
@@ -144,8 +144,7 @@ def test_telegrafs_child_runs_out_of_a_bundle_as_an_ordinary_user(
 ) -> None:
     options = folder / "domstats.toml"
     options.write_text(
-        '[[inputs.libvirt]]\nlibvirt_uri = "test:///default"\n[inputs.libvirt.labels]\n'
-        'title = { xpaths = ["name"] }\n'
+        '[[inputs.libvirt]]\nlibvirt_uri = "test:///default"\nlabels = ["title"]\n'
     )
     nobody = ("setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "--")
     child = without_network(
@@ -175,7 +174,7 @@ def test_collectd_loads_a_bundle_where_there_is_no_network(
         text=True,
     )
     try:
-        wait_for(lambda: list((folder / "csv").rglob("virt/virt_cpu_total*")), 60)
+        wait_for("CPU time in files", lambda: [*(folder / "csv").rglob("virt/virt_cpu_total*")])
     finally:
         process.terminate()
         _, said = process.communicate(timeout=30)
@@ -188,6 +187,7 @@ def test_a_newer_bundle_takes_the_place_of_an_older_one_and_only_if_it_works(
     install = folder / f"domstats-{version()}" / "install"
     again = without_network(install, installed)
     assert again.returncode == 0, again.stderr
+    assert f"is installed in {installed} already" in again.stdout
     assert not list(installed.parent.glob("*.old"))
 
     damaged = folder / "damaged"
@@ -219,6 +219,45 @@ def test_a_bundle_says_why_it_cannot_be_installed_here(installed: Path, folder: 
     elsewhere = without_network(install, "/etc")
     assert "/etc is there, and is no installation of domstats" in elsewhere.stderr
     assert [done.returncode for done in (no_libvirt, other, elsewhere)] == [1, 1, 1]
+
+
+# --- The play -----------------------------------------------------------------------------------
+
+
+def test_the_play_switches_off_again_what_the_agent_does_not_start_with(
+    made: Made, folder: Path, root: None, missing: Callable[[str, str], NoReturn]
+) -> None:
+    if shutil.which("ansible-playbook", path=PLAIN["PATH"]) is None:
+        missing("ansible-playbook", "as root, tests/system/install test")
+    etc = folder / "etc"
+    (etc / "telegraf.d").mkdir(parents=True)
+    (etc / "domstats.toml").write_text('[[inputs.libvirt]]\nlibvirt_uri = "test:///default"\n')
+    restart = folder / "restart"  # an agent that does not start with it, only without
+    switch = etc / "telegraf.d" / "domstats.conf"
+    restart.write_text(f"#!/bin/sh\n[ ! -e {switch} ] || ! cp {switch} {folder}/started-with\n")
+    restart.chmod(0o755)
+    variables = {
+        "bundle": made.bundle,
+        "folder": folder / "opt",
+        "etc": etc,
+        "user": "nobody",
+        "restart": restart,
+        "staging": folder,
+    }
+    done = subprocess.run(
+        ["ansible-playbook", "--inventory", "localhost,", "--connection", "local",
+         "--extra-vars", json.dumps({name: str(value) for name, value in variables.items()}),
+         ROOT / "packaging" / "ansible" / "domstats.yml"],
+        env={**PLAIN, "HOME": str(folder), "LC_ALL": "C.UTF-8"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )  # fmt: skip
+    assert "It works, with" in done.stdout, done.stdout + done.stderr
+    assert "it is switched off again" in done.stdout, done.stdout
+    assert f"{folder}/opt/bin/domstats" in (folder / "started-with").read_text()
+    assert not switch.exists()
 
 
 # --- RPM packages -------------------------------------------------------------------------------
