@@ -2,10 +2,11 @@
 
     python -m release.audit PIP_AUDIT [--strict]
 
-As part of `make test` it says what it finds, and what could not be looked up, and fails for neither: the
-tests say whether a change is right, and a vulnerability that is published overnight is no change. For a
-release (``--strict``) it fails for both: what is shipped was looked up, and is not known to be
-vulnerable. The way out of a finding is `make pins`; what cannot be mended stands in ACCEPTED.
+As part of `make test` it says what it finds, and what could not be looked up, and fails for
+neither: the tests say whether a change is right, and a vulnerability that is published overnight is
+no change. For a release (``--strict``) it fails for both: what is shipped was looked up, and is not
+known to be vulnerable. The way out of a finding is `make pins`; what cannot be mended stands in
+ACCEPTED.
 """
 
 from __future__ import annotations
@@ -42,9 +43,9 @@ def main(pip_audit: str, strict: bool) -> int:
         print(f"audit: KNOWN VULNERABILITY in {text}")
     if unknown or not audited:
         why = f", such as: {unknown[0]}" if unknown else ""
-        print(f"audit: NOT LOOKED UP: {len(unknown)} of {len(audited)} packages{why}")
+        print(f"audit: NOT LOOKED UP: {len(unknown)} of {len(audited)} parts{why}")
     looked_up = len(audited) - len(unknown)
-    print(f"audit: {looked_up} packages of the bundle looked up, {len(found)} known vulnerabilities")
+    print(f"audit: {looked_up} parts of the bundle looked up, {len(found)} known vulnerabilities")
     return int(strict and bool(found or unknown or not audited))
 
 
@@ -56,9 +57,7 @@ def _audited(pip_audit: str, requirements: str) -> list[dict[str, Any]]:
         command = [pip_audit, "--requirement", wanted.name, "--no-deps", "--disable-pip"]
         command += ["--format", "json", "--progress-spinner", "off", "--timeout", "10"]
         try:
-            done = subprocess.run(
-                command, capture_output=True, text=True, check=False, timeout=120
-            )
+            done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
             dependencies: list[dict[str, Any]] = json.loads(done.stdout)["dependencies"]
         except (OSError, subprocess.TimeoutExpired, ValueError, KeyError) as error:
             print(f"audit: pip-audit did not answer: {error}")

@@ -1,9 +1,9 @@
-"""``make bundle``: everything for one Python and one machine in a file that installs without a network.
+"""``make bundle``: everything for one Python and machine in a file, installed without a network.
 
     python -m release.bundle [--python 3.9] [--machine aarch64]
 
-The wheels are those of packaging/bundle/requirements.txt, and pip compares their hashes. The same commit
-makes the same bytes.
+The wheels are those of packaging/bundle/requirements.txt, and pip compares their hashes. The same
+commit makes the same bytes.
 """
 
 from __future__ import annotations
@@ -54,7 +54,8 @@ def build(target: Path, own: Path, python: str, machine: str) -> Path:
             shutil.copy(PARTS / part, folder)
         made_for = f"PYTHON_VERSION={python}\nMACHINE={machine}\n"
         (folder / "made-for").write_text(made_for, "utf-8")
-        (folder / "sbom.cdx.json").write_bytes(sbom.of_wheels(sorted(wheels.glob("*.whl")), epoch()))
+        listed = sbom.of_wheels(sorted(wheels.glob("*.whl")), epoch())
+        (folder / "sbom.cdx.json").write_bytes(listed)
         _checksums(folder)
         bundle = target / bundle_name(python, machine)
         bundle.write_bytes(tar_bytes(folder, folder.name, epoch()))

@@ -1,7 +1,7 @@
 """``make dist``: the wheel and the source distribution, twice the same bytes of the same commit.
 
-The source distribution is what git has, with the metadata that pip looks for: setuptools would leave
-out what is no part of the package, and both distributions' packages are made from it.
+The source distribution is what git has, with the metadata that pip looks for: setuptools would
+leave out what is no part of the package, and the RPM packages are made from it.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
     constraints.txt                     all that the tests use; given to pip with --constraint
     packaging/bundle/requirements.txt   what the bundle has, with the hashes of the files
 
-Both come from what setup.cfg requires, each with the newest versions that there are. uv resolves, as it
-does so for all versions of Python at once: pip does for the one that runs it.
+Both come from what setup.cfg requires, each with the newest versions that there are. uv resolves,
+as it does so for all versions of Python at once: pip does for the one that runs it.
 libvirt-python is in neither: it has to fit the libvirt of the system, and comes with it.
 """
 
@@ -13,7 +13,6 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
-from pathlib import Path
 
 from .sources import CHECKOUT, required
 
@@ -27,7 +26,8 @@ HEAD = "# {what}\n# Made by `make pins`; not to be edited.\n"
 
 def main(uv: str) -> None:
     tests = _resolved(uv, _names(required("test", "top")))
-    CONSTRAINTS.write_text(HEAD.format(what="What the tests use, for each Python.") + tests, "utf-8")
+    head = HEAD.format(what="What the tests use, for each Python.")
+    CONSTRAINTS.write_text(head + tests, "utf-8")
     bundled = _resolved(
         uv,
         _names(required("top")),

@@ -1,11 +1,11 @@
-"""``make ranges``: the unit tests with the oldest and with the newest versions that setup.cfg allows.
+"""``make ranges``: the unit tests with the oldest and the newest versions that setup.cfg allows.
 
     python -m release.ranges UV [PYTHON...]
 
-For each Python, each end has an environment of its own, which is gone afterwards. What the tests use
-besides is that of constraints.txt. textual needs a newer rich than the rest does, so `top` is tested
-after everything else, with what it brings. Oldest means the oldest with a wheel for that Python;
-libvirt-python is the system's where the Python has it, else built from source against its libvirt.
+For each Python, each end has an environment of its own, which is gone afterwards. What the tests
+use besides is that of constraints.txt. textual needs a newer rich than the rest does, so `top` is
+tested after everything else, with what it brings. Oldest means the oldest with a wheel for that
+Python; libvirt-python is the system's where the Python has it, else built from source.
 """
 
 from __future__ import annotations
@@ -37,12 +37,13 @@ def main(uv: str, pythons: list[str]) -> None:
 def _passes(uv: str, python: str, end: str, resolution: str, folder: Path) -> bool:
     _run(python, "-m", "venv", "--system-site-packages", folder)
     inside = folder / "bin" / "python"
-    install = [uv, "pip", "install", "--quiet", "--python", inside]
+    install: list[str | Path] = [uv, "pip", "install", "--quiet", "--python", inside]
     tools = [each for each in required("test")[len(required()) :] if not each.startswith(NO_TESTS)]
     _run(*install, "--constraint", CHECKOUT / "constraints.txt", *tools)
 
     # uv would install libvirt's binding beside the system's.
     found = subprocess.run([inside, "-c", "import libvirt"], check=False, capture_output=True)
+
     def wanted(requirements: list[str]) -> list[str]:
         return [each for each in requirements if found.returncode or "libvirt" not in each]
 
@@ -51,7 +52,16 @@ def _passes(uv: str, python: str, end: str, resolution: str, folder: Path) -> bo
     _run(*install, *wanted(required()))
     _run(inside, CHECKOUT / "tests" / "environment.py")
     _report(end, inside)
-    pytest = [inside, "-m", "pytest", "--quiet", "--numprocesses", "auto", "--dist", "loadfile"]
+    pytest: list[str | Path] = [
+        inside,
+        "-m",
+        "pytest",
+        "--quiet",
+        "--numprocesses",
+        "auto",
+        "--dist",
+        "loadfile",
+    ]
     passed = _tried(*pytest, "tests/unit", "--ignore", TOP)
     _run(*install, *wanted(required("top")))
     _report(f"{end}, top", inside)

@@ -2,8 +2,8 @@
 
     python -m release.rpm [--python 3.12] [--machine aarch64] [--dist .el10]
 
-They consist of the source distribution and the bundle. The source package among them is what a RHEL's
-own rpmbuild takes.
+They consist of the source distribution and the bundle. The source package among them is what a
+RHEL's own rpmbuild takes.
 """
 
 from __future__ import annotations

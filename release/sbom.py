@@ -14,6 +14,7 @@ from datetime import datetime, timezone
 from email.message import Message
 from email.parser import HeaderParser
 from pathlib import Path
+from typing import Any
 
 #: What classifiers call licences, and SPDX.
 SPDX = {
@@ -64,7 +65,7 @@ def of_wheels(wheels: Sequence[Path], epoch: int) -> bytes:
     return (json.dumps(document, indent=2) + "\n").encode()
 
 
-def _component(wheel: Path) -> dict:
+def _component(wheel: Path) -> dict[str, Any]:
     with zipfile.ZipFile(wheel) as archive:
         (name,) = [each for each in archive.namelist() if each.endswith(".dist-info/METADATA")]
         metadata = HeaderParser().parsestr(archive.read(name).decode())
@@ -83,7 +84,7 @@ def _component(wheel: Path) -> dict:
     }
 
 
-def _licence(metadata: Message) -> dict:
+def _licence(metadata: Message) -> dict[str, Any]:
     expression = metadata["License-Expression"]
     if expression:
         return {"expression": expression}

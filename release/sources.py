@@ -1,4 +1,4 @@
-"""The project's files as git knows them, its version, and the date that everything made of it bears."""
+"""The project's files as git knows them, its version, and how old what is made of it is."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def epoch() -> int:
 
 
 def copy_to(folder: Path) -> None:
-    """The project's files as they are, with modes and times that do not differ from machine to machine."""
+    """The project's files, with modes and times that are the same on each machine."""
     for name in tracked():
         target = folder / name
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -3,7 +3,7 @@ installed, the package and the command `domstats` are those of this folder.
 
     .venv/bin/python tests/environment.py [EXTRA...]
 
-With an extra, the versions are those of constraints.txt, so that the tests are of today what they were
+With an extra, the versions are those of constraints.txt, so that the tests are today what they were
 yesterday. Without one, what the distribution has will do if it fits.
 
 In place of pip's editable mode, which pip before 21.3 (Python 3.9) lacks for a package without

@@ -1,7 +1,7 @@
 """Unpacks the bundle's wheels into the environment that runs this; called by ``install``.
 
-It does what pip would do for wheels that are pure folders. pip itself is not needed: Debian has it in
-packages that a host without a network may lack.
+It does what pip would do for wheels that are pure folders. pip itself is not needed: Debian has it
+in packages that a host without a network may lack.
 """
 
 import compileall

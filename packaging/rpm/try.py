@@ -11,7 +11,8 @@ import sys
 ROUND = """\
 import sys
 root, modules, private = sys.argv[1:4]
-sys.path[:0] = [root + modules] + [root + private + "/" + each for each in ("library", "command", "top")]
+folders = (f"{private}/{each}" for each in ("library", "command", "top"))
+sys.path[:0] = [root + each for each in (modules, *folders)]
 import domstats.collectd_plugin, domstats.cli.top_app
 from domstats.cli.main import run
 sys.exit(run(["sample", "--connect", "test:///default"]))
@@ -19,7 +20,7 @@ sys.exit(run(["sample", "--connect", "test:///default"]))
 
 
 def main(root, modules, private, version):
-    here = "%d.%d" % sys.version_info[:2]
+    here = "{}.{}".format(*sys.version_info)
     if here != version:
         print(f"not tried: it is for Python {version}, and this is {here}")
     elif importlib.util.find_spec("libvirt") is None:

@@ -81,7 +81,7 @@ def without_network(*command: object, **options: object) -> subprocess.Completed
 
 @pytest.fixture(scope="module")
 def installed(root: None, made: Made, folder: Path) -> Path:
-    """The bundle, installed by the two commands of its README, in a folder with a blank in its name."""
+    """The bundle, installed by its README's two commands, in a folder with a blank in its name."""
     subprocess.run(["tar", "xf", made.bundle], cwd=folder, check=True)
     target = folder / "o p t" / "domstats"
     done = without_network(folder / f"domstats-{version()}" / "install", target)
@@ -93,16 +93,18 @@ def installed(root: None, made: Made, folder: Path) -> Path:
 # --- Wheel and source distribution --------------------------------------------------------------
 
 
-def test_wheel_and_source_distribution_are_the_same_bytes_each_time(made: Made, tmp_path: Path) -> None:
+def test_wheel_and_source_distribution_are_the_same_bytes_each_time(
+    made: Made, tmp_path: Path
+) -> None:
     before = os.umask(0o077)  # whoever makes them, and wherever
     try:
         again = dist.build(tmp_path / "again")
     finally:
         os.umask(before)
-    assert [path.read_bytes() for path in again] == [made.wheel.read_bytes(), made.sdist.read_bytes()]
+    assert [path.read_bytes() for path in again] == [path.read_bytes() for path in made[:2]]
 
 
-def test_the_source_distribution_has_what_git_has_and_the_wheel_only_the_package(made: Made) -> None:
+def test_the_source_distribution_has_what_git_has_and_the_wheel_the_package(made: Made) -> None:
     with tarfile.open(made.sdist) as archive:
         files = {member.name.partition("/")[2] for member in archive if member.isfile()}
     assert files == {*tracked(), "PKG-INFO"}
@@ -133,7 +135,9 @@ def test_the_bundle_has_a_bill_of_materials_with_the_hash_of_each_wheel(made: Ma
 
 
 def test_a_bundle_samples_where_there_is_no_network(installed: Path) -> None:
-    sampled = without_network(installed / "bin" / "domstats", "sample", "--connect", "test:///default")
+    sampled = without_network(
+        installed / "bin" / "domstats", "sample", "--connect", "test:///default"
+    )
     assert "test:///default" in sampled.stdout, sampled.stderr
     known = without_network("man", installed / "share/man/man1/domstats.1")
     assert known.returncode == 0 or shutil.which("man") is None, known.stderr
@@ -143,9 +147,7 @@ def test_telegrafs_child_runs_out_of_a_bundle_as_an_ordinary_user(
     installed: Path, folder: Path
 ) -> None:
     options = folder / "domstats.toml"
-    options.write_text(
-        '[[inputs.libvirt]]\nlibvirt_uri = "test:///default"\nlabels = ["title"]\n'
-    )
+    options.write_text('[[inputs.libvirt]]\nlibvirt_uri = "test:///default"\nlabels = ["title"]\n')
     nobody = ("setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "--")
     child = without_network(
         *nobody, installed / "bin" / "domstats", "telegraf", "--config", options, input="\n"
@@ -281,7 +283,8 @@ def test_rpm_packages_have_what_rhel_wants_where_it_wants_it(
 
     def query(name: str, what: str) -> list[str]:
         command = ["rpm", "-qp", what, str(named[f"{name}.{machine}.rpm"])]
-        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
+        done = subprocess.run(command, check=True, capture_output=True, text=True)
+        return done.stdout.splitlines()
 
     files = query("domstats", "--list")
     sitelib, private = f"/usr/lib/python{PYTHON}/site-packages", "/usr/lib64/domstats"
