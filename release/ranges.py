@@ -18,7 +18,8 @@ from pathlib import Path
 from .sources import CHECKOUT, required
 
 ENDS = {"oldest": "lowest-direct", "newest": "highest"}
-TOP = "tests/unit/cli/test_top.py"
+TESTS = ("tests/unit", "tests/command")
+TOP = ("tests/unit/cli/test_top.py", "tests/command/test_top_screen.py")
 #: What mypy and ruff look at does not depend on it.
 NO_TESTS = ("mypy", "ruff", "lxml-stubs")
 
@@ -62,10 +63,10 @@ def _passes(uv: str, python: str, end: str, resolution: str, folder: Path) -> bo
         "--dist",
         "loadfile",
     ]
-    passed = _tried(*pytest, "tests/unit", "--ignore", TOP)
+    passed = _tried(*pytest, *TESTS, *(f"--ignore={path}" for path in TOP))
     _run(*install, *wanted(required("top")))
     _report(f"{end}, top", inside)
-    return _tried(*pytest, TOP) and passed
+    return _tried(*pytest, *TOP) and passed
 
 
 def _report(end: str, python: Path) -> None:

@@ -1,16 +1,14 @@
-"""What releases are made of fits together: versions, pins, what is audited."""
+"""What releases are made of fits together: versions, pins, what is needed."""
 
 from __future__ import annotations
 
-import json
+import configparser
 import re
 import runpy
-from pathlib import Path
 
 import domstats
-import pytest
 
-from release import audit, bundle, sources
+from release import bundle, sources
 from tests.documents import ROOT
 
 PYTHONS = ("3.9", "3.10", "3.11", "3.12", "3.13", "3.14")
@@ -48,31 +46,10 @@ def test_each_part_of_the_bundle_has_its_place_in_the_rpm_packages() -> None:
         assert names <= set(folders)
 
 
-VULNERABLE = {
-    "name": "rich",
-    "version": "12.0.0",
-    "vulns": [{"id": "PYSEC-1", "fix_versions": ["12.0.1"], "aliases": [], "description": ""}],
-}
-WELL = {"name": "click", "version": "8.1.0", "vulns": []}
-UNKNOWN = {"name": "lxml", "skip_reason": "lxml (6.0) was not found"}
-
-
-@pytest.mark.parametrize(
-    ("answer", "said", "strict"),
-    [
-        ([WELL], "audit: 1 parts of the bundle looked up, 0 known vulnerabilities", 0),
-        ([VULNERABLE], "audit: KNOWN VULNERABILITY in rich 12.0.0: PYSEC-1, mended in 12.0.1", 1),
-        ([WELL, UNKNOWN], "audit: NOT LOOKED UP: 1 of 2 parts, such as: lxml (6.0) was not", 1),
-        (None, "audit: pip-audit did not answer", 1),
-    ],
-)
-def test_only_a_release_fails_for_what_others_have_found_or_cannot_be_looked_up(
-    answer: object, said: str, strict: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    pip_audit = tmp_path / "pip-audit"
-    text = "no network" if answer is None else json.dumps({"dependencies": answer, "fixes": []})
-    pip_audit.write_text(f"#!/bin/sh\ncat <<'END'\n{text}\nEND\nexit 1\n")
-    pip_audit.chmod(0o755)
-    assert audit.main(str(pip_audit), strict=False) == 0
-    assert said in capsys.readouterr().out
-    assert audit.main(str(pip_audit), strict=True) == strict
+def test_every_dependency_has_its_row_in_the_document() -> None:
+    setup = configparser.ConfigParser(interpolation=None)
+    setup.read(ROOT / "setup.cfg", encoding="utf-8")
+    required = setup["options"]["install_requires"] + setup["options.extras_require"]["top"]
+    wanted = set(re.findall(r"^\s*([\w-]+)>=([\d.]+)", required, re.MULTILINE))
+    page = (ROOT / "docs" / "dependencies.md").read_text("utf-8")
+    assert set(re.findall(r"^\| ([\w-]+) \| ([\d.]+) \|", page, re.MULTILINE)) == wanted
