@@ -5,7 +5,8 @@
 For each Python, each end has an environment of its own, which is gone afterwards. What the tests
 use besides is that of constraints.txt. textual needs a newer rich than the rest does, so `top` is
 tested after everything else, with what it brings. Oldest means the oldest with a wheel for that
-Python; libvirt-python is the system's where the Python has it, else built from source.
+Python. libvirt-python is the system's where the Python has it, as it has to fit the system's
+libvirt, else the newest, built from source.
 """
 
 from __future__ import annotations
@@ -42,15 +43,13 @@ def _passes(uv: str, python: str, end: str, resolution: str, folder: Path) -> bo
     tools = [each for each in required("test")[len(required()) :] if not each.startswith(NO_TESTS)]
     _run(*install, "--constraint", CHECKOUT / "constraints.txt", *tools)
 
-    # uv would install libvirt's binding beside the system's.
-    found = subprocess.run([inside, "-c", "import libvirt"], check=False, capture_output=True)
-
-    def wanted(requirements: list[str]) -> list[str]:
-        return [each for each in requirements if found.returncode or "libvirt" not in each]
+    if subprocess.run(
+        [inside, "-c", "import libvirt"], check=False, capture_output=True
+    ).returncode:
+        _run(*install, "libvirt-python")
 
     install += ["--upgrade", "--resolution", resolution, "--only-binary", ":all:"]
-    install += ["--no-binary", "libvirt-python"]
-    _run(*install, *wanted(required()))
+    _run(*install, *_wanted(required()))
     _run(inside, CHECKOUT / "tests" / "environment.py")
     _report(end, inside)
     pytest: list[str | Path] = [
@@ -64,9 +63,14 @@ def _passes(uv: str, python: str, end: str, resolution: str, folder: Path) -> bo
         "loadfile",
     ]
     passed = _tried(*pytest, *TESTS, *(f"--ignore={path}" for path in TOP))
-    _run(*install, *wanted(required("top")))
+    _run(*install, *_wanted(required("top")))
     _report(f"{end}, top", inside)
     return _tried(*pytest, *TOP) and passed
+
+
+def _wanted(requirements: list[str]) -> list[str]:
+    """Without libvirt's binding, which uv would install beside the system's."""
+    return [each for each in requirements if not each.startswith("libvirt-python")]
 
 
 def _report(end: str, python: Path) -> None:
