@@ -3,6 +3,9 @@ installed, the package and the command `domstats` are those of this folder.
 
     .venv/bin/python tests/environment.py [EXTRA...]
 
+With an extra, the versions are those of constraints.txt, so that the tests are today what they were
+yesterday. Without one, what the distribution has will do if it fits.
+
 In place of pip's editable mode, which pip before 21.3 (Python 3.9) lacks for a package without
 setup.py, and which asks the package index for setuptools each time. Here pip is given names only,
 and asks for nothing that the distribution has installed already.
@@ -39,8 +42,10 @@ def main(extras: list[str]) -> None:
     required = lines(setup["options"]["install_requires"])
     for extra in extras:
         required += lines(setup["options.extras_require"][extra])
-    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
-    subprocess.run([*pip, "install", *required], check=True)
+    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", "install"]
+    if extras:
+        pip += ["--constraint", str(CHECKOUT / "constraints.txt")]
+    subprocess.run([*pip, *required], check=True)
 
     package = CHECKOUT / setup["options"]["package_dir"].partition("=")[2].strip()
     (Path(sysconfig.get_path("purelib")) / "checkout.pth").write_text(f"{package}\n", "utf-8")

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .rates import DiskRates, DomainRates, NicRates, Rates, VcpuRates
 
 #: The version: setup.cfg reads it here, and so does whoever tells it to users.
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "AsyncHypervisor",

@@ -12,7 +12,13 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from ..agents.adapter import ErrorOnce
+try:
+    from ..agents.adapter import ErrorOnce
+except ImportError as missing:  # before anything else, as Telegraf's child has to say it too
+    sys.exit(
+        f"E! domstats: {missing}: domstats needs msgspec for Python {sys.version.split()[0]};"
+        f" it was looked for in {', '.join(sys.path)}"
+    )
 from ..errors import ConfigError, DomstatsError
 from ..shown import say
 
@@ -63,6 +69,18 @@ def _obey(arguments: Sequence[str]) -> int:
         from ..agents import telegraf_child
 
         return telegraf_child.run(arguments[2])
+    try:
+        return _obey_people(arguments)
+    except ImportError as missing:
+        if (missing.name or "").partition(".")[0] not in ("click", "rich"):
+            raise
+        raise DomstatsError(
+            f"this command needs click and rich ({missing}); install them beside domstats:"
+            f" {sys.executable} -m pip install click rich"
+        ) from None
+
+
+def _obey_people(arguments: Sequence[str]) -> int:
     from . import commands, completion
 
     instruction = "" if arguments else os.environ.get(completion.VARIABLE, "")

@@ -179,9 +179,6 @@ def _from_block(given: Given) -> Settings:
         instance = instance[: instance.index("none")]
     fields["plugin_instance_format"] = instance
     mistakes = Mistakes()
-    labels: tuple[Label, ...] = ()
-    with mistakes.at("option HostnameMetadataXPath: "):
-        labels = _metadata(given)
     with mistakes.at("option ExtraStats: "):
         if extra.issuperset(NOT_BOTH):
             raise ConfigError(
@@ -193,6 +190,10 @@ def _from_block(given: Given) -> Settings:
     in_bulk = given.get("rates", False) or not is_local(fields.get("uri", Settings().uri))
     domains = _domains(given, ignored)
     for_choice = frozenset(entry.label for entry in domains.labels)
+    labels: tuple[Label, ...] = ()
+    with mistakes.at("option HostnameMetadataXPath: "):
+        if takes_metadata or METADATA_LABEL in for_choice or not _METADATA.isdisjoint(given):
+            labels = _metadata(given)
     sent = labels if takes_metadata else ()
     settings = Settings(
         **as_fields(fields),
@@ -240,6 +241,10 @@ def _label(name: str, metadata: tuple[Label, ...]) -> Label:
 
 def _names(labels: Sequence[Label]) -> frozenset[str]:
     return frozenset(label.name for label in labels)
+
+
+#: The options about it. Without them, and where nothing has it, lxml is not loaded.
+_METADATA = frozenset({"metadata_namespace", "metadata_xpath"})
 
 
 def _metadata(given: Given) -> tuple[Label]:

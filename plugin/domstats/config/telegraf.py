@@ -281,7 +281,8 @@ def _of_given(given: Given, reserved: frozenset[str]) -> Settings:
     with mistakes.at():
         selection = _selection(given, {*LABELS, *given.get("label_xpath", ())})
     sent = frozenset(label.name for label in labels)
-    labels += tuple(known(name) for name in sorted(selection.labels - sent) if name in LABELS)
+    with mistakes.at("option domains: "):
+        labels += tuple(known(name) for name in sorted(selection.labels - sent) if name in LABELS)
     settings = Settings(
         **as_fields(given),
         groups=frozenset(groups),
@@ -347,7 +348,9 @@ def _of(labels: Iterable[Label], names: Collection[str]) -> Iterator[Label]:
 
 def _labels(given: Given, reserved: frozenset[str]) -> tuple[Label, ...]:
     mistakes = Mistakes()
-    labels = [known(name) for name in given.get("label_names", ())]
+    labels: list[Label] = []
+    with mistakes.at("option labels: "):
+        labels += [known(name) for name in given.get("label_names", ())]
     namespaces = given.get("label_namespaces", {})
     for prefix, uri in namespaces.items():
         with mistakes.at("option label_namespaces: "):

@@ -9,6 +9,7 @@ it is bounded; writers make it harmless.
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -86,7 +87,12 @@ class Label(NamedTuple):
 
 
 def known(name: str) -> Label:
-    """The label of the table of that name. Raises KeyError if there is none."""
+    """The label of the table of that name.
+
+    :raises KeyError: there is none.
+    :raises ConfigError: labels cannot be read here.
+    """
+    _need_lxml()
     return Label(name, LABELS[name])
 
 
@@ -94,8 +100,9 @@ def of_operator(name: str, xpath: str, namespaces: Mapping[str, str]) -> Label:
     """A label of the operator's own.
 
     :param namespaces: prefixes beside those that are known anyway.
-    :raises ConfigError: for a name or an XPath that cannot be used.
+    :raises ConfigError: for a name or an XPath that cannot be used, or labels cannot be read here.
     """
+    _need_lxml()
     if not _NAME.fullmatch(name) or name in LABELS:
         raise ConfigError(
             f"found a label {shown(name)}, allowed is a name of letters, digits and underscores"
@@ -109,10 +116,21 @@ def of_operator(name: str, xpath: str, namespaces: Mapping[str, str]) -> Label:
 def of_metadata(namespace: str, xpath: str) -> Label:
     """What collectd's plugin virt calls a domain's metadata.
 
-    :raises ConfigError: for an XPath that cannot be used.
+    :raises ConfigError: for an XPath that cannot be used, or labels cannot be read here.
     """
+    _need_lxml()
     check_xpath(xpath, {})
     return Label(METADATA_LABEL, (xpath,), (), namespace)
+
+
+def _need_lxml() -> None:
+    try:
+        from . import xpaths  # noqa: F401
+    except ImportError as missing:
+        raise ConfigError(
+            f"labels need lxml, which Python {sys.version.split()[0]} does not have here"
+            f" ({missing}): install the distribution's python3-lxml, or configure no labels"
+        ) from None
 
 
 class Labels:
