@@ -10,7 +10,7 @@ MAY_WRITE = @[ -w . ] || { \
 	echo "make: nothing can be written to $(CURDIR); run make in a copy of it" >&2; exit 1; }
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint unit system soak bench man clean machine
+.PHONY: help run test lint unit system soak bench deb man clean machine
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -38,11 +38,14 @@ soak: $(VENV)/test ## hundreds of rounds against a simulated host of thousands o
 bench: machine $(VENV)/test ## rounds measured beside collectd virt, Telegraf inputs.libvirt and virsh
 	$(BIN)/python -m bench
 
+deb: $(VENV)/run ## Debian packages in dist/deb, for this machine's release or another: make deb SUITE=bullseye
+	$(BIN)/python packaging/debian/build.py $(SUITE)
+
 man: $(VENV)/run ## docs/man/domstats.1 from the texts of --help
 	$(BIN)/python -m domstats.cli.man_pages > docs/man/domstats.1
 
 clean: ## remove what make has made
-	rm -rf $(VENV) .build build plugin/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage htmlcov
+	rm -rf $(VENV) .build build dist plugin/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage htmlcov
 
 # The stamps: an environment that can run the package, and one that can test it.
 $(VENV)/run: setup.cfg
