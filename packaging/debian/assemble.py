@@ -143,6 +143,10 @@ def unpack(bundle: str, package: str) -> bool:
                 if ".dist-info/" not in each or each.endswith("/METADATA")
             ]
             file.extractall(folder, [each for each in wanted if not each.endswith("LICENSE")])
+        for path in folder.rglob("*.py"):  # none of them is started by its name
+            text = path.read_bytes()
+            if text.startswith(b"#!"):
+                path.write_bytes(text.partition(b"\n")[2])
     return bool(wheels)
 
 

@@ -21,7 +21,7 @@ import sys
 import tarfile
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
@@ -101,15 +101,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("suite", nargs="?", choices=[*SUITES, ""], default="")
     parser.add_argument("--version", help="in place of the package's own")
+    parser.add_argument("--twice", action="store_true", help="see that it gives the same bytes")
     parser.add_argument("--to", type=Path, default=RESULTS, help="the folder of the packages")
     wanted = parser.parse_args()
     name = wanted.suite or own_suite()
     folder = BUILD / "roots/out" / name
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder, prefix="deb-") as work:
-        tree = lay_out(name, Path(work), wanted.version or own_version())
-        build(tree, name, here=not wanted.suite and can_build(tree))
+        trees = [lay_out(name, Path(work), wanted.version or own_version())]
+        if wanted.twice:  # in another folder, which must not be seen either
+            trees.append(Path(shutil.copytree(trees[0], Path(work) / "again" / trees[0].name)))
+        build(trees, name, here=not wanted.suite and can_build(trees[0]))
         built = sorted(Path(work).glob("*.deb"))
+        for package in built if wanted.twice else ():
+            if package.read_bytes() != (Path(work) / "again" / package.name).read_bytes():
+                fail(f"{package.name}: built twice, it is not the same both times")
         lint(built)
         wanted.to.mkdir(parents=True, exist_ok=True)
         for package in built:
@@ -276,27 +282,32 @@ def can_build(tree: Path) -> bool:
     ).returncode
 
 
-def build(tree: Path, suite: str, here: bool) -> None:
-    """Make packages of a tree, beside it.
+def build(trees: Sequence[Path], suite: str, here: bool) -> None:
+    """Make packages of trees that are alike, beside each.
 
     :param here: on this machine, and not in the suite's root.
     """
-    environment = {**os.environ, "DEB_BUILD_OPTIONS": "noautodbgsym nocheck", "LC_ALL": "C.UTF-8"}
-    words = ["dpkg-buildpackage", "--build=binary", "--no-sign"]
+    settings = {"DEB_BUILD_OPTIONS": "noautodbgsym nocheck", "LC_ALL": "C.UTF-8"}
+    work = trees[0].parent
+    folders = [str(tree.relative_to(work)) for tree in trees]
+    script = (
+        'for tree in "$@"; do (cd "$tree" && dpkg-buildpackage --build=binary --no-sign) || exit'
+        " 1; done"
+    )
+    words = ["sh", "-c", script, "sh", *folders]
     if not here:
-        inside = f"/out/{tree.parent.name}/{tree.name}"
         script = (
-            'cd "$1" && shift && export DEBIAN_FRONTEND=noninteractive && apt-get -q update'
-            f' && apt-get -q -y --no-install-recommends {QUICKLY} build-dep ./ && exec "$@"'
-        )
-        words = ["tests/matrix/root", suite, "sh", "-c", script, "sh", inside, *words]
-    log = tree.parent / "build.log"
+            f'cd "/out/{work.name}" && export DEBIAN_FRONTEND=noninteractive && apt-get -q update'
+            f' && (cd "$1" && apt-get -q -y --no-install-recommends {QUICKLY} build-dep ./) && '
+        ) + script
+        words = ["tests/matrix/root", suite, "sh", "-c", script, "sh", *folders]
+    log = work / "build.log"
     with open(log, "wb") as file:
         done = subprocess.run(
             words,
             check=False,
-            cwd=tree if here else CHECKOUT,
-            env=environment,
+            cwd=work if here else CHECKOUT,
+            env={**os.environ, **settings},
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=file,
