@@ -309,9 +309,10 @@ _NO_RESTART = click.option(
 @_AGENT
 @_NO_RESTART
 def enable(agent: str, no_restart: bool) -> int:
-    """Switch domstats on in an agent, where a package has installed its configuration.
+    """Switch domstats on in an agent, after its package's installation.
 
-    Makes a link beside that configuration, under a name that the agent reads, and restarts the
+    The package, collectd-domstats or telegraf-domstats, has put a configuration there that the
+    agent passes over. This makes a link to it, under a name that the agent reads, and restarts the
     agent if it runs. `domstats check` then says whether all is as it should be.
 
     Exit status: 0, also if it was on already. 1 if the agent could not be restarted. 2 if it could
@@ -327,7 +328,10 @@ def enable(agent: str, no_restart: bool) -> int:
 @_AGENT
 @_NO_RESTART
 def disable(agent: str, no_restart: bool) -> int:
-    """Switch domstats off in an agent. Its configuration stays, for the next time.
+    """Switch domstats off in an agent.
+
+    Removes the link that enable has made, and restarts the agent if it runs. The configuration
+    stays, for the next time.
 
     Exit status: 0, also if it was off already. 1 if the agent could not be restarted. 2 if it could
     not be switched off.
