@@ -309,7 +309,7 @@ _NO_RESTART = click.option(
 @_AGENT
 @_NO_RESTART
 def enable(agent: str, no_restart: bool) -> int:
-    """Switch domstats on in an agent, after its package's installation.
+    """Switch domstats on in an agent, once installed as a package.
 
     The package, collectd-domstats or telegraf-domstats, has put a configuration there that the
     agent passes over. This makes a link to it, under a name that the agent reads, and restarts the
