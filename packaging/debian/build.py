@@ -118,6 +118,8 @@ def main() -> None:
                 fail(f"{package.name}: built twice, it is not the same both times")
         lint(built)
         wanted.to.mkdir(parents=True, exist_ok=True)
+        for old in wanted.to.glob(f"*-1{SUITES[name].mark}_*.deb"):  # apt takes one version only
+            old.unlink()
         for package in built:
             shutil.copy(package, wanted.to)
             digest = hashlib.sha256(package.read_bytes()).hexdigest()
