@@ -175,12 +175,11 @@ def lay_out(name: str, folder: Path, version: str) -> Path:
     (tree / "debian/changelog").write_text(changelog(suite, version), "utf-8")
     for part in ("library", "commands", "top"):
         bundle(getattr(suite, part), tree / "bundled" / part)
-    sources = [*tree.glob("bundled/library/msgspec-*.tar.gz")]
-    for source in sources:
-        with tarfile.open(source) as file:
+    for archive in [*tree.glob("bundled/library/msgspec-*.tar.gz")]:
+        with tarfile.open(archive) as file:
             file.extractall(tree / "bundled")
-        (tree / "bundled" / source.name[: -len(".tar.gz")]).rename(tree / "bundled/msgspec")
-        source.unlink()
+        (tree / "bundled" / archive.name[: -len(".tar.gz")]).rename(tree / "bundled/msgspec")
+        archive.unlink()
     return tree
 
 
@@ -238,10 +237,11 @@ def bundle(names: Iterable[str], folder: Path) -> None:
     folder.mkdir(parents=True)
     kept = BUILD / "deb-sources"
     pins = dict(pinned())
-    if not all(has(kept, digest) for digest in pins.values()):
+    if not {*pins.values()} <= by_digest(kept).keys():
         fetch(kept)
+    found = by_digest(kept)
     for name in names:
-        shutil.copy(has(kept, pins[name]), folder)
+        shutil.copy(found[pins[name]], folder)
 
 
 def pinned() -> Iterator[tuple[str, str]]:
@@ -252,12 +252,9 @@ def pinned() -> Iterator[tuple[str, str]]:
             yield found.group(1), found.group(2)
 
 
-def has(folder: Path, digest: str) -> Path | None:
-    """The file of that sha256."""
-    for path in folder.glob("*"):
-        if hashlib.sha256(path.read_bytes()).hexdigest() == digest:
-            return path
-    return None
+def by_digest(folder: Path) -> dict[str, Path]:
+    """The files of a folder by their sha256."""
+    return {hashlib.sha256(path.read_bytes()).hexdigest(): path for path in folder.glob("*")}
 
 
 def fetch(folder: Path) -> None:
