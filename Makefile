@@ -4,13 +4,14 @@
 PYTHON ?=
 VENV := .venv
 BIN := $(VENV)/bin
-SIMHOST := $(wildcard tests/simhost)
+# How many of the system tests' files run at once, each with guests of its own: they wait most of the time.
+BEDS ?= 2
 
 MAY_WRITE = @[ -w . ] || { \
 	echo "make: nothing can be written to $(CURDIR); run make in a copy of it" >&2; exit 1; }
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint unit system soak bench deb man clean machine
+.PHONY: help run test lint unit system soak bench deb man pictures clean machine
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -29,8 +30,8 @@ lint: $(VENV)/test ## ruff and mypy
 unit: $(VENV)/test ## the tests that need no server and no guest, and those against the simulated libvirtd
 	$(BIN)/pytest --numprocesses auto --dist loadfile --ignore tests/system
 
-system: machine $(VENV)/test ## the tests with real libvirtd, guests, collectd, Telegraf, InfluxDB and Graphite
-	$(BIN)/pytest tests/system
+system: machine $(VENV)/test ## the tests with real libvirtd, guests, collectd, Telegraf, InfluxDB, Prometheus and Graphite
+	$(BIN)/pytest --numprocesses $(BEDS) --dist loadfile tests/system
 
 soak: $(VENV)/test ## hundreds of rounds against a simulated host of thousands of domains, some 20 minutes
 	$(BIN)/python -m tests.simhost.soak
@@ -43,6 +44,9 @@ deb: $(VENV)/run ## Debian packages in dist/deb, for this machine's release or a
 
 man: $(VENV)/run ## docs/man/domstats.1 from the texts of --help
 	$(BIN)/python -m domstats.cli.man_pages > docs/man/domstats.1
+
+pictures: machine $(VENV)/test ## docs/pictures: a screen of domstats top, a graph by graphite-web, five minutes
+	$(BIN)/python -m tests.pictures
 
 clean: ## remove what make has made
 	rm -rf $(VENV) .build build dist plugin/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage htmlcov

@@ -17,7 +17,7 @@ from collections.abc import AsyncGenerator, Collection
 from contextlib import suppress
 from typing import Any, Callable, Generic, Optional, TypeVar
 
-from .config.settings import Settings
+from .config.settings import ROUND_SHARE, Settings
 from .config.telegraf import from_table
 from .errors import (
     ConfigError,
@@ -399,7 +399,7 @@ class AsyncHypervisor:
         :raises ConfigError: at once, as ``Hypervisor.query`` tells; the interval is none.
         """
         _seconds("interval", interval)
-        seconds = 0.9 * interval if deadline is None else deadline
+        seconds = ROUND_SHARE * interval if deadline is None else deadline
         return self._samples(interval, _Question(domains, groups, seconds))
 
     async def _samples(self, interval: float, question: _Question) -> AsyncGenerator[Sample, None]:

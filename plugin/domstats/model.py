@@ -250,6 +250,15 @@ class DomainSample(msgspec.Struct, gc=False):
     beside: Union[dict[str, float], UnsetType] = UNSET
 
 
+def memory_age(stats: Stats, time_ns: int) -> Optional[float]:
+    """Seconds since the guest reported its memory (``balloon.last-update``); None if it never did.
+
+    :param time_ns: when the statistics were asked for, nanoseconds since the epoch.
+    """
+    reported = stats.get("balloon.last-update")
+    return max(0.0, time_ns / 1e9 - reported) if isinstance(reported, int) and reported else None
+
+
 class Change(msgspec.Struct, frozen=True):
     """A domain began to hang, or is back; told in the sample of the round that noticed it.
 

@@ -14,7 +14,7 @@ from typing import NamedTuple, Optional
 
 import msgspec
 
-from .model import DomainSample, Sample, Stats
+from .model import DomainSample, Sample, Stats, memory_age
 
 _NS = 1e9
 #: Bytes in what libvirt's balloon counts.
@@ -185,7 +185,7 @@ class Rates:
             cpu_percent_of_host=cpu / cpus if cpu is not None and cpus else None,
             halt_poll_percent=sum_of_known(polled),
             memory_used=_memory_used(stats),
-            memory_age_s=_memory_age(stats, sample.time_ns),
+            memory_age_s=memory_age(stats, sample.time_ns),
             vcpus=tuple(_vcpu(vcpu, grown) for vcpu in now if vcpu[0] == "vcpu"),
             disks=tuple(_disk(disk, grown) for disk in now if disk[0] == "block"),
             nics=tuple(_nic(nic, grown) for nic in now if nic[0] == "net"),
@@ -309,12 +309,6 @@ def _memory_used(stats: Stats) -> Optional[int]:
     if available is None or usable is None or not 0 <= usable <= available:
         return None
     return (available - usable) * _KIB
-
-
-def _memory_age(stats: Stats, time_ns: int) -> Optional[float]:
-    """Seconds; None if the guest has never told, as one without the driver."""
-    told = number(stats, "balloon.last-update")
-    return None if not told else max(0.0, time_ns / _NS - told)
 
 
 def number(stats: Stats, *keys: str) -> Optional[int]:

@@ -11,7 +11,6 @@ import os
 import threading
 import time
 import weakref
-from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -25,7 +24,6 @@ from domstats import (
     Status,
 )
 
-from tests.examples import load, programs
 from tests.simhost import SimHost
 
 from .conftest import wait_until
@@ -175,21 +173,21 @@ def test_a_hung_guest_delays_nobody_who_does_not_ask_for_it_not_even_in_the_same
 
 
 def test_queries_for_many_hung_guests_keep_to_the_stuck_budget():
-    with SimHost(domains=300) as host, Hypervisor(host.uri, **FAR) as hypervisor:
+    with SimHost(domains=120) as host, Hypervisor(host.uri, **FAR) as hypervisor:
         hypervisor.sample()
-        host.control.hang(guests(0, 100))
+        host.control.hang(guests(0, 40))
         answers = Answers()
-        for number in range(300):
+        for number in range(120):
             hypervisor.query(answers, number, domains=guests(number, 1), deadline=8)
-        answers.wait(300)
+        answers.wait(120)
         assert sum(host.control.statistics()["workers"]["held"].values()) <= 6
         assert {type(error) for error in answers.errors.values()} == {DomainsUnresponsiveError}
-        assert set(answers.errors) <= set(range(100))
+        assert set(answers.errors) <= set(range(40))
         for number, sample in answers.samples.items():
             assert "cpu.time" in sample.domains[0].stats
-            assert number >= 100 or sample.domains[0].status is Status.PARTIAL  # not asked
+            assert number >= 40 or sample.domains[0].status is Status.PARTIAL  # not asked
         host.control.heal()
-        wait_until(lambda: hypervisor.sample().round.fresh == 300)
+        wait_until(lambda: hypervisor.sample().round.fresh == 120)
 
 
 def test_a_hypervisor_that_goes_away_ends_queries_with_errors_and_comes_back():
@@ -269,8 +267,8 @@ def test_asyncio_awaits_thousands_at_once_and_cancels_them():
         async with AsyncHypervisor(host.uri, **FAR) as hypervisor:
             samples = await asyncio.gather(
                 *(
-                    hypervisor.sample(domains=guests(number % 1000, 1), deadline=60)
-                    for number in range(3000)
+                    hypervisor.sample(domains=guests(number % 500, 1), deadline=60)
+                    for number in range(2000)
                 )
             )
             assert all(sample.round.fresh == 1 for sample in samples)
@@ -290,80 +288,8 @@ def test_asyncio_awaits_thousands_at_once_and_cancels_them():
                     break
             assert got == [18, 18, 18]
 
-    with SimHost(domains=1000) as host:
+    with SimHost(domains=500) as host:
         asyncio.run(run(host))
         wait_until(lambda: len(threads()) <= 10)
         host.control.heal()
         wait_until(lambda: not threads())
-
-
-# --- the programs of docs/library.md
-
-
-@pytest.mark.parametrize(
-    ("program", "printed"),
-    [
-        ("callback.py", "its CPU: guest-00001: "),
-        ("callback.py", "no such domain: nobody"),
-        ("finish.py", "how many: 5 of 5 domains"),
-        ("loop.py", "guest-00001: "),
-        ("loop.py", ": 5 of 5 domains"),
-        ("rates.py", "guest-00004: "),
-    ],
-)
-def test_the_documented_programs_do_what_they_say(program, printed, capsys):
-    with SimHost(domains=5) as host:
-        load(program).main(host.uri)
-    assert printed in capsys.readouterr().out
-
-
-def test_all_documented_programs_are_run_here():
-    assert set(programs()) == {
-        "callback.py",
-        "daemon.py",
-        "finish.py",
-        "loop.py",
-        "rates.py",
-        "threads.py",
-    }
-
-
-def test_hundreds_of_domains_give_a_daemon_what_hundreds_of_threads_gave_it():
-    class EnoughError(Exception):
-        """Every domain's metadata is known."""
-
-    def values(program, host, rounds):
-        found, most = {}, []
-
-        def put(name, values):
-            most.append(threading.active_count())
-            found[name] = values
-
-        def done():
-            if rounds > 1 and all(values["name"] for values in found.values()):
-                raise EnoughError
-
-        with suppress(EnoughError):
-            load(program).run(host.uri, put, rounds, done)
-        return found, max(most)
-
-    with SimHost(domains=250, disks=1, interfaces=1) as host:
-        before = threading.active_count()
-        old, old_threads = values("threads.py", host, 1)
-        wait_until(lambda: threading.active_count() <= before)
-        new, new_threads = values("daemon.py", host, 1000)
-    assert new_threads - before <= 20 < 250 <= old_threads - before
-    assert old.keys() == new.keys()
-    for name, earlier in old.items():
-        later = new[name]
-        assert earlier.keys() == later.keys()
-        assert earlier["name"] == later["name"]
-        assert earlier["state"] == later["state"]
-        assert earlier["vcpus"] == later["vcpus"]
-        assert earlier["memory"] == later["memory"]
-        for key in earlier.keys() - {"name", "state", "vcpus", "memory"}:
-            pairs = list(zip(earlier[key], later[key]))
-            if key.startswith("disk "):
-                del pairs[1]  # allocation: of another kind, as the document says
-            assert len(earlier[key]) == len(later[key])
-            assert all(0.99 * first <= second for first, second in pairs), (name, key, pairs)

@@ -1,21 +1,16 @@
-"""What a user of the sampler gets from hypervisors that hang, break, and talk nonsense.
+"""What a user of the sampler gets from hypervisors whose domains hang, are busy, or are many.
 
 On the simulated host, with the watches off, as for a hypervisor on another host.
 """
 
 from __future__ import annotations
 
-import os
 import threading
 
-import pytest
 from domstats.model import Status
-from domstats.output.line_protocol import LineProtocol
-from domstats.output.value_lists import CollectdOptions, ValueLists
 
-from tests.simhost import SimHost, faults
+from tests.simhost import SimHost
 
-from .conftest import wait_until
 from .watched import Watched, by_name, complete
 
 #: What everybody keeps, however the monitors hang: state, CPU, vCPUs and network.
@@ -26,9 +21,9 @@ COUNTERS = {"block.0.name", "block.0.path", "block.0.rd.bytes", "block.0.fl.time
 
 
 def test_a_third_of_a_host_hangs_at_once_and_the_rest_stays_known_within_the_budget():
-    with SimHost(domains=300) as host, Watched(host) as watched:
-        assert len(complete(watched.round())) == 300
-        hung = set(host.control.hang(count=90))
+    with SimHost(domains=120) as host, Watched(host) as watched:
+        assert len(complete(watched.round())) == 120
+        hung = set(host.control.hang(count=36))
         answered: set[str] = set()
         for number in range(6):
             sample = watched.round()
@@ -42,11 +37,11 @@ def test_a_third_of_a_host_hangs_at_once_and_the_rest_stays_known_within_the_bud
             blamed = {d.name for d in sample.domains if d.status is Status.UNRESPONSIVE}
             assert blamed <= hung
         warnings = [text for level, text in watched.log if level == "warning"]
-        assert len(warnings) <= 6  # at most a line for each round, and not 90
+        assert len(warnings) <= 6  # at most a line for each round, and not 36
         host.control.heal()
         for _ in range(3):
             sample = watched.round()
-        assert len(complete(sample)) == 300
+        assert len(complete(sample)) == 120
 
 
 def test_a_server_without_the_bulk_call_is_asked_by_calls_for_each_domain():
@@ -64,20 +59,20 @@ def test_a_server_without_the_bulk_call_is_asked_by_calls_for_each_domain():
 
 
 def test_guests_that_hang_with_their_storage_leave_the_others_complete():
-    with SimHost(domains=210) as host:
-        sick = set(host.control.add(count=90, storage="sick"))
+    with SimHost(domains=105) as host:
+        sick = set(host.control.add(count=45, storage="sick"))
         with Watched(host) as watched:
             watched.round()
             host.control.hang(sorted(sick))
             for _ in range(10):
                 sample = watched.round()
-            assert len(complete(sample) - sick) >= 195
+            assert len(complete(sample) - sick) >= 98
             assert all(set(domain.stats) >= KEPT for domain in sample.domains)
 
 
 def test_storage_that_hangs_unseen_freezes_few_guests_and_the_others_on_it_keep_the_rest():
-    with SimHost(domains=200) as host:
-        on_it = set(host.control.add(count=100, storage="sick"))
+    with SimHost(domains=80) as host:
+        on_it = set(host.control.add(count=40, storage="sick"))
         with Watched(host) as watched:
             watched.round()
             host.control.hang_storage("sick")
@@ -88,11 +83,11 @@ def test_storage_that_hangs_unseen_freezes_few_guests_and_the_others_on_it_keep_
             spared = [by_name(sample)[name] for name in on_it - set(frozen)]
             assert all("balloon.rss" in domain.stats for domain in spared)
             assert all(set(domain.stats) >= COUNTERS for domain in spared)
-            assert len(complete(sample)) == 200
+            assert len(complete(sample)) == 80
             host.control.heal_storage("sick")
             for _ in range(3):
                 sample = watched.round()
-            assert len(complete(sample)) == 300
+            assert len(complete(sample)) == 120
 
 
 def test_a_busy_monitor_of_somebody_elses_makes_a_partial_sample_and_then_an_unresponsive_one():
@@ -122,73 +117,6 @@ def test_a_driver_without_the_bulk_call_is_asked_by_classic_calls():
         sample = watched.round()
         assert sample.round.connected
         assert all(domain.stats for domain in sample.domains)
-
-
-def test_broken_connections_cost_no_sample():
-    with SimHost(domains=40) as host, Watched(host) as watched:
-        watched.round()
-        for _ in range(5):
-            host.control.drop_connections()
-            sample = watched.round()
-            assert len(complete(sample)) == 40, sample.round
-
-
-def test_a_host_that_is_frozen_is_told_of_once_and_leaves_no_thread_behind():
-    with SimHost(domains=20) as host, Watched(host) as watched:
-        watched.round()
-        host.control.freeze(1.0)
-        assert not watched.round(0.3).round.connected
-        wait_until(lambda: len(complete(watched.round())) == 20)
-        threads, descriptors = threading.active_count(), len(os.listdir("/proc/self/fd"))
-        for _ in range(3):
-            host.pause()
-            assert not watched.round(0.2).round.connected
-            assert not watched.round(0.2).round.connected
-            host.proceed()
-            wait_until(lambda: len(complete(watched.round())) == 20)
-        assert threading.active_count() <= threads
-        assert len(os.listdir("/proc/self/fd")) <= descriptors
-        levels = [level for level, text in watched.log if " samples " not in text]
-        assert levels.count("error") == levels.count("info") == 4
-
-
-def test_a_host_that_was_killed_is_sampled_again_as_soon_as_it_is_back():
-    with SimHost(domains=20) as host, Watched(host) as watched:
-        watched.round()
-        host.kill()
-        sample = watched.round()
-        assert not sample.round.connected
-        assert host.uri in sample.round.error
-        host.restart()
-        assert len(complete(watched.round())) == 20
-
-
-@pytest.fixture(scope="module")
-def eight():
-    """A host of eight domains, which each test leaves well."""
-    with SimHost(domains=8) as host:
-        yield host
-
-
-@pytest.mark.parametrize("mode", sorted(faults.MODES))
-def test_nonsense_from_a_server_is_survived_and_what_follows_is_whole(eight, mode):
-    lines, lists, host = LineProtocol(), ValueLists(CollectdOptions()), eight
-    with Watched(host) as watched:
-        watched.round()
-        host.control.distort(mode)
-        for _ in range(2):
-            sample = watched.round(1.0)
-            lines.encode(sample)
-            list(lists.translate(sample, 1.0))
-            if not sample.round.connected:
-                assert host.uri in sample.round.error
-        host.control.behave()
-        if mode == "silence":  # a call that was swallowed ends with its connection only
-            host.control.drop_connections()
-        for _ in range(3):
-            sample = watched.round()
-        assert len(complete(sample)) == 8, (sample.round, [d.reason for d in sample.domains])
-        assert lines.encode(sample)
 
 
 def test_a_thousand_domains_need_no_more_threads_than_ten():

@@ -58,3 +58,29 @@ Import "domstats.collectd_plugin"
 def virt_plugin(options: str) -> str:
     """collectd's own plugin."""
     return f"LoadPlugin virt\n<Plugin virt>\n{options}\n</Plugin>\n"
+
+
+def write_graphite(port: int, *options: str) -> str:
+    """collectd's output to a carbon of this host."""
+    lines = "\n    ".join(options)
+    return f"""\
+LoadPlugin write_graphite
+<Plugin write_graphite>
+  <Node "here">
+    Host "127.0.0.1"
+    Port "{port}"
+    Protocol "tcp"
+    {lines}
+  </Node>
+</Plugin>
+"""
+
+
+def influxdb_output(url: str, database: str) -> str:
+    """Telegraf's output to a database that is there."""
+    return f"""
+[[outputs.influxdb]]
+  urls = ["{url}"]
+  database = "{database}"
+  skip_database_creation = true
+"""

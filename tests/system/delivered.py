@@ -6,7 +6,6 @@ judges.
 """
 
 import contextlib
-import json
 import statistics
 import sys
 import sysconfig
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any, Callable, NamedTuple, NoReturn, Optional
 
 from tests.system.agents.collectd_agent import Collectd
+from tests.system.agents.notifications import Notice, Notifications
 from tests.system.agents.program import Absent
 from tests.system.agents.telegraf_agent import Telegraf
 from tests.system.waiting import wait_for
@@ -46,14 +46,6 @@ class Seen(NamedTuple):
     guests: dict[str, set[str]]
     report: dict[str, float]
     responsive: dict[str, bool]
-
-
-class Notified(NamedTuple):
-    """A notification of collectd."""
-
-    severity: str
-    host: str
-    message: str
 
 
 #: Values by series, in the order of delivery: (time, value).
@@ -222,21 +214,6 @@ _REPORTS = {
 }
 _EXTRA = "cpu_util disk disk_capacity disk_physical domain_state memory pcpu vcpu"
 
-#: A second module of collectd's Python plugin, which writes down what collectd is notified of.
-_LISTENER = """\
-import json
-import collectd
-
-NAMES = {collectd.NOTIF_FAILURE: "failure", collectd.NOTIF_OKAY: "okay"}
-
-def write_down(notification):
-    with open(__file__ + ".said", "a") as said:
-        severity = NAMES.get(notification.severity, "warning")
-        said.write(json.dumps([severity, notification.host, notification.message]) + "\\n")
-
-collectd.register_notification(write_down)
-"""
-
 
 class WatchedCollectd(Watched):
     def count(self) -> int:
@@ -281,11 +258,9 @@ class WatchedCollectd(Watched):
                     found[f"{identifier} {number}"] = series
         return found
 
-    def notified(self) -> list[Notified]:
+    def notified(self) -> list[Notice]:
         """What collectd was notified of."""
-        path = self.agent.folder / "listener.py.said"
-        lines = path.read_text().splitlines() if path.exists() else []
-        return [Notified(*json.loads(line)) for line in lines]
+        return Notifications(self.agent.folder).received("")
 
     def sampling_pid(self) -> int:
         pid: int = self.agent.pid
@@ -294,19 +269,15 @@ class WatchedCollectd(Watched):
 
 def collectd_plugin(folder: Path, uri: str, **options: Any) -> str:
     """The part of collectd's configuration that has domstats in it; it writes one file."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "listener.py").write_text(_LISTENER)
     lines = "\n".join(
         f"    {''.join(word.capitalize() for word in key.split('_'))} {_toml(value)}"
         for key, value in options.items()
     )
-    return f"""\
+    plugins = f"""\
 LoadPlugin python
 <Plugin python>
-  ModulePath "{folder}"
   ModulePath "{sysconfig.get_paths()["purelib"]}"
   ModulePath "{ROOT / "plugin"}"
-  Import "listener"
   Import "domstats.collectd_plugin"
   <Module "domstats.collectd_plugin">
     Connection "{uri}"
@@ -315,6 +286,7 @@ LoadPlugin python
   </Module>
 </Plugin>
 """
+    return Notifications(folder).configuration(plugins)
 
 
 # --- both ---------------------------------------------------------------------------------------

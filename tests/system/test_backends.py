@@ -4,7 +4,13 @@ from pathlib import Path
 from typing import Any, Callable
 
 from tests.system.agents import Collectd, Graphite, InfluxDB, Telegraf
-from tests.system.configurations import execd, libvirt_table, python_plugin
+from tests.system.configurations import (
+    execd,
+    influxdb_output,
+    libvirt_table,
+    python_plugin,
+    write_graphite,
+)
 from tests.system.waiting import wait_for
 
 READ = 64 * 1024  # bytes that Guest.move_counters reads
@@ -18,12 +24,7 @@ def test_a_guests_cpu_disk_and_network_are_seen_in_influxdb(
     influxdb = start(InfluxDB)
     settings = tmp_path / "domstats.toml"
     settings.write_text(libvirt_table(bed.uri))
-    output = f"""
-[[outputs.influxdb]]
-  urls = ["{influxdb.url}"]
-  database = "{influxdb.database}"
-  skip_database_creation = true
-"""
+    output = influxdb_output(influxdb.url, influxdb.database)
     telegraf = start(Telegraf, execd(settings) + output)
 
     def column(field: str, measurement: str, **tags: str) -> list[Any]:
@@ -53,18 +54,7 @@ def test_a_guests_cpu_disk_and_network_are_seen_in_graphite(
     guest = bed.guests[0]
     guest.move_counters()
     graphite = start(Graphite)
-    output = f"""
-LoadPlugin write_graphite
-<Plugin write_graphite>
-  <Node "here">
-    Host "127.0.0.1"
-    Port "{graphite.port}"
-    Protocol "tcp"
-    StoreRates false
-    SeparateInstances false
-  </Node>
-</Plugin>
-"""
+    output = write_graphite(graphite.port, "StoreRates false", "SeparateInstances false")
     collectd = start(Collectd, python_plugin(f'Connection "{bed.uri}"') + output)
 
     def seen(metric: str) -> list[float]:

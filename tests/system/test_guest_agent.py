@@ -33,24 +33,27 @@ collectd.register_notification(write_down)
 """
 
 
+@pytest.fixture(scope="module")
+def real(_bed_of_all: Any, missing: Any) -> Iterator[Any]:
+    """A guest with a real agent, which takes some seconds to boot."""
+    _bed_of_all.ensure(8)
+    try:
+        (guest,) = _bed_of_all.add(shape("real", "real"))
+    except AbsentSystem as absent:
+        missing(str(absent), "tests/system/install test")
+    wait_for("its agent", lambda: has_agent(_bed_of_all, guest.name))
+    yield guest
+    guest.remove()
+
+
 @pytest.fixture
-def guests(bed: Any, missing: Any) -> Callable[..., list[Any]]:
-    """``guests("real", "relay")`` starts guests with such agents."""
+def relays(real: Any, bed: Any) -> Callable[[int], list[Any]]:
+    """``relays(2)`` starts two guests, each of whose agents a test may be."""
+    return lambda count: bed.add(*(shape(f"relay-{number}", "relay") for number in range(count)))
 
-    def started(*agents: str) -> list[Any]:
-        shapes = [
-            Shape(f"{kind}-{number}", nics=0, vcpus=1, agent=kind)
-            for number, kind in enumerate(agents)
-        ]
-        try:
-            found: list[Any] = bed.add(*shapes)
-        except AbsentSystem as absent:
-            missing(str(absent), "tests/system/install test")
-        real = [guest.name for guest, kind in zip(found, agents) if kind == "real"]
-        wait_for("agents", lambda: all(has_agent(bed, name) for name in real))
-        return found
 
-    return started
+def shape(name: str, agent: str) -> Shape:
+    return Shape(name, nics=0, vcpus=1, agent=agent)
 
 
 def has_agent(bed: Any, name: str) -> bool:
@@ -88,34 +91,32 @@ def play(bed: Any, guest: Any, *arguments: Any, **options: Any) -> FakeAgent:
 
 
 def test_telegraf_gets_the_file_systems_that_a_real_agent_tells(
-    guests: Callable[..., list[Any]], telegraf: Callable[[], Any]
+    real: Any, telegraf: Callable[[], Any]
 ) -> None:
-    (guest,) = guests("real")
     running = telegraf()
-    wait_for("file systems", lambda: len(points(running, "domstats_filesystem", guest)) >= 2)
-    last = points(running, "domstats_filesystem", guest)[-1]
+    wait_for("file systems", lambda: len(points(running, "domstats_filesystem", real)) >= 2)
+    last = points(running, "domstats_filesystem", real)[-1]
     tags = {name: last.tags.get(name) for name in ("mountpoint", "fstype", "device", "uuid")}
     assert tags == {
         "mountpoint": MOUNTPOINT,
         "fstype": "ext4",
         "device": "vda",
-        "uuid": guest.uuid,
+        "uuid": real.uuid,
     }
     total, used = (int(last.fields[name].value) for name in ("total_bytes", "used_bytes"))
     assert 0 < used < total < 8 * 2**20
     assert float(last.fields["used_percent"].value) == pytest.approx(100 * used / total)
-    agent = points(running, "domstats_agent", guest)[-1]
+    agent = points(running, "domstats_agent", real)[-1]
     assert int(agent.fields["responsive"].value) == 1
     assert agent.fields["guest_hostname"].value == "tiny"
     assert int(agent.fields["filesystems"].value) == 1
-    times = [point.time for point in points(running, "domstats_filesystem", guest)]
+    times = [point.time for point in points(running, "domstats_filesystem", real)]
     assert times == sorted(set(times))
 
 
 def test_at_a_socket_that_is_read_only_the_log_says_once_what_is_missing_and_all_else_is_sampled(
-    bed: Any, guests: Callable[..., list[Any]], start: Callable[..., Any], tmp_path: Path
+    bed: Any, real: Any, start: Callable[..., Any], tmp_path: Path
 ) -> None:
-    (guest,) = guests("real")
     settings = tmp_path / "domstats.toml"
     settings.write_text(libvirt_table(f"{bed.uri}-ro", *OPTIONS))
     running = start(Telegraf, execd(settings), 1.0)
@@ -124,8 +125,8 @@ def test_at_a_socket_that_is_read_only_the_log_says_once_what_is_missing_and_all
     wait_for("rounds", lambda: len(points_of_rounds(running)) >= before + 4)
     assert running.log.count("no guest agent can be asked") == 1
     assert "leave libvirt-sock-ro out of the URI" in running.log
-    assert points(running, "libvirt_block", guest)
-    assert not points(running, "domstats_agent", guest)
+    assert points(running, "libvirt_block", real)
+    assert not points(running, "domstats_agent", real)
 
 
 def notices(folder: Path, ours: bool) -> set[str]:
@@ -149,10 +150,9 @@ def test_collectd_is_notified_of_file_systems_as_by_virt_and_gets_their_sizes_be
     bed: Any,
     start: Callable[..., Any],
     tmp_path: Path,
-    guests: Callable[..., list[Any]],
+    real: Any,
 ) -> None:
-    (guest,) = guests("real")
-    options = f'Connection "{bed.uri}"\nDomain "{guest.name}"\nExtraStats "fs_info"\n'
+    options = f'Connection "{bed.uri}"\nDomain "{real.name}"\nExtraStats "fs_info"\n'
     more = "GuestAgent true\nGuestAgentInterval 1\nPluginInstanceFormat uuid"
     ours = python_plugin(options + more)
     collectd = start(Collectd, listening(tmp_path, ours) + virt_plugin(options))
@@ -167,19 +167,18 @@ def test_collectd_is_notified_of_file_systems_as_by_virt_and_gets_their_sizes_be
         ["ndevAlias", "1"],
         ["devAlias", "vda"],
     ]
-    name = f"{guest.name}/domstats-{guest.uuid}/df_complex-used-srv_with space"
-    wait_for("sizes", lambda: len(collectd.series(guest.name).get(name, ())) >= 2)
-    assert 0 < collectd.series(guest.name)[name][-1].values[0] < 8 * 2**20
+    name = f"{real.name}/domstats-{real.uuid}/df_complex-used-srv_with space"
+    wait_for("sizes", lambda: len(collectd.series(real.name).get(name, ())) >= 2)
+    assert 0 < collectd.series(real.name)[name][-1].values[0] < 8 * 2**20
 
 
 def test_collectd_without_the_type_says_so_once_and_sends_all_else(
-    bed: Any, start: Callable[..., Any], guests: Callable[..., list[Any]]
+    bed: Any, start: Callable[..., Any], real: Any
 ) -> None:
-    (guest,) = guests("real")
     options = f'Connection "{bed.uri}"\nExtraStats "fs_info"\nGuestAgent true\nGuestAgentInterval 1'
     collectd = start(Collectd, python_plugin(options))
-    name = f"{guest.name}/domstats/bool-guest_agent"
-    wait_for("values", lambda: len(collectd.series(guest.name).get(name, ())) >= 3)
+    name = f"{real.name}/domstats/bool-guest_agent"
+    wait_for("values", lambda: len(collectd.series(real.name).get(name, ())) >= 3)
     assert collectd.log.count("collectd has no type file_system") == 1
     assert "collectd.types.db" in collectd.log
 
@@ -190,10 +189,10 @@ def nothing(command: str) -> None:
 
 @pytest.fixture
 def hung(
-    bed: Any, guests: Callable[..., list[Any]]
+    bed: Any, real: Any, relays: Callable[[int], list[Any]]
 ) -> Iterator[tuple[Any, Any, FakeAgent, FakeAgent]]:
     """Three guests' agents: one is well, one hangs after the greeting, one does not greet."""
-    real, after, before = guests("real", "relay", "relay")
+    after, before = relays(2)
     with play(bed, after, nothing) as one, play(bed, before, greets=False) as other:
         yield real, (after, before), one, other
 
@@ -231,9 +230,9 @@ def points_of_rounds(telegraf: Any) -> list[Any]:
 
 
 def test_an_agent_that_dies_while_it_is_asked_answers_again_when_it_is_back(
-    bed: Any, guests: Callable[..., list[Any]], telegraf: Callable[[], Any]
+    bed: Any, relays: Callable[[int], list[Any]], telegraf: Callable[[], Any]
 ) -> None:
-    (guest,) = guests("relay")
+    (guest,) = relays(1)
     agent = play(bed, guest, nothing)
     running = telegraf()
     wait_for("a question", lambda: "guest-get-users" in agent.asked)
@@ -246,9 +245,9 @@ def test_an_agent_that_dies_while_it_is_asked_answers_again_when_it_is_back(
 
 
 def test_ten_thousand_file_systems_with_hostile_names_cost_nobody_anything(
-    bed: Any, guests: Callable[..., list[Any]], telegraf: Callable[[], Any]
+    bed: Any, real: Any, relays: Callable[[int], list[Any]], telegraf: Callable[[], Any]
 ) -> None:
-    real, liar = guests("real", "relay")
+    (liar,) = relays(1)
     lies = [
         [file_system(f"/{number}") for number in range(10_000)],
         [file_system("/" + "x" * 100_000, "a\nb,c=d \\"), file_system('/q"\n,= \\', "\x1b[31m")],

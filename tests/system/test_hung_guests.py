@@ -17,6 +17,7 @@ from typing import Any, Callable, NamedTuple
 
 import pytest
 
+from tests.system.agents.notifications import Notice
 from tests.system.bed.shape import Shape
 from tests.system.delivered import (
     BOTH,
@@ -25,7 +26,6 @@ from tests.system.delivered import (
     PATIENT,
     ROOT,
     Counters,
-    Notified,
     Seen,
     going_back,
     lacking,
@@ -69,7 +69,7 @@ class Story:
     hangs: list[Hang] = field(default_factory=list)
     rounds: list[Seen] = field(default_factory=list)
     counters: Counters = field(default_factory=dict)
-    notified: list[Notified] = field(default_factory=list)
+    notified: list[Notice] = field(default_factory=list)
     log: str = ""
     foreign: dict[str, float] = field(default_factory=dict)
     workers: list[int] = field(default_factory=list)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 import shlex
-import subprocess
 import textwrap
 from functools import partial
 from pathlib import Path
@@ -19,6 +18,7 @@ import pytest
 from tests.system.agents import Collectd, Telegraf
 from tests.system.agents.collectd_agent import CONFIGURATION, TYPES
 from tests.system.agents.lines import Point
+from tests.system.command_line import typed
 from tests.system.configurations import DOMSTATS, ROOT, python_plugin
 from tests.system.waiting import wait_for
 
@@ -50,18 +50,8 @@ class Place:
         return text.replace("qemu:///system", self._uri)
 
     def run(self, command: str) -> str:
-        done = subprocess.run(
-            ["sh", "-e", "-c", self.here(command)],
-            env={"PATH": "/usr/sbin:/usr/bin:/bin", "PYTHONPATH": str(ROOT / "plugin")},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-            timeout=120,
-        )
-        assert done.returncode == 0, f"{command}\n{done.stdout}"
-        return done.stdout
+        path = "/usr/sbin:/usr/bin:/bin"
+        return typed(self.here(command), {"PATH": path, "PYTHONPATH": str(ROOT / "plugin")})
 
     def file(self, path: str) -> Path:
         return self.folder / path

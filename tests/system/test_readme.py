@@ -24,6 +24,7 @@ from tests.system.agents.collectd_agent import TYPES
 from tests.system.agents.program import Program
 from tests.system.agents.telegraf_agent import BUILT
 from tests.system.agents.telegraf_agent import CONFIGURATION as TELEGRAF
+from tests.system.command_line import typed
 from tests.system.configurations import ROOT
 from tests.system.waiting import wait_for
 
@@ -71,18 +72,7 @@ class Machine:
         self.within = ["nsenter", *places, "--"]
 
     def type(self, command: str) -> str:
-        done = subprocess.run(
-            [*self.within, "sh", "-e", "-c", command],
-            env=PLAIN,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-            timeout=120,
-        )
-        assert done.returncode == 0, f"{command}\n{done.stdout}"
-        return done.stdout
+        return typed(command, PLAIN, self.within)
 
     def files(self) -> set[str]:
         return set(self.type("find /etc /opt /var/tmp -xdev").splitlines())

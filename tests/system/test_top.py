@@ -1,60 +1,14 @@
 """``domstats top`` in a real terminal (tmux), with real guests, one of them hung."""
 
 import contextlib
-import shlex
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Callable, NoReturn
 
 import pytest
 
-from tests.system.agents.program import Absent, find
-from tests.system.configurations import DOMSTATS, ROOT
-from tests.system.waiting import wait_for
-
-
-class Terminal:
-    """A terminal of 80 columns and 24 lines with a command in it."""
-
-    def __init__(self, folder: Path, command: list[str]) -> None:
-        self._tmux = [find("tmux"), "-S", str(folder / "tmux"), "-f", "/dev/null"]
-        environment = f"PYTHONPATH={shlex.quote(str(ROOT / 'plugin'))} LANG=C.UTF-8"
-        # What libraries of the tests' own process say of its terminal does not hold for this one.
-        started = f"env -u COLUMNS -u LINES {environment} {shlex.join(command)}"
-        line = f"{started}; echo ended with $?; sleep 1000"
-        self._run("new-session", "-d", "-x", "80", "-y", "24", line)
-
-    def _run(self, *words: str) -> str:
-        done = subprocess.run(
-            [*self._tmux, *words], capture_output=True, text=True, check=False, timeout=60
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    def wait(self, what: str, look: Callable[[], Any]) -> None:
-        """Wait for something on the screen; what is there instead is in the error."""
-        try:
-            wait_for(what, look, 60)
-        except AssertionError as error:
-            raise AssertionError("\n".join([str(error), *self.lines])) from None
-
-    @property
-    def lines(self) -> list[str]:
-        return self._run("capture-pane", "-p").splitlines()
-
-    def press(self, *keys: str) -> None:
-        self._run("send-keys", *keys)
-
-    def resize(self, columns: int, lines: int) -> None:
-        self._run("resize-window", "-x", str(columns), "-y", str(lines))
-
-    def first_is(self, begin: str) -> bool:
-        return bool(self.lines) and self.lines[0].startswith(begin)
-
-    def end(self) -> None:
-        with contextlib.suppress(AssertionError):
-            self._run("kill-server")
+from tests.system.agents.program import Absent
+from tests.system.terminal import Terminal
 
 
 @pytest.fixture
@@ -65,7 +19,7 @@ def terminal(
 
         def start(*words: str) -> Terminal:
             try:
-                made = Terminal(tmp_path, [*DOMSTATS, *words])
+                made = Terminal(tmp_path, *words)
             except Absent as absent:
                 missing(str(absent), "as root, tests/system/install test")
             running.callback(made.end)

@@ -19,7 +19,7 @@ def pytest_collectstart() -> None:
     settings.register_profile(
         "any machine",
         deadline=None,
-        max_examples=25,
+        max_examples=10,
         suppress_health_check=[HealthCheck.too_slow],
     )
     settings.load_profile("any machine")

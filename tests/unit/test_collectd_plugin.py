@@ -34,6 +34,7 @@ from domstats.model import (
 )
 
 from tests.unit.fake_sampler import FakeSampler
+from tests.unit.rows import each_row
 
 UUID = "11111111-2222-4333-8444-555555555555"
 PATIENCE_S = 60.0
@@ -340,7 +341,7 @@ def test_a_warning_is_told_with_the_file_and_line_too(tmp_path: Path) -> None:
     assert (level, f"{tmp_path}/collectd.conf:6, Module" in line) == ("warning", True)
 
 
-@pytest.mark.parametrize("content", [None, "A\n", HEAD + block("Lanes 2") + "</Plugin>\n"])
+@each_row("content", [None, "A\n", HEAD + block("Lanes 2") + "</Plugin>\n"])
 def test_where_the_block_is_not_found_the_message_counts_blocks(
     tmp_path: Path, content: Optional[str]
 ) -> None:
@@ -354,7 +355,7 @@ def test_where_the_block_is_not_found_the_message_counts_blocks(
     assert line.startswith(f"domstats: collectd.conf, Module {MODULE} block 1, option")
 
 
-@pytest.mark.parametrize(
+@each_row(
     "name", ["domstats", "domstats.collectd-plugin", "Domstats.Collectd", "collectd_plugin"]
 )
 def test_a_block_of_another_name_is_told_of_and_nothing_is_sampled_in_its_place(
@@ -388,7 +389,7 @@ def test_a_module_of_somebody_else_is_left_alone(tmp_path: Path) -> None:
 VIRT = "LoadPlugin virt\n<Plugin virt>\n{}\n</Plugin>\n"
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("ours", "theirs", "told"),
     [
         ("Interval 5", "", True),
@@ -794,7 +795,7 @@ def test_devices_that_are_not_reported_have_no_figures_of_the_host_either() -> N
         assert everything.figures - collectd_options(settings).figures == {hidden}
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("settings", "hostname"),
     [
         (Settings(), ""),

@@ -1,7 +1,8 @@
 """The dashboards and alert rules in the tree are what dashboards/make.py makes, and hold together.
 
 What a dashboard must have is taken from Grafana's published schema (kinds/dashboard), what a rule
-must have from the reader of its provisioning files; Grafana itself is not asked.
+must have from the reader of its provisioning files; Grafana itself is not asked. Nor is Prometheus:
+its rules are held to what its documents say.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import re
 from typing import Any
 
 from dashboards import make
+from dashboards.rules import RULES
 
 #: Of the schema's panel: what must be there, and its type.
 PANEL = {"id": int, "type": str, "title": str, "transparent": bool, "transformations": list,
@@ -25,7 +27,7 @@ DURATION = re.compile(r"\d+[smh]")
 
 
 def dashboards() -> list[dict[str, Any]]:
-    return [make.dashboard(database) for database in ("influxdb", "graphite")]
+    return [make.dashboard(database) for database in make.DATABASES]
 
 
 def lacks(what: dict[str, Any], wanted: dict[str, type]) -> list[str]:
@@ -77,20 +79,44 @@ def test_each_variable_in_a_query_is_one_of_the_dashboards() -> None:
 
 
 def test_a_rule_has_what_grafanas_provisioning_wants() -> None:
-    [group] = make.alerts()["groups"]
-    assert group["name"]
-    assert group["folder"]
-    assert DURATION.fullmatch(group["interval"])
+    uids: list[str] = []
+    for database in make.BY_GRAFANA:
+        [group] = make.grafana_rules(database)["groups"]
+        assert group["name"]
+        assert group["folder"]
+        assert DURATION.fullmatch(group["interval"])
+        for rule in group["rules"]:
+            steps = [step["refId"] for step in rule["data"]]
+            assert rule["condition"] in steps
+            assert len(set(steps)) == len(steps)
+            assert DURATION.fullmatch(rule["for"])
+            assert rule["noDataState"] in {"OK", "NoData", "Alerting"}
+            assert 1 <= len(rule["uid"]) <= 40
+            # Provisioning would take it for a variable of the environment.
+            assert "$" not in json.dumps([rule["annotations"], rule["labels"]])
+            for step in rule["data"]:
+                assert step["datasourceUid"] in {"__expr__", make.datasource(database)}
+                assert step["model"].get("expression", "A") in steps
+            uids.append(rule["uid"])
+    assert len(set(uids)) == len(uids)
+
+
+def test_a_rule_of_prometheus_names_the_guest_that_it_is_about() -> None:
+    [group] = make.prometheus_rules()["groups"]
+    assert group["rules"][0]["alert"] == "DomstatsGuestHung"
     for rule in group["rules"]:
-        steps = [step["refId"] for step in rule["data"]]
-        assert rule["condition"] in steps
-        assert len(set(steps)) == len(steps)
+        assert re.fullmatch(r"[A-Z]\w+", rule["alert"])
         assert DURATION.fullmatch(rule["for"])
-        assert rule["noDataState"] in {"OK", "NoData", "Alerting"}
-        assert 1 <= len(rule["uid"]) <= 40
-        # Provisioning would take it for a variable of the environment.
-        assert "$" not in json.dumps([rule["annotations"], rule["labels"]])
-        for step in rule["data"]:
-            for name in re.findall(r"\$\{(\w+)\}", step["model"].get("expression", "")):
-                assert name in steps
-    assert len({rule["uid"] for rule in group["rules"]}) == len(group["rules"])
+        assert "$labels.host" in rule["annotations"]["summary"]
+
+
+def test_each_database_has_all_rules_and_all_panels_but_those_that_say_so() -> None:
+    titles = {
+        database: {panel["title"] for panel in make.dashboard(database)["panels"]}
+        for database in make.DATABASES
+    }
+    assert titles["influxdb"] - titles["prometheus"] == {"What is wrong with guests"}
+    assert titles["influxdb"] - titles["graphite"] == {"What is wrong with guests"}
+    for database in make.BY_GRAFANA:
+        [group] = make.grafana_rules(database)["groups"]
+        assert [rule["title"] for rule in group["rules"]] == [rule.title for rule in RULES]

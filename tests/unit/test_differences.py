@@ -7,9 +7,8 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-import pytest
-
 from tests.differences import FROM_INPUTS_LIBVIRT, FROM_VIRT
+from tests.unit.rows import each_row
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "migrating.md").read_text("utf-8")
@@ -25,7 +24,7 @@ def listed(peer: str) -> list[str]:
     return re.findall(r"^- \*\*`([a-z-]+)`\*\*: \S", section[1], re.MULTILINE)
 
 
-@pytest.mark.parametrize("peer", LISTS)
+@each_row("peer", LISTS)
 def test_the_page_and_the_tests_have_the_same_differences(peer: str) -> None:
     assert listed(peer) == list(LISTS[peer])
 
@@ -64,7 +63,7 @@ def names_in(path: str, table: str) -> set[str]:
     return found
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("path", "table", "known"),
     [
         ("tests/system/test_every_key.py", "DIFFERENT", FROM_INPUTS_LIBVIRT),

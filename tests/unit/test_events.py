@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from domstats import events
-from domstats.engine.event_book import BURST, MOST_WAITING, PER_S, SETTLE_S, EventBook
+from domstats.engine import event_book
+from domstats.engine.event_book import BURST, PER_S, SETTLE_S, EventBook
 from domstats.events import SOURCES, RawEvent, read
 from domstats.model import EVENT_KINDS, DomainEvent
 from domstats.output.schema import EVENT_FIELDS
@@ -153,12 +154,13 @@ def test_after_a_flood_a_domain_may_tell_again_as_time_goes_by():
     assert words(book.hand_out(10.0)) == [("web", "io_error", "paused", False)]
 
 
-def test_events_that_nobody_fetches_do_not_fill_the_memory():
+def test_events_that_nobody_fetches_do_not_fill_the_memory(monkeypatch):
+    monkeypatch.setattr(event_book, "MOST_WAITING", 100)
     book = started_book()
-    for number in range(MOST_WAITING + 10):
+    for number in range(110):
         book.take_in(happened("started", uuid=f"u{number}"), 2.0)
     told = book.hand_out(3.0)
-    assert len(told) == MOST_WAITING + 1
+    assert len(told) == 101
     (lost,) = [event for event in told if event.kind == events.STREAM]
     assert (lost.event, lost.numbers, lost.uuid) == ("dropped", {"dropped": 10}, "")
     assert len(book.take_log()) == 1

@@ -6,12 +6,14 @@ import pytest
 from domstats.errors import ConfigError
 from domstats.globs import MOST_ALTERNATIVES, glob, is_glob
 
+from tests.unit.rows import each_row
+
 
 def matches(text: str, name: str) -> bool:
     return any(pattern.search(name) for pattern in glob(text))
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("text", "matching", "others"),
     [
         ("web-*", ("web-", "web-1", "web-a\nb"), ("my-web-1", "Web-1", "web")),

@@ -89,14 +89,15 @@ def others(module: str) -> set[str]:
     return {name.split(".")[0] for name in imported(module)} - {"domstats", ""}
 
 
-def reached(module: str) -> set[str]:
+@functools.cache
+def reached(module: str) -> frozenset[str]:
     """The modules of the package that come with a module."""
     found: set[str] = set()
     new = set(ours(module))
     while new:
         found |= new
         new = {name for module in new for name in ours(module)} - found
-    return found
+    return frozenset(found)
 
 
 def row(module: str) -> int:

@@ -32,7 +32,7 @@ SPEAKERS: dict[str, tuple[str, ...]] = {
     "hypervisor/remedies.py": ("_REMEDIES", "why_no_libvirt", "why_no_agents"),
     "agents/adapter.py": ("complaint", "ErrorOnce"),
     "hypervisor/pressure.py": ("look", "_hindrance", "_read"),
-    "sampling/guest_looks.py": ("_run",),
+    "sampling/guest_looks.py": ("_look",),
     "selection.py": ("listed",),
     "sampling/host_look.py": ("news", "_why_no_pools"),
     "output/series_count.py": ("_judge",),

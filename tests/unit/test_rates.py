@@ -8,6 +8,8 @@ import pytest
 from domstats.model import DomainSample, Round, Sample, Status
 from domstats.rates import DiskRates, DomainRates, NicRates, Rates, VcpuRates
 
+from tests.unit.rows import each_row
+
 S = 10**9
 START_NS = 1_800_000_000 * S
 
@@ -123,7 +125,7 @@ def test_memory_is_what_the_guest_uses_and_how_old_its_figures_are() -> None:
     assert found.memory_age_s == pytest.approx(30.0)
 
 
-@pytest.mark.parametrize(
+@each_row(
     "stats",
     [
         {"balloon.available": 10, "balloon.usable": 11},
@@ -147,7 +149,7 @@ def test_a_late_round_counts_with_the_time_at_which_the_domain_was_asked() -> No
     assert found["u"].cpu_percent == pytest.approx(100.0)
 
 
-@pytest.mark.parametrize("step", [-3600.0, 3600.0])
+@each_row("step", [-3600.0, 3600.0])
 def test_a_step_of_the_clock_changes_nothing(step: float) -> None:
     rates = Rates()
     rates.read(sample(domain({"cpu.time": 0}, 100.0), seconds=100))

@@ -150,7 +150,7 @@ def test_entries_that_match_nobody_are_told_once_in_one_line() -> None:
     assert unmatched.listed(["db-1", "web"]) == []
 
 
-@pytest.mark.parametrize("entry", ["web", "/^we/"])
+@each_row("entry", ["web", "/^we/"])
 def test_an_entry_whose_domain_goes_is_told_and_so_is_its_return(entry: str) -> None:
     unmatched = Unmatched(entries([entry]))
     assert unmatched.listed(["web", "db"]) == []

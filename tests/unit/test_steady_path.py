@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import domstats
-import pytest
 from domstats.domain_choice import DomainChoice
 from domstats.engine.engine import PART
 from domstats.model import DomainSample, Round, Sample, Status
@@ -24,6 +23,7 @@ from domstats.selection import Selection, domain_entries
 
 from tests.unit.engine.world import World
 from tests.unit.output.value_lists_told import one_by_one
+from tests.unit.rows import each_row
 
 ANSWER = Path(__file__).parents[1] / "cases" / "qemu-9.0" / "answer.json"
 PACKAGE = str(Path(domstats.__file__).parent)
@@ -91,8 +91,8 @@ def test_keys_in_another_order_as_of_idle_groups_are_nothing_new_to_value_lists(
     assert count_calls(lambda: list(writer.translate(known, 10.0))) < 25
 
 
-@pytest.mark.parametrize("idle_s", [0.0, 600.0])
-@pytest.mark.parametrize("watches", [(), ("storage", "process")])
+@each_row("idle_s", [0.0, 600.0])
+@each_row("watches", [(), ("storage", "process")])
 def test_the_engine_decides_little_about_a_domain_that_is_well(
     watches: tuple[str, ...], idle_s: float
 ) -> None:

@@ -15,8 +15,6 @@ from ..config.settings import Settings
 from ..model import Sample
 from ..shown import one_line
 
-#: The share of an interval that a round may take; the rest is for sending what it found.
-ROUND_SHARE = 0.9
 #: Seconds: an interval is never taken for shorter.
 LEAST_INTERVAL_S = 0.2
 #: Distances between ticks that are looked at.
@@ -101,6 +99,7 @@ class RoundDeadline:
     """
 
     def __init__(self, settings: Settings, interval: float | None = None) -> None:
+        self._settings = settings
         self._deadline = settings.deadline
         self._is_said = settings.deadline is None
         known = interval is not None or settings.interval_fixed
@@ -149,7 +148,7 @@ class RoundDeadline:
 
     def until(self, next_s: float) -> float:
         """The same where the next round is known to begin so many seconds later."""
-        return next_s * ROUND_SHARE if self._deadline is None else self._deadline
+        return self._settings.round_deadline(next_s)
 
     @property
     def is_guess(self) -> bool:

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import NamedTuple, Optional, Protocol
 
-from ..agents.adapter import ROUND_SHARE, LogFunction
+from ..agents.adapter import LogFunction
 from ..config.settings import Settings, is_local
 from ..hypervisor.processes import ProcessWatch
 from ..model import DomainSample, Sample, Status
@@ -72,7 +72,7 @@ def check(settings: Settings, make: Callable[[Settings, LogFunction], Asked]) ->
     log: queue.SimpleQueue[tuple[str, str]] = queue.SimpleQueue()
     asked = make(settings, lambda level, text: log.put((level, text)))
     try:
-        deadline = min(_deadline(settings), _MOST_S)
+        deadline = min(settings.round_deadline(), _MOST_S)
         rounds = [asked.sample(deadline)]
         while len(rounds) < ROUNDS and rounds[-1].round.connected:
             rounds.append(asked.sample(deadline))
@@ -94,10 +94,6 @@ def check(settings: Settings, make: Callable[[Settings, LogFunction], Asked]) ->
     if is_local(settings.uri) and settings.process_watch:
         findings += _of_processes(settings.uri, last)
     return Checked(Section(settings.uri, rows), findings, last)
-
-
-def _deadline(settings: Settings) -> float:
-    return settings.interval * ROUND_SHARE if settings.deadline is None else settings.deadline
 
 
 # --- What a round says --------------------------------------------------------------------------
@@ -176,6 +172,7 @@ def _of_domains(sample: Sample) -> Iterator[Finding]:
             verb = words if len(domains) > 1 else words.replace("do not", "does not")
             if status is Status.PARTIAL and len(domains) == 1:
                 verb = "lacks groups"
+            remedy = _REMEDIES.get(reason, remedy)
             yield Finding(sample.uri, f"{names} {verb}: {reason}", means, remedy)
 
 
@@ -196,12 +193,18 @@ _STATUSES = (
 )
 
 
+#: Where the reason says what to do.
+_REMEDIES = {
+    "its process is stopped": "kill -CONT PID lets it go on (pgrep -f 'guest=NAME,' shows the PID"
+    " of its QEMU); find out who stopped it: a debugger, the freezer, a person",
+}
+
+
 def _named(domain: DomainSample, sample: Sample) -> str:
+    """With the time for which it has been seen so: since our own first round, so it may be more."""
     name = one_line(domain.name, 60)
-    if domain.since_ns is None:
-        return name
-    seconds = max(0.0, (sample.time_ns - domain.since_ns) / 1e9)
-    return f"{name} (for {seconds:.0f} s)"
+    seconds = 0 if domain.since_ns is None else int((sample.time_ns - domain.since_ns) / 1e9)
+    return f"{name} (for {seconds} s or longer)" if seconds > 0 else name
 
 
 # --- Time ---------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from typing import Any, Callable, NamedTuple, Optional, Protocol
 import msgspec
 
 from .. import __version__
-from ..agents.adapter import ROUND_SHARE, ErrorOnce, LogFunction, SamplerLike, sampler
+from ..agents.adapter import ErrorOnce, LogFunction, SamplerLike, sampler
 from ..agents.telegraf_execd import writer
 from ..config import config_file
 from ..config.settings import Settings, share_budget
@@ -136,7 +136,7 @@ def _narrowed(settings: Settings, wanted: Wanted) -> Settings:
     if wanted.deadline is not None:
         changes["deadline"] = wanted.deadline
     elif settings.deadline is None and wanted.rounds != 1:
-        changes["deadline"] = max(_LEAST_DEADLINE_S, ROUND_SHARE * wanted.interval)
+        changes["deadline"] = max(_LEAST_DEADLINE_S, settings.round_deadline(wanted.interval))
     return msgspec.structs.replace(settings, **changes)
 
 
@@ -314,12 +314,10 @@ class Said:
     def hypervisor(self, settings: Settings) -> None:
         watches = ("process_watch", "storage_watch", "occupancy_watch")
         on = [name.partition("_")[0] for name in watches if getattr(settings, name)]
-        interval = ROUND_SHARE * settings.interval
-        deadline = interval if settings.deadline is None else settings.deadline
         self._say(
             f"{settings.uri}: asks for {', '.join(sorted(settings.groups))}; {settings.lanes}"
-            f" lanes, a deadline of {deadline:g} s, at most {settings.stuck_budget} stuck calls;"
-            f" watches: {', '.join(on) or 'none'}"
+            f" lanes, a deadline of {settings.round_deadline():g} s, at most"
+            f" {settings.stuck_budget} stuck calls; watches: {', '.join(on) or 'none'}"
         )
 
     def round(self, number: int, found: Found) -> None:

@@ -15,7 +15,6 @@ from typing import NamedTuple, Optional, TextIO
 from rich import box
 from rich.cells import cell_len
 from rich.console import Console
-from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -29,9 +28,10 @@ NAME_LIMIT = 64
 TROUBLE_LIMIT = 200
 #: Cells of a name below which it is not cut for other columns' sake.
 _SHORT_NAME, _SHORTEST_NAME = 32, 20
-#: Widths for what is no terminal: as wide as is needed, within these.
-_LEAST_WIDTH, _MOST_WIDTH = 80, 400
+#: What is no terminal gets lines as wide as is needed, up to this.
+_MOST_WIDTH = 400
 _GAP = "  "
+_COLUMN_GAP = "   "
 _INDENT = 4
 _UNKNOWN = "-"
 
@@ -128,16 +128,22 @@ def lines(
 
 
 def print_rows(titles: Sequence[str], rows: Iterable[Sequence[str]], file: TextIO) -> None:
-    """A plain table of texts."""
+    """A plain table of texts without line breaks. A file or a pipe gets whole rows."""
+    cells = [tuple(row) for row in rows]
+    console = console_of(file)
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        widths = [max(map(cell_len, column)) for column in zip(titles, *cells)]
+        width = sum(widths) + len(_COLUMN_GAP) * (len(widths) - 1)
+        if width <= _MOST_WIDTH:  # nothing to fold: rich would take ten times as long
+            head, *body = (_COLUMN_GAP.join(map(left, row, widths)) for row in (titles, *cells))
+            file.writelines(f"{line}\n" for line in (head, "─" * width, *body))
+            return
+        console.width = _MOST_WIDTH
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for title in titles:
         table.add_column(title, overflow="fold")
-    for row in rows:
+    for row in cells:
         table.add_row(*(Text(cell) for cell in row))
-    console = console_of(file)
-    if not console.is_terminal and "COLUMNS" not in os.environ:
-        widest = Measurement.get(console, console.options.update(width=_MOST_WIDTH), table).maximum
-        console.width = max(_LEAST_WIDTH, min(widest, _MOST_WIDTH))
     console.print(table)
 
 

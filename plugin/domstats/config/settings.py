@@ -22,6 +22,9 @@ from ..selection import ALL, Selection
 from ..shown import one_line
 from .options import SAFE_BUDGET, TELEGRAF_GROUPS
 
+#: The share of an interval that a round may take; the rest is for sending what it found.
+ROUND_SHARE = 0.9
+
 
 class Settings(RoundSettings, frozen=True, kw_only=True):
     """All that is set for one hypervisor. The defaults are those of Telegraf's vocabulary.
@@ -96,6 +99,15 @@ class Settings(RoundSettings, frozen=True, kw_only=True):
     persistent_notification: bool = False
     hostname: str = ""
 
+
+    def round_deadline(self, interval: float | None = None) -> float:
+        """Seconds after which a round ends with what it has.
+
+        :param interval: seconds to the next round, where that is not known to be the one set.
+        """
+        if self.deadline is not None:
+            return self.deadline
+        return ROUND_SHARE * (self.interval if interval is None else interval)
 
     @property
     def wants_disk_sizes(self) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Callable, NamedTuple, Optional
 
-from ..model import DomainSample, Sample
+from ..model import DomainSample, Sample, memory_age
 from .derived import Derived
 from .device_tables import INTERFACES, THROTTLE, FigureRow, figures_of
 from .disk_rows import MEMORY_AGE, OWN_EXTRA_STATS, found_in
@@ -116,10 +116,9 @@ class OwnLists:
                 yield (entry.row.type, valid_part(instance), interval_s), (value,)
 
     def _of_memory(self, domain: DomainSample, sample: Sample) -> Iterator[tuple[Head, Values]]:
-        told_at = domain.stats.get("balloon.last-update")
-        if isinstance(told_at, int) and told_at > 0:
+        age_s = memory_age(domain.stats, sample.time_ns)
+        if age_s is not None:
             interval_s = self._every.get("balloon", 0.0)
-            age_s = max(0.0, sample.time_ns / 1e9 - told_at)
             yield ("duration", "memory_age", interval_s), (age_s,)
 
 

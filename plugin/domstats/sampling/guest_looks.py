@@ -7,9 +7,9 @@ the first sample has nothing of this.
 from __future__ import annotations
 
 import queue
-import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import NamedTuple, Optional
 
 from ..config.settings import Settings
@@ -17,6 +17,7 @@ from ..hypervisor.interfaces import HostInterfaces
 from ..hypervisor.pressure import GuestPressure
 from ..model import NO_DETAILS, Nic, Sample, Status
 from .engine_thread import LogFunction
+from .look_thread import LookThread
 
 #: Seconds for which a sample waits for a look that is under way.
 PATIENCE_S = 0.1
@@ -48,31 +49,19 @@ class GuestLooks:
         self._pressure = (pressure or GuestPressure()) if settings.pressure else None
         self._interfaces = (interfaces or HostInterfaces()) if settings.interface_details else None
         self._guests: tuple[Guest, ...] = ()
-        self._asked: queue.SimpleQueue[Optional[tuple[Guest, ...]]] = queue.SimpleQueue()
-        self._thread: Optional[threading.Thread] = None
-        self._idle = threading.Event()
-        self._idle.set()
+        self._thread = LookThread("domstats-guests", self._look)
         self._found: queue.SimpleQueue[dict[str, dict[str, float]]] = queue.SimpleQueue()
-        self._is_slow = False
         self._said: set[str] = set()
 
     def begin(self) -> None:
         """Look, unless an earlier look is still under way."""
-        if not self._guests or not self._idle.is_set():
-            return
-        if self._thread is None:
-            thread = threading.Thread(target=self._run, name="domstats-guests", daemon=True)
-            try:
-                thread.start()
-            except RuntimeError:  # no thread to be had now; the next round tries again
-                return
-            self._thread = thread
-        self._idle.clear()
-        self._asked.put(self._guests)
+        if self._guests and self._thread.idle.is_set():
+            with suppress(RuntimeError):  # no thread to be had now; the next round tries again
+                self._thread.begin(self._guests)
 
     def add_to(self, sample: Sample) -> None:
         """Add what was found since the last sample; see ``beside.Beside``."""
-        self._is_slow = not self._idle.wait(0.0 if self._is_slow else PATIENCE_S)
+        self._thread.wait(PATIENCE_S)
         while not self._found.empty():
             found = self._found.get()  # the newest counts
             for domain in sample.domains:
@@ -86,21 +75,16 @@ class GuestLooks:
 
     def close(self) -> None:
         """End, without waiting for a look."""
-        self._asked.put(None)
+        self._thread.close()
 
-    def _run(self) -> None:
-        while True:
-            guests = self._asked.get()
-            if guests is None:
-                return
-            try:
-                self._found.put(self._look(guests, time.monotonic()))
-            except Exception as error:
-                self._say("error", f"a look at guests failed, please report it: {error!r}")
-            finally:
-                self._idle.set()
+    def _look(self, guests: Sequence[Guest]) -> None:
+        """In the thread."""
+        try:
+            self._found.put(self._figures(guests, time.monotonic()))
+        except Exception as error:
+            self._say("error", f"a look at guests failed, please report it: {error!r}")
 
-    def _look(self, guests: Sequence[Guest], now: float) -> dict[str, dict[str, float]]:
+    def _figures(self, guests: Sequence[Guest], now: float) -> dict[str, dict[str, float]]:
         found: dict[str, dict[str, float]] = {}
         if self._pressure is not None:
             found = self._pressure.look([guest.uuid for guest in guests], now)

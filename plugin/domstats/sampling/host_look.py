@@ -6,11 +6,10 @@ alone, and one of the server's workers.
 
 from __future__ import annotations
 
-import queue
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Callable, Optional, Union
+from typing import TYPE_CHECKING, Callable, Union
 
 from ..config.settings import Settings, is_remote
 from ..errors import DomstatsError, UnsupportedError
@@ -20,6 +19,7 @@ from ..hypervisor.node import PoolBook, node_cpu, node_memory
 from ..model import Sample
 from ..shown import one_line
 from .engine_thread import LogFunction
+from .look_thread import LookThread
 
 if TYPE_CHECKING:
     from ..hypervisor.admin import AdminConnection
@@ -56,13 +56,8 @@ class Look:
     ) -> None:
         self._what, self._hint = what, hint
         self._questions = list(questions)
-        self._close_connection = close
         self._clock = clock
-        self._jobs: queue.SimpleQueue[bool] = queue.SimpleQueue()
-        self._thread: Optional[threading.Thread] = None
-        self._done = threading.Event()
-        self._done.set()
-        self._is_quick = True
+        self._thread: LookThread[None] = LookThread("domstats-host", self._ask_all, close)
         self._begun = 0.0
         self._failures = 0
         self._is_logged = False
@@ -73,31 +68,20 @@ class Look:
 
     def begin(self) -> None:
         """Ask, unless an answer is still to come."""
-        if not self._done.is_set():
-            self._is_quick = False
+        if not self._thread.idle.is_set():
             return
         self._begun = self._clock()
-        self._done.clear()
-        if self._thread is None:
-            thread = threading.Thread(target=self._run, name="domstats-host", daemon=True)
-            try:
-                thread.start()
-            except RuntimeError as error:  # no thread to be had: a later round may have one
-                self._done.set()
-                self._error = str(error)
-                return
-            self._thread = thread
-        self._jobs.put(True)
+        try:
+            self._thread.begin(None)
+        except RuntimeError as error:  # no thread to be had: a later round may have one
+            self._error = str(error)
 
     def take(self, until: float) -> list[Found]:
         """What has been found since the last time.
 
         :param until: when not to wait any longer for a look that is usually quicker, by the clock.
         """
-        if self._is_quick:
-            self._is_quick = self._done.wait(max(0.0, until - self._clock()))
-        elif self._done.is_set():
-            self._is_quick = True
+        self._thread.wait(until - self._clock())
         with self._lock:
             found, self._found = self._found, []
         return found
@@ -112,7 +96,7 @@ class Look:
             error = self._error
         for text in unsupported:
             yield "info", f"the hypervisor does not have all of {self._what}: {text}"
-        is_done = self._done.is_set()
+        is_done = self._thread.idle.is_set()
         late_s = 0.0 if is_done else self._clock() - self._begun
         if is_done:
             self._failures = self._failures + 1 if error else 0
@@ -134,17 +118,15 @@ class Look:
 
     def close(self) -> None:
         """End after the question that is under way, without waiting for it."""
-        self._jobs.put(False)
+        self._thread.close()
 
-    def _run(self) -> None:
-        while self._jobs.get():
-            error = ""
-            for question in list(self._questions):
-                error = self._ask(question) or error
-            with self._lock:
-                self._error = error
-            self._done.set()
-        self._close_connection()
+    def _ask_all(self, _: None) -> None:
+        """In the thread."""
+        error = ""
+        for question in list(self._questions):
+            error = self._ask(question) or error
+        with self._lock:
+            self._error = error
 
     def _ask(self, question: Question) -> str:
         """:returns: what went wrong; empty if nothing did."""

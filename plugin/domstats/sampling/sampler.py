@@ -143,7 +143,7 @@ class Sampler:
         """A query for a round by the settings; its id is given when it begins."""
         return Query(
             0,
-            self._deadline() if deadline is None else deadline,
+            self._settings.round_deadline() if deadline is None else deadline,
             self._settings.groups,
             None if domains is None else frozenset(domains),
             in_parts=take is not None,
@@ -181,7 +181,7 @@ class Sampler:
         :param groups: stats groups to ask for; the settings' else.
         :returns: a number for ``cancel``.
         """
-        seconds = self._deadline() if deadline is None else deadline
+        seconds = self._settings.round_deadline() if deadline is None else deadline
         wanted_groups = self._settings.groups if groups is None else frozenset(groups)
         chosen = None if domains is None else frozenset(domains)
         with self._lock:
@@ -231,7 +231,3 @@ class Sampler:
 
     def __exit__(self, *exc_info: object) -> None:
         self.close()
-
-    def _deadline(self) -> float:
-        settings = self._settings
-        return 0.9 * settings.interval if settings.deadline is None else settings.deadline

@@ -10,6 +10,7 @@ pytest or the package under test.
 from tests.system.agents.collectd_agent import Collectd
 from tests.system.agents.graphite_backend import Graphite
 from tests.system.agents.influxdb_backend import InfluxDB
+from tests.system.agents.prometheus_backend import Prometheus
 from tests.system.agents.telegraf_agent import Telegraf
 
-__all__ = ["Collectd", "Graphite", "InfluxDB", "Telegraf"]
+__all__ = ["Collectd", "Graphite", "InfluxDB", "Prometheus", "Telegraf"]

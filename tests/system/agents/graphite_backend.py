@@ -3,9 +3,11 @@
 import json
 import socket
 import subprocess
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Optional
 
@@ -41,6 +43,7 @@ retentions = 1s:1h
 # The settings of graphite-web, and a server around it: run as a script of its own, since both are
 # installed for the distribution's interpreter only.
 PYTHON = "/usr/bin/python3"
+ATTEMPTS = 4
 WEB = """\
 import os, sys
 sys.path.insert(0, {folder!r})
@@ -117,13 +120,33 @@ class Graphite:
         answer = self._get("metrics/find", query=pattern)
         return None if answer is None else [node["id"] for node in answer]
 
-    def render(self, target: str) -> dict[str, list[float]]:
-        """The known values of every series that ``target`` matches, in the order of their times."""
-        shown = self._get("render", target=target, format="json", **{"from": "-10min"})
+    def render(self, target: str, seconds: int = 600) -> dict[str, list[float]]:
+        """The known values of every series that ``target`` matches, in the order of their times.
+
+        :param seconds: how far to look back.
+        """
+        shown = self._render(target=target, format="json", **{"from": f"-{seconds}s"})
         return {
             series["target"]: [value for value, _time in series["datapoints"] if value is not None]
             for series in shown or []
         }
+
+    def picture(self, targets: Sequence[str], seconds: int, **look: str) -> bytes:
+        """A graph; ``look`` are parameters of graphite-web's renderer."""
+        parameters = [*(("target", target) for target in targets), ("from", f"-{seconds}s")]
+        address = f"{self._url}/render?{urllib.parse.urlencode([*parameters, *look.items()])}"
+        with urllib.request.urlopen(address, timeout=30) as answer:
+            image: bytes = answer.read()
+        return image
+
+    def _render(self, **parameters: str) -> Any:
+        # A file that carbon is making just now is an error to graphite-web.
+        for _ in range(ATTEMPTS - 1):
+            try:
+                return self._get("render", **parameters)
+            except RuntimeError:
+                time.sleep(0.2)
+        return self._get("render", **parameters)
 
     def _get(self, page: str, **parameters: str) -> Any:
         address = f"{self._url}/{page}?{urllib.parse.urlencode(parameters)}"

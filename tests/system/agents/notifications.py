@@ -50,7 +50,7 @@ class Notifications:
         return f"{plugins}\nLoadPlugin python\n<Plugin python>\n{module}\n"
 
     def received(self, type: str = "domain_state") -> list[Notice]:
-        """All of one type so far, in their order."""
+        """All of one type so far, or of any if it is empty, in their order."""
         lines = self._written.read_text().splitlines() if self._written.exists() else []
         notices = [Notice(*json.loads(line)) for line in lines]
-        return [notice for notice in notices if notice.type == type]
+        return [notice for notice in notices if type in ("", notice.type)]

@@ -31,8 +31,11 @@ class Enclosure:
     def __init__(self, authentication: str = "none") -> None:
         sweep()
         self.folder = Path(tempfile.mkdtemp(prefix=PREFIX))
-        self._lock = lock_of(self.folder).open("w")
+        # Another bed that begins just now sees the lock only when it is held.
+        unseen = self.folder / "lock"
+        self._lock = unseen.open("w")
         fcntl.flock(self._lock, fcntl.LOCK_EX)
+        unseen.rename(lock_of(self.folder))
         for name in ("sockets", "images", "storage"):
             (self.folder / name).mkdir()
         cgroups.make_partition(self.folder.name)
@@ -79,8 +82,8 @@ class Enclosure:
             self._process.kill()
             self._process.wait()
         remove(self.folder)
-        self._lock.close()
         lock_of(self.folder).unlink()
+        self._lock.close()
 
 
 def lock_of(folder: Path) -> Path:
@@ -90,13 +93,17 @@ def lock_of(folder: Path) -> Path:
 def sweep() -> None:
     """Remove what beds left behind whose owner was killed; their processes went with it."""
     for path in Path(tempfile.gettempdir()).glob(PREFIX + "*.lock"):
-        with path.open("r+") as lock:
+        try:
+            lock = path.open("r+")
+        except FileNotFoundError:
+            continue  # its bed, or another that sweeps, has just removed it
+        with lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 continue  # its owner lives
             remove(path.with_suffix(""))
-            path.unlink()
+            path.unlink(missing_ok=True)
 
 
 def remove(folder: Path) -> None:

@@ -24,6 +24,7 @@ MODULES = (
     "virtio_pci",
     "virtio_blk",
     "virtio_console",
+    "virtio_balloon",
 )
 #: Where the first disk is mounted.
 MOUNTPOINT = "/srv/with space"

@@ -6,8 +6,9 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-import pytest
 from domstats.agents.collectd_daemon import Daemon, has_loaded, this_daemon
+
+from tests.unit.rows import each_row
 
 
 def started(folder: Path, words: Sequence[str], program: bytes = b"") -> Daemon:
@@ -16,7 +17,7 @@ def started(folder: Path, words: Sequence[str], program: bytes = b"") -> Daemon:
     return this_daemon(str(folder))
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("words", "configuration", "tests"),
     [
         (["-C", "/etc/c.conf"], "/etc/c.conf", False),

@@ -312,7 +312,7 @@ def test_much_that_is_complete_is_out_before_the_round_is_over() -> None:
     with child() as it:
         it.sampler.samples = lambda number: big_sample("qemu:///system")
         it.sampler.go.clear()
-        whole = lines_of(big_sample("qemu:///system"))
+        whole = big_lines("qemu:///system")
         end = whole.index(b"\n", whole.index(b"qemu:///system-%d" % (BIG - 2))) + 1
         it.tick()
         assert it.read(end) == whole[:end]
@@ -331,7 +331,7 @@ def test_lines_of_several_hypervisors_are_never_mixed() -> None:
             whole = big_sample(sampler.settings.uri)
             sampler.samples = functools.partial(_always, whole)
         it.tick()
-        expected_of = {each.uri: lines_of(big_sample(each.uri)) for each in both}
+        expected_of = {each.uri: big_lines(each.uri) for each in both}
         found = it.read(sum(map(len, expected_of.values()))).splitlines()
         for each in both:
             expected = expected_of[each.uri].splitlines()
@@ -347,13 +347,18 @@ def big_sample(uri: str) -> Sample:
     return Sample(uri, 1, domains, Round())
 
 
+@functools.cache
+def big_lines(uri: str) -> bytes:
+    return lines_of(big_sample(uri))
+
+
 def test_while_telegraf_does_not_read_nothing_is_gathered() -> None:
     with child() as it:
         it.sampler.samples = lambda number: big_sample("qemu:///system")
         it.tick()
         for _ in range(50):
             it.tick()
-        it.read(len(lines_of(big_sample("qemu:///system"))))  # the first is out, the second stuck
+        it.read(len(big_lines("qemu:///system")))  # the first is out, the second stuck
         assert it.sampler.rounds <= 2
 
 
@@ -463,7 +468,7 @@ def test_it_ends_quietly_when_nobody_reads_any_more() -> None:
         assert it.told() == ""
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@each_row("number", [signal.SIGTERM, signal.SIGINT])
 def test_it_ends_at_a_signal_with_a_round_stuck(
     number: signal.Signals, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -673,7 +678,7 @@ def test_an_old_short_distance_is_forgotten() -> None:
     assert deadline.seconds == pytest.approx(9)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("settings", "interval", "seconds"),
     [
         (Settings(deadline=3.0), None, 3.0),
@@ -707,7 +712,7 @@ def test_a_tick_during_the_first_round_tells_how_long_that_may_take() -> None:
         assert it.sampler.shortened.empty(), "rounds that know the interval keep their deadline"
 
 
-@pytest.mark.parametrize(
+@each_row(
     "settings", [Settings(deadline=3.0), Settings(interval=30.0, interval_fixed=True)]
 )
 def test_a_first_round_of_which_the_user_said_how_long_it_may_take_is_not_cut(

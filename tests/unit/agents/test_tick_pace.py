@@ -36,7 +36,7 @@ def test_an_interval_between_two_ticks_is_due_at_the_later_one() -> None:
     assert due(5, every(2, 16)) == [0, 6, 10, 16, 20, 26, 30]
 
 
-@pytest.mark.parametrize("interval", [0.5, 1, 2, 2.1])
+@each_row("interval", [0.5, 1, 2, 2.1])
 def test_ticks_that_come_less_often_than_the_interval_are_all_due(interval: float) -> None:
     assert due(interval, every(2)) == every(2)
     assert due(interval, every(2, first=0.99)) == every(2, first=0.99)
@@ -65,7 +65,7 @@ def test_a_tick_that_is_lost_costs_its_own_round_alone() -> None:
     assert due(6, ticks) == [0, 6, 14, 18, 24, 30, 36]
 
 
-@pytest.mark.parametrize("set_back", [1.0, 7.0, 3600.0])
+@each_row("set_back", [1.0, 7.0, 3600.0])
 def test_a_clock_that_is_set_costs_no_more_than_an_interval(set_back: float) -> None:
     pace = TickPace(6)
     for now in every(2, 20):

@@ -15,6 +15,8 @@ from domstats.config.pages import collectd_conf, telegraf_execd, telegraf_toml
 from domstats.config.settings import Settings
 from domstats.model import DomainSample, Round, Sample, Stats, Status
 
+from tests.unit.rows import each_row
+
 URI = "test:///default"
 SETTINGS = Settings(uri=URI, groups=frozenset({"state", "block"}))
 INTRODUCTION = f"{URI}: domstats 0.1.0 samples QEMU 7.2.0 (libvirt 9.0.0), 2 domains"
@@ -113,7 +115,8 @@ def test_where_something_hangs_no_more_is_asked_than_an_agent_asks() -> None:
         [("warning", f"{URI}: domain db does not answer: its process is stopped; until …")],
     )
     rows, [finding] = looked_at(hypervisor)
-    assert finding.what == "db (for 45 s) does not answer: its process is stopped"
+    assert finding.what == "db (for 45 s or longer) does not answer: its process is stopped"
+    assert finding.remedy.startswith("kill -CONT PID lets it go on")
     assert rows["groups"] == "not measured, since something hangs"
     assert hypervisor.asked == []
 
@@ -204,7 +207,7 @@ def test_telegraf_that_does_not_start_us_gets_nothing(child: Path) -> None:
     assert what.startswith("no [[inputs.execd]] table starts domstats with this file, in ")
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("old", "new", "breaks", "what"),
     [
         ('signal = "STDIN"', "", True, "signal is not STDIN, and the command has no --interval"),

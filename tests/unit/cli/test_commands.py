@@ -7,7 +7,6 @@ import json
 import os
 import re
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -29,6 +28,7 @@ from domstats.model import DomainSample, Round, Sample, Status
 from rich.console import Console
 
 from tests.unit.fake_sampler import FakeSampler
+from tests.unit.rows import each_row
 
 PLUGIN = Path(__file__).resolve().parents[3] / "plugin"
 UUID = "11111111-2222-4333-8444-555555555555"
@@ -123,8 +123,8 @@ def only_the_test_driver(settings: Settings, number: int) -> Sample:
     return (down if settings.uri.startswith("qemu") else fine)(settings, number)
 
 
-@pytest.mark.parametrize(("terminal", "status"), [(True, 0), (False, 1)])
-@pytest.mark.parametrize("format_", ["table", "influx", "json"])
+@each_row(("terminal", "status"), [(True, 0), (False, 1)])
+@each_row("format_", ["table", "influx", "json"])
 def test_without_a_local_hypervisor_the_test_driver_is_shown_and_no_script_takes_it_for_real(
     capsys: Capture,
     monkeypatch: pytest.MonkeyPatch,
@@ -461,7 +461,7 @@ def test_rounds_can_go_on_until_somebody_interrupts_them_quietly(
 # --- Usage --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("arguments", "words"),
     [
         (["sampel"], "No such command 'sampel'"),
@@ -495,13 +495,13 @@ def test_wrong_usage_is_one_line_and_status_2(
     assert "hunter2" not in text
 
 
-@pytest.mark.parametrize("arguments", [[], ["--help"], ["sample", "--help"], ["--version"]])
+@each_row("arguments", [[], ["--help"], ["sample", "--help"], ["--version"]])
 def test_help_is_no_error(arguments: list[str], capsys: Capture) -> None:
     assert cli.run(arguments) == 0
     assert capsys.readouterr().err == ""
 
 
-@pytest.mark.parametrize("command", [[], ["sample"], ["config"], ["metrics"], ["telegraf"]])
+@each_row("command", [[], ["sample"], ["config"], ["metrics"], ["telegraf"]])
 def test_help_fits_80_columns(command: list[str], capsys: Capture) -> None:
     assert cli.run([*command, "--help"]) == 0
     assert max(map(len, capsys.readouterr().out.splitlines())) <= 80
@@ -533,7 +533,7 @@ def test_config_prints_the_ready_file(capsys: Capture) -> None:
     assert capsys.readouterr().out == telegraf_toml()
 
 
-@pytest.mark.parametrize("agent", [["telegraf", "--execd"], ["collectd"]])
+@each_row("agent", [["telegraf", "--execd"], ["collectd"]])
 def test_config_prints_the_ready_file_with_the_paths_of_what_prints_it(
     agent: list[str], capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -692,37 +692,6 @@ def test_the_settings_and_the_interval_reach_the_child(
     assert hypervisors[0].lanes == 5
     assert interval == 5.0
     assert errors(capfd)[0].startswith("W! domstats: ")
-
-
-def python(code: str, *arguments: str, stdin: str = "") -> str:
-    """What a fresh interpreter prints."""
-    done = subprocess.run(
-        [sys.executable, "-c", code, *arguments],
-        env={**os.environ, "PYTHONPATH": str(PLUGIN)},
-        input=stdin,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return done.stdout
-
-
-#: A tick, as Telegraf gives it, and what is loaded when its round is written.
-CHILD = """
-import sys
-from domstats.cli import main
-status = main.run(["telegraf", "--config", sys.argv[1]])
-for_people = ("click", "rich", "difflib", "domstats.cli.table", "lxml")
-print("loaded:", status, *(name for name in for_people if name in sys.modules))
-"""
-
-
-def test_telegrafs_child_samples_without_what_only_people_or_labels_need(tmp_path: Path) -> None:
-    path = tmp_path / "domstats.toml"
-    path.write_text('[[inputs.libvirt]]\nlibvirt_uri = "test:///default"\n')
-    *lines, loaded = python(CHILD, str(path), stdin="\n").splitlines()
-    assert any(line.startswith("libvirt_block,") for line in lines)
-    assert loaded.split() == ["loaded:", "0"]
 
 
 def test_the_tick_loop_is_the_one_of_telegrafs_child() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
 from domstats.cli.figures import STATES, Figures, Meter
 from domstats.model import DomainSample, Round, Sample, Stats, Status
 
@@ -123,7 +122,7 @@ def test_a_state_that_was_not_asked_for_is_told_as_far_as_it_is_known() -> None:
     assert read(a_sample(a_domain({}, status=Status.GONE))).state == "gone"
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("changes", "trouble"),
     [
         (

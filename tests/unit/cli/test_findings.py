@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 
-import pytest
 from domstats.cli.findings import Finding, Report, Section
+
+from tests.unit.rows import each_row
 
 CLOSED = Finding("a.conf", "it is closed", "no samples", "open it", breaks=True)
 SLOW = Finding("qemu:///system", "it is slow", "values come late", "ask for less")
 LONG = "a hypervisor of which there is very much to say, so that one line cannot hold it all"
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("findings", "status", "verdict"),
     [
         ([], 0, "Fine: nothing was found that is not as it should be."),

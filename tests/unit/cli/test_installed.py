@@ -75,13 +75,6 @@ def test_collectd_is_told_of_nothing_that_its_python_finds_by_itself(
     assert not {PLUGIN, DEPENDENCIES} & set(paths)
 
 
-def test_a_python_that_can_import_what_collectd_will_is_no_reason_for_a_warning(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(installed, "SYSTEM_PYTHON", sys.executable)
-    assert installed.for_collectd().warning == ""
-
-
 def test_a_python_of_collectds_that_cannot_import_us_is_told_with_the_remedy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

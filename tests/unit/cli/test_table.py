@@ -300,3 +300,10 @@ def test_rows_of_text_are_a_table() -> None:
     print_rows(("A", "B"), [("[red]x", "y" * 200)], file)
     assert "[red]x" in file.getvalue()
     assert "y" * 200 in file.getvalue(), "a pipe gets whole rows"
+
+
+def test_rows_that_are_too_long_for_any_line_are_folded() -> None:
+    file = io.StringIO()
+    print_rows(("A", "B"), [("x", "y" * 500)], file)
+    assert max(map(len, file.getvalue().splitlines())) <= 400
+    assert file.getvalue().count("y") == 500

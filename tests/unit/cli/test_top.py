@@ -2,71 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 import io
 import queue
-from collections.abc import Awaitable
 from typing import Any, Callable, Optional
 
 import pytest
 from domstats.cli import main as cli
-from domstats.cli.top_app import Arrived, Top
 from domstats.cli.top_command import Poller
 from domstats.cli.top_figures import Book, Row, ordered
 from domstats.cli.top_lines import Table, duration, host_lines, spark
 from domstats.config.settings import Settings
-from domstats.model import Devices, DomainSample, Round, Sample, Status
+from domstats.model import Round, Sample
 
+from tests.unit.cli.top_rounds import TWO_ROUNDS, URI, domain, sample
 from tests.unit.fake_sampler import FakeSampler
-
-URI = "qemu:///system"
-
-
-def domain(name: str, second: int, cpu: float, **more: Any) -> DomainSample:
-    """One that has used so many CPUs since it was started at second 0."""
-    stats = {
-        "state.state": 1,
-        "cpu.time": int(second * cpu * 1e9),
-        "vcpu.current": 2,
-        "vcpu.0.time": int(second * cpu * 1e9),
-        "vcpu.0.delay": int(second * 0.1 * 1e9),
-        "balloon.current": 2 << 20,
-        "balloon.maximum": 4 << 20,
-        "balloon.available": 2 << 20,
-        "balloon.usable": 1 << 20,
-        "balloon.last-update": 1000,
-        "block.count": 1,
-        "block.0.name": "vda",
-        "block.0.rd.bytes": second * 4096,
-        "block.0.rd.reqs": second * 10,
-        "block.0.rd.times": second * 20_000_000,
-        "net.count": 1,
-        "net.0.name": "vnet0",
-        "net.0.rx.bytes": second * 2048,
-    }
-    given = {"stats": stats, "status": Status.FRESH, "at_s": float(second), **more}
-    return DomainSample(name, name, **given)
-
-
-def sample(second: int, *domains: DomainSample, uri: str = URI) -> Sample:
-    hung = sum(each.status is Status.UNRESPONSIVE for each in domains)
-    round_ = Round(duration_s=0.25, domains=len(domains), unresponsive=hung)
-    return Sample(uri, (1000 + second) * 10**9, domains, round_, node_cpus=4)
-
-
-def hung(name: str, since_s: int) -> DomainSample:
-    return DomainSample(
-        name,
-        name,
-        Status.UNRESPONSIVE,
-        {"state.state": 1},
-        missing=frozenset({"block"}),
-        since_ns=since_s * 10**9,
-        reason="its process is stopped",
-    )
-
-
-OFF = DomainSample("off", "off", Status.FRESH, {"state.state": 5}, active=False)
+from tests.unit.rows import each_row
 
 
 def book(*rounds: Sample) -> Book:
@@ -74,12 +24,6 @@ def book(*rounds: Sample) -> Book:
     for each in rounds:
         found.read(each)
     return found
-
-
-TWO_ROUNDS = tuple(
-    sample(s, domain("idle", s, 0), domain("busy", s, 1.5), hung("db", 960), hung("mq", 990), OFF)
-    for s in (2, 4)
-)
 
 
 # --- Figures ------------------------------------------------------------------------------------
@@ -118,7 +62,7 @@ def test_a_domain_that_is_gone_is_forgotten() -> None:
     assert found.of("busy") is None
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("how", "names"),
     [
         ({"by": "CPU"}, ["db", "mq", "busy", "idle", "off"]),
@@ -147,7 +91,7 @@ def test_the_table_fits_80_columns() -> None:
     ]
 
 
-@pytest.mark.parametrize("width", [20, 40, 60, 80, 120, 300])
+@each_row("width", [20, 40, 60, 80, 120, 300])
 def test_every_line_is_as_wide_as_the_screen_whatever_a_tenant_writes(width: int) -> None:
     hostile = Row(URI, "u", "evil\x1b[31m\n日本" * 30, "running", True, reason="x" * 500)
     for several in (False, True):
@@ -179,142 +123,6 @@ def test_a_sparkline_fills_its_cells_by_the_highest() -> None:
     assert spark((0, 25, 50, 100), 10) == "▁▃▅█"
     assert spark((100, 0, 0), 2) == "▁▁"
     assert spark((), 10) == ""
-
-
-# --- The screen ---------------------------------------------------------------------------------
-
-
-def shown(top: Top) -> list[str]:
-    """The lines of the screen."""
-    return [strip.text.rstrip() for strip in top.screen._compositor.render_strips()]
-
-
-def with_screen(act: Callable[[Top, Any], Awaitable[None]], uris: tuple[str, ...] = (URI,)) -> Top:
-    """An 80x24 screen after the two rounds, and what is done then."""
-    top = Top(uris, lambda: None)
-
-    async def show() -> None:
-        async with top.run_test(size=(80, 24)) as pilot:
-            for each in TWO_ROUNDS:
-                top.post_message(Arrived(0, each))
-            await pilot.pause()
-            await act(top, pilot)
-
-    asyncio.run(show())
-    return top
-
-
-def test_a_screen_has_the_hypervisor_the_domains_and_the_keys() -> None:
-    async def look(top: Top, pilot: Any) -> None:
-        lines = shown(top)
-        assert lines[0].startswith("qemu:///system, 2 HUNG, 4 run, CPU 150.0 of 400 %")
-        assert lines[1].startswith("Domain        State      CPU %")
-        assert [line.split()[0] for line in lines[2:6]] == ["db", "mq", "busy", "idle"]
-        assert lines[6] == ""
-        assert lines[23].startswith("h help")
-
-    with_screen(look)
-
-
-def test_keys_sort_and_reverse_and_show_what_is_off() -> None:
-    async def look(top: Top, pilot: Any) -> None:
-        def names() -> list[str]:
-            return [line.split()[0] for line in shown(top)[2:8] if line]
-
-        for keys, expected in (
-            ("A", ["db", "mq", "busy", "idle"]),
-            ("R", ["db", "mq", "idle", "busy"]),
-            ("o", ["db", "mq", "off", "idle", "busy"]),
-        ):
-            await pilot.press(keys)
-            await pilot.pause()
-            assert names() == expected
-
-    with_screen(look)
-
-
-def test_a_filter_is_typed_after_a_slash_and_escape_ends_it() -> None:
-    async def look(top: Top, pilot: Any) -> None:
-        await pilot.press("slash", "b", "u", "enter")
-        await pilot.pause()
-        assert [line.split()[0] for line in shown(top)[2:4] if line] == ["busy"]
-        assert "only names with bu" in shown(top)[23]
-        await pilot.press("escape")
-        await pilot.pause()
-        assert shown(top)[3].split()[0] == "mq"
-
-    with_screen(look)
-
-
-def test_the_cursor_stays_with_its_domain_and_says_why_it_hangs() -> None:
-    async def look(top: Top, pilot: Any) -> None:
-        await pilot.press("down", "up", "down")
-        assert shown(top)[23] == "mq: its process is stopped"
-        top.post_message(Arrived(0, sample(6, hung("mq", 990), domain("busy", 6, 1))))
-        await pilot.pause()
-        assert shown(top)[23] == "mq: its process is stopped"
-        assert [line.split()[0] for line in shown(top)[2:4]] == ["mq", "busy"]
-
-    with_screen(look)
-
-
-def test_enter_shows_a_domains_page_until_escape() -> None:
-    path = "/var/lib/libvirt/images/" + "x" * 100 + ".qcow2"
-    devices = Devices(addresses={"vnet0": "52:54:00:00:00:01"}, sources={"vda": path})
-
-    async def look(top: Top, pilot: Any) -> None:
-        top.post_message(Arrived(0, sample(6, domain("busy", 6, 1.5, devices=devices))))
-        await pilot.press("home", "enter")
-        await pilot.pause()
-        lines = shown(top)
-        assert lines[0] == "busy   running"
-        text = "".join(line.strip() for line in lines)
-        assert "1.0 GiB in use, has 2.0 GiB of 4.0 GiB" in " ".join(lines)
-        assert path in text
-        assert "52:54:00:00:00:01" in text
-        await pilot.press("escape")
-        await pilot.pause()
-        assert shown(top)[1].startswith("Domain")
-
-    with_screen(look)
-
-
-def test_several_hypervisors_have_a_line_each_and_a_column() -> None:
-    async def look(top: Top, pilot: Any) -> None:
-        lines = shown(top)
-        assert lines[1] == "test:///default: not asked yet"
-        assert lines[2].split()[:2] == ["Domain", "Host"]
-        assert lines[3].split()[:2] == ["db", URI]
-
-    with_screen(look, (URI, "test:///default"))
-
-
-def test_a_thousand_domains_cost_the_lines_on_the_screen(monkeypatch: pytest.MonkeyPatch) -> None:
-    from domstats.cli import top_app
-
-    drawn: list[str] = []
-
-    def left(text: str, width: int) -> str:
-        drawn.append(text)
-        return text
-
-    monkeypatch.setattr(top_app, "left", left)
-    many = [
-        sample(s, *(domain(f"guest-{number}", s, 0.001 * number) for number in range(1000)))
-        for s in (2, 4)
-    ]
-
-    async def look(top: Top, pilot: Any) -> None:
-        for each in many:
-            top.post_message(Arrived(0, each))
-        await pilot.pause()
-        drawn.clear()
-        await pilot.press("end")
-        await pilot.pause()
-        assert shown(top)[22].split()[0] == "guest-0"
-        assert len(drawn) < 100
-
-    with_screen(look)
 
 
 # --- Asking -------------------------------------------------------------------------------------
@@ -382,7 +190,7 @@ def test_without_textual_it_says_how_to_get_it(
 
     for name in [name for name in sys.modules if name.partition(".")[0] == "textual"]:
         monkeypatch.delitem(sys.modules, name)
-    monkeypatch.delitem(sys.modules, "domstats.cli.top_app")
+    monkeypatch.delitem(sys.modules, "domstats.cli.top_app", raising=False)
     monkeypatch.setattr(sys, "meta_path", [NoTextual(), *sys.meta_path])
     monkeypatch.setattr(sys, "stdout", io.StringIO())
     assert cli.run(["top"]) == 2

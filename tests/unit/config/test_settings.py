@@ -952,7 +952,7 @@ def test_tables_for_the_same_hypervisor_share_what_its_server_can_bear() -> None
     assert "each has a stuck budget of at most 5" in text
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("one", "other"),
     [
         ("interval = 60", 'statistics_groups = ["cpu_total", "state"]\ninterval = 10'),
@@ -967,7 +967,7 @@ def test_tables_that_overlap_are_told_what_is_sent_by_each(one: str, other: str)
     assert "each has a stuck budget of at most 5" in text
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("one", "other"),
     [
         ('domains = ["a"]', 'domains = ["b"]'),
@@ -992,7 +992,7 @@ def test_duplicates_are_told_of_though_their_budgets_are_small() -> None:
     assert text.endswith("sampled and sent 2 times; delete all but one")
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("one", "other", "said"),
     [
         ({"domain": ("/^a/",)}, {"domain": ("/^a/",)}, "all of them are the same"),
@@ -1011,7 +1011,7 @@ def test_blocks_of_expressions_may_overlap(
     assert said in text
 
 
-@pytest.mark.parametrize("count", [2, 3, 10])
+@each_row("count", [2, 3, 10])
 def test_any_number_of_tables_for_a_hypervisor_stay_within_half_of_its_workers(count: int) -> None:
     shared, _ = share_budget([Settings()] * count)
     assert sum(each.stuck_budget for each in shared) <= SAFE_BUDGET
@@ -1054,7 +1054,7 @@ def test_memory_in_the_guest_is_what_only_the_monitor_knows() -> None:
     assert block(line("ExtraStats", "memory")).direct == {"cpu_total": {"info"}}
 
 
-@pytest.mark.parametrize("uri", ["qemu+ssh://root@node7/system", "qemu+tcp://node7/system"])
+@each_row("uri", ["qemu+ssh://root@node7/system", "qemu+tcp://node7/system"])
 def test_over_a_network_nothing_is_asked_domain_by_domain_that_comes_in_bulk(uri: str) -> None:
     settings = block(line("Connection", uri), line("ExtraStats", "pcpu vcpu vcpupin"))
     assert settings.direct == {}
@@ -1246,7 +1246,7 @@ def test_the_uri_with_a_password_is_refused_in_collectd_too() -> None:
 # --- Times on a command line --------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("text", "value"), [("10", 10), ("0.5", 0.5), ("1m30s", 90), ("5s", 5)])
+@each_row(("text", "value"), [("10", 10), ("0.5", 0.5), ("1m30s", 90), ("5s", 5)])
 def test_a_time_is_written_as_in_the_configuration(text: str, value: float) -> None:
     assert seconds(text) == value
 
@@ -1260,7 +1260,7 @@ def test_a_wrong_time_is_refused(text: str) -> None:
 # --- What is generated from the table -----------------------------------------------------------
 
 
-@pytest.mark.parametrize("path", FILES)
+@each_row("path", FILES)
 def test_the_files_in_the_project_are_those_that_the_table_makes(path: str) -> None:
     made = FILES[path]()
     assert (ROOT / path).read_text(encoding="utf-8") == made, "run: python -m domstats.config.pages"

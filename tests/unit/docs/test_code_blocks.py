@@ -2,7 +2,7 @@
 
 A block says in its fence what it is (``toml``, ``collectd``, ``python``, ``javascript`` for polkit,
 ``text`` for output); without, it is commands for a shell. Python programs of docs/library.md are
-run as well, in tests/simhost/test_library.py; the README's commands are typed, in
+run as well, in tests/simhost/test_library_programs.py; the README's commands are typed, in
 tests/system/test_readme.py.
 """
 
@@ -44,10 +44,15 @@ NOT_RUN = {
 OTHERS = {
     "apt": "installs packages of the distribution",
     "collectd": "needs collectd: tests/system/test_readme.py types it",
+    "influx": "needs a database: what it asks is asked in tests/system/test_dashboards.py",
+    "kill": "needs a guest: tests/system/test_dashboards.py stops one",
     "make": "its targets are looked up, below",
     "pip": "needs a package index: tests/system/test_readme.py types it",
     "python": "of ours, its modules are looked up, below",
     "python3": "makes the environment in /opt: tests/system/test_readme.py types it",
+    "sed": "changes a configuration, of ours in a test below",
+    "su": "sets up graphite-web in a Debian",
+    "systemctl": "needs systemd",
     "rm": "removes what root has installed: tests/system/test_readme.py types it",
 }
 #: What ``[[inputs.execd]]`` takes beside what Telegraf takes for every plugin.
@@ -184,12 +189,26 @@ def test_what_can_be_run_here_prints_what_it_promises(line: str, capfdbinary: An
     assert capfdbinary.readouterr().out
 
 
+def test_sed_finds_the_option_that_it_is_to_switch_on(capfdbinary: Any) -> None:
+    switched = 0
+    for _place, line in command_lines():
+        found = re.search(r"sed -i 's/(# ?\w+ (?:= )?false)/.*/(\w+)\.(?:conf|toml)$", line)
+        if found:
+            agent = "telegraf" if "telegraf" in line else "collectd"
+            assert cli.run(["config", agent]) == 0
+            assert capfdbinary.readouterr().out.decode().count(found[1]) == 1
+            switched += 1
+    assert switched == 2
+
+
 # --- Configurations -----------------------------------------------------------------------------
 
 
 def check_toml(text: str) -> None:
     document = msgspec.toml.decode(text)
     inputs = document.get("inputs", {})
+    if {*document} == {"outputs"}:
+        return  # Telegraf itself looks at it: tests/system/test_documents.py
     assert {*document} == {"inputs"}, f"a table of neither ours nor Telegraf's inputs: {document}"
     assert {*inputs} <= {"libvirt", "execd"}, inputs
     for table in inputs.get("libvirt", ()):
@@ -213,6 +232,8 @@ def check_collectd(text: str, path: Path) -> None:
     assert not [each for each in conf.modules if each.ignored]
     found = conf.blocks(MODULE)
     found += [node for node in conf.nodes if node.key == "Plugin" and node.text == "virt"]
+    if any(node.key == "Plugin" and node.text == "write_graphite" for node in conf.nodes):
+        return  # collectd itself looks at it: tests/system/test_documents.py
     assert found, "neither a block of ours nor one of virt"
     for node in found:
         parse_collectd(node, node.place)
@@ -236,6 +257,7 @@ CHECKS: dict[str, Callable[[str, Path], object]] = {
     "python": lambda text, path: compile(text, "document", "exec"),
     "text": lambda text, path: None,  # output
     "toml": lambda text, path: check_toml(text),
+    "yaml": lambda text, path: None,  # Prometheus's: tests/system/test_documents.py
 }
 
 

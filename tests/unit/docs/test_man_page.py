@@ -8,7 +8,6 @@ import subprocess
 from typing import Callable, NoReturn
 
 import click
-import pytest
 from domstats.cli import man_pages
 from domstats.cli.commands import domstats
 
@@ -61,7 +60,7 @@ def test_every_command_and_option_is_on_the_page_and_it_fits_80_columns(
                 assert all(option in page for option in parameter.opts), parameter.opts
 
 
-@pytest.mark.parametrize("text", [".TH begins", "'so /etc/shadow", "\\f[B] \\*[x]", 'a "b"'])
+@each_row("text", [".TH begins", "'so /etc/shadow", "\\f[B] \\*[x]", 'a "b"'])
 def test_a_text_of_an_option_is_shown_as_it_is(text: str) -> None:
     """None is taken for a request or an escape of roff's."""
     (line,) = (line for each in man_pages._term("-x", text) for line in each.splitlines()[-1:])

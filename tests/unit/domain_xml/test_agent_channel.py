@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from domstats.domain_xml.agent_channel import CHANNEL, has_agent
 
+from tests.unit.rows import each_row
+
 
 def xml(*channels: str, metadata: str = "") -> str:
     targets = "".join(f"<channel type='unix'>{each}</channel>" for each in channels)
@@ -14,7 +16,7 @@ def xml(*channels: str, metadata: str = "") -> str:
 CONNECTED = f"<target type='virtio' name='{CHANNEL}' state='connected'/>"
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("text", "expected"),
     [
         (xml(CONNECTED), True),

@@ -78,7 +78,7 @@ def found(xml: str) -> dict[str, str]:
     return {name: text for name, text in labels.items() if text}
 
 
-@pytest.mark.parametrize("version", ["1.0", "1.1"])
+@each_row("version", ["1.0", "1.1"])
 def test_openstack_tells_the_machine_its_flavour_project_user_and_image(version: str) -> None:
     assert found(domain(NOVA.format(version=version, root="image"))) == {
         "nova_name": "shop & more",

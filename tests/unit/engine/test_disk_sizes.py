@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-import pytest
+import functools
+
 from domstats.engine.disk_sizes import REFRESH_S, DiskSizes
 from domstats.model import Devices
+
+from tests.unit.rows import each_row
 
 QCOW2 = frozenset({"vda"})
 
@@ -28,12 +31,18 @@ def info(stats, number=0):
     return tuple(stats[key] for key in keys) if keys[0] in stats else None
 
 
+@functools.cache
+def devices_of(images):
+    """Of 2,000 domains."""
+    return {f"u{number}": Devices(images=images) for number in range(2000)}
+
+
 class Host:
     """Domains whose answers a test gives, and what came of it."""
 
     def __init__(self, most=500, images=QCOW2):
         self.sizes = DiskSizes(most)
-        self.devices = {f"u{number}": Devices(images=images) for number in range(2000)}
+        self.devices = devices_of(images)
         self.images = images
         self.now = 1000.0
         self.asked = {}
@@ -95,7 +104,7 @@ def test_a_file_that_is_written_exactly_as_far_as_it_takes_has_its_length():
     assert host.answers(answer(65_536, 65_536)) == (65_536, 8 << 20)
 
 
-@pytest.mark.parametrize("change", [{"path": "/b"}, {"capacity": 16 << 20}, {"number": 1}])
+@each_row("change", [{"path": "/b"}, {"capacity": 16 << 20}, {"number": 1}])
 def test_another_file_or_another_size_is_asked_for_in_the_next_round(change):
     host = Host()
     host.begin()

@@ -607,7 +607,7 @@ def test_a_domain_whose_storage_is_silent_is_asked_for_all_else():
     assert all("iothread.count" in domain.stats for domain in sample.domains)
 
 
-@pytest.mark.parametrize("others", [{"state"}, {"state", "cpu_total", "vcpu"}])
+@each_row("others", [{"state"}, {"state", "cpu_total", "vcpu"}])
 def test_no_group_is_left_out_without_another_that_shows_whether_the_monitor_was_asked(others):
     world = with_idle_groups(World(3, idle_refresh=600.0), 0, 1, 2)
     world.rounds(2)
@@ -620,7 +620,7 @@ FOR_COLLECTD = frozenset({"state", "cpu_total", "balloon", "block"})
 SILENT_DRIVER = {"balloon.last-update": 0}
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("settings", "is_idle"),
     [
         ({"direct": DIRECT, "watches": ["process"]}, True),
@@ -885,7 +885,7 @@ def test_ten_of_twenty_four_hang_unseen_and_all_keep_what_needs_no_monitor(seed)
     assert complete(world.rounds(4)[-1]) == 24
 
 
-@pytest.mark.parametrize(("lanes", "budget"), [(4, 4), (6, 6), (2, 3), (1, 1)])
+@each_row(("lanes", "budget"), [(4, 4), (6, 6), (2, 3), (1, 1)])
 def test_with_the_whole_budget_spent_all_keep_what_needs_no_monitor(lanes, budget):
     world = World(60, lanes=lanes, stuck_budget=budget)
     world.rounds(2)
@@ -967,7 +967,7 @@ def test_two_culprits_on_one_storage_spare_the_others_there_the_question_about_d
     assert sum(guest.frozen for guest in world.guests.values()) <= 6
 
 
-@pytest.mark.parametrize("describe_takes", [0.0005, 0.05, 1.0])
+@each_row("describe_takes", [0.0005, 0.05, 1.0])
 def test_a_start_amid_a_hang_costs_nobody_his_sample_however_late_the_xml_comes(describe_takes):
     world = World(60, storage=on_two_pools)
     world.describe_takes = describe_takes
@@ -1830,7 +1830,7 @@ def schedule(world, operation, number):
         guest.slow = 30.0
 
 
-@settings(derandomize=True)
+@settings(derandomize=True, max_examples=25)
 @given(
     rounds=ROUNDS,
     lanes=st.integers(1, 4),
@@ -1858,7 +1858,7 @@ def test_whatever_happens_each_query_is_answered_in_time_and_all_recover(
     assert set(world.samples) == set(world.answered_at)
 
 
-@settings(derandomize=True)
+@settings(derandomize=True, max_examples=25)
 @given(rounds=ROUNDS)
 def test_a_domain_that_is_well_has_a_complete_sample_in_every_round_while_few_others_hang(rounds):
     world = World(24)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
 from domstats.domain_xml.disk_counters import COUNTERS
 from domstats.drivers import BLOCK
 from domstats.engine.actions import EngineSettings, Hints
@@ -13,6 +12,8 @@ from domstats.engine.questions import Questions
 from domstats.engine.rounds import Call, Kind, Query
 from domstats.engine.xml_book import XmlBook
 from domstats.model import Devices
+
+from tests.unit.rows import each_row
 
 #: As for collectd's vcpupin and cpu_util: not in bulk, by cheaper calls for each domain.
 DIRECT = {"cpu_total": frozenset({"cpu"})}
@@ -47,7 +48,7 @@ def test_counters_of_disks_are_asked_disk_by_disk_where_it_is_known_which_there_
     assert set(asked.counted) == {"a"}
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("groups", "facts"),
     [
         (("vcpu", "state"), {"placement", "affinity"}),

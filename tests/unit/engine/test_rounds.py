@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
 from domstats.drivers import BLOCK, shows_monitor
 from domstats.engine.rounds import (
     Entry,
@@ -44,7 +43,7 @@ def test_an_answer_without_the_monitor_gives_what_needs_none_and_no_more():
     assert domain.stats == {"state.state": 1, "cpu.time": 5}
 
 
-@pytest.mark.parametrize("order", ["whole first", "partial first"])
+@each_row("order", ["whole first", "partial first"])
 def test_a_whole_answer_goes_before_a_partial_one_whichever_comes_first(order):
     domain = entry()
     if order == "whole first":

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
 from domstats.hypervisor.guest_answers import (
     DISKS_MOST,
     FILE_SYSTEMS_MOST,
@@ -14,6 +13,8 @@ from domstats.hypervisor.guest_answers import (
     of_guest_info,
 )
 from domstats.model import FileSystem
+
+from tests.unit.rows import each_row
 
 ROOT: dict[str, Any] = {
     "fs.count": 1,
@@ -44,7 +45,7 @@ def test_an_answer_of_the_older_call_has_no_sizes() -> None:
     )
 
 
-@pytest.mark.parametrize(
+@each_row(
     "change",
     [
         {"fs.0.total-bytes": None, "fs.0.used-bytes": None},

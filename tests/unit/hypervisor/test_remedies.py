@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
 from domstats.hypervisor.remedies import (
     Interpreter,
     this_interpreter,
@@ -94,7 +93,7 @@ def test_without_libvirt_python_it_is_told_which_python_looked_where() -> None:
     assert "pip" not in told
 
 
-@pytest.mark.parametrize("executable", ["/home/me/.pyenv/shims/python3", ""])
+@each_row("executable", ["/home/me/.pyenv/shims/python3", ""])
 def test_the_python_in_another_program_is_named_by_that_one(executable: str) -> None:
     """Within collectd ``sys.executable`` is whatever ``python3`` comes first in PATH."""
     told = why_no_libvirt(
@@ -126,7 +125,7 @@ def test_a_python_of_ones_own_is_not_served_by_the_distributions_package() -> No
     assert "/opt/python/bin/python3 -m pip install" in why_no_libvirt(ABSENT, own)
 
 
-@pytest.mark.parametrize(
+@each_row(
     "error",
     [
         ImportError("/x/libvirtmod.so: undefined symbol: virFoo", name="libvirtmod"),

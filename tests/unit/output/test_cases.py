@@ -9,6 +9,7 @@ agents' own plugins, which ours must equal in all that names a series.
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 from collections.abc import Iterator
@@ -16,7 +17,6 @@ from pathlib import Path
 from typing import Any, Optional
 
 import msgspec
-import pytest
 from domstats.agents.telegraf_execd import line_filter
 from domstats.config.telegraf import from_table
 from domstats.host_sample import HostSample, MountReport
@@ -83,6 +83,7 @@ def the_line_options(case: Path) -> dict[str, Any]:
     return options
 
 
+@functools.cache
 def the_lines(case: Path, series: str, writes: type[LineProtocol] = LineProtocol) -> str:
     """The line protocol of a sample whose domains were seen before."""
     writer = writes(series, version="1.2.3", **the_line_options(case))
@@ -193,7 +194,7 @@ def counted(domains: MadeByDomain) -> dict[str, tuple[int, int]]:
 
 
 @every_case
-@pytest.mark.parametrize("series", ["full", "telegraf"])
+@each_row("series", ["full", "telegraf"])
 def test_the_series_that_are_counted_are_those_that_are_written(case: Path, series: str) -> None:
     writer = LineProtocol(series, counts=True, **{**the_line_options(case), "rates": False})
     lines = writer.encode(the_sample(case)).decode().splitlines()

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
 from domstats.model import DomainSample, Round, Sample, Stats, Status
 from domstats.output.job_tables import Job, Jobs
+
+from tests.unit.rows import each_row
 
 RUNNING: Stats = {"job.type": 2, "job.operation": 5, "job.data_remaining": 4096}
 ENDED: Stats = {
@@ -25,7 +26,7 @@ def told(jobs: Jobs, stats: Stats | None, connected: bool = True) -> list[tuple[
     return [(job.operation, job.status, job.is_old) for job in found]
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("samples", "expected"),
     [
         ([{}, RUNNING, RUNNING], [[], ["running"], ["running"]]),

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from tests.line_parsers import parse_line
 from tests.unit.output.key_by_key import KeyByKey
+from tests.unit.rows import each_row
 
 UUID = "11111111-2222-4333-8444-555555555555"
 TIME = 1_795_374_959_000_000_000
@@ -202,7 +203,7 @@ def test_booleans_stay_booleans_where_nobody_knows_the_key() -> None:
     assert fields_of({"new.thing": True, "new.other": False}) == {"thing": True, "other": False}
 
 
-@pytest.mark.parametrize(("value", "written"), [(True, b"1i"), (False, b"0i"), ("yes", b"1i")])
+@each_row(("value", "written"), [(True, b"1i"), (False, b"0i"), ("yes", b"1i")])
 def test_a_halted_vcpu_is_an_integer_as_in_inputs_libvirt(value: Any, written: bytes) -> None:
     encoded = LineProtocol("telegraf").encode(sample(domain({"vcpu.0.halted": value})))
     assert b" halted=%s,halted_i=%s " % (written, written) in encoded

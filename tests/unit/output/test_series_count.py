@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 from typing import Optional
 
-import pytest
 from domstats.model import DomainSample, Round, Sample, Status
 from domstats.output.line_filter import LineFilter
 from domstats.output.line_protocol import LineProtocol
@@ -22,6 +21,8 @@ from domstats.output.series_count import (
     total,
 )
 from domstats.output.value_lists import CollectdOptions, ValueLists
+
+from tests.unit.rows import each_row
 
 CASES = Path(__file__).resolve().parents[2] / "cases"
 VCPU, BLOCK = Maker("libvirt_vcpu", "kvm_statistics"), Maker("libvirt_block", "group block")
@@ -148,7 +149,7 @@ def test_without_a_limit_nothing_is_counted() -> None:
     assert list(writer.made()) == [("u0", ({},))]
 
 
-@pytest.mark.parametrize("wanted", [LineFilter(), LineFilter(totals=frozenset({"vcpu"}))])
+@each_row("wanted", [LineFilter(), LineFilter(totals=frozenset({"vcpu"}))])
 def test_kvm_statistics_are_named_by_their_option(wanted: LineFilter) -> None:
     (answer,) = json.loads((CASES / "qemu-kvm-statistics" / "answer.json").read_text()).values()
     writer = LineProtocol(kvm_statistics=True, counts=True, wanted=wanted)

@@ -200,7 +200,7 @@ def test_domains_without_metadata_do_not_become_one() -> None:
     assert [part.host for part in found] == ["web-1", "web-2"]
 
 
-@pytest.mark.parametrize("option", ["hostname_format", "plugin_instance_format"])
+@each_row("option", ["hostname_format", "plugin_instance_format"])
 def test_a_domain_whose_metadata_is_not_known_yet_gets_no_name_that_it_will_not_keep(
     option: str,
 ) -> None:
@@ -217,7 +217,7 @@ def test_the_host_is_left_to_collectd_where_its_name_is_not_known() -> None:
     assert part.host == ""
 
 
-@pytest.mark.parametrize(
+@each_row(
     "wrong",
     [
         {"hostname_format": ("nme",)},
@@ -299,7 +299,7 @@ def test_a_nic_whose_address_is_not_known_yet_waits_for_it() -> None:
     }
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("interface_format", "asked"),
     [("name", ["vnet0", "vnet3"]), ("address", ["52:54"]), ("number", ["1", "2"])],
 )
@@ -354,7 +354,7 @@ def test_a_derive_is_what_collectd_can_hold(number: int) -> None:
     assert values({"cpu.time": number}) == expected
 
 
-@pytest.mark.parametrize("value", [-1, "text", 1.5, True])
+@each_row("value", [-1, "text", 1.5, True])
 def test_what_is_no_number_is_left_out_and_its_partner_too(value: Any) -> None:
     assert values({**NICS, "net.0.tx.bytes": value}) == {"if_octets-vnet3": (3, 4)}
 
@@ -383,7 +383,7 @@ def test_perf_events_keep_their_names() -> None:
     }  # fmt: skip
 
 
-@pytest.mark.parametrize(("node_cpus", "flags"), [(4, [1.0, 0.0, 1.0, 0.0]), (0, [1.0, 0.0, 1.0])])
+@each_row(("node_cpus", "flags"), [(4, [1.0, 0.0, 1.0, 0.0]), (0, [1.0, 0.0, 1.0])])
 def test_an_affinity_tells_of_every_cpu_of_the_host(node_cpus: int, flags: list[float]) -> None:
     seen = sample(domain({"vcpu.1.affinity": "0,2"}), node_cpus=node_cpus)
     found = told(ValueLists(options("vcpupin")), seen)
@@ -395,7 +395,7 @@ def test_an_affinity_that_is_none_tells_nothing(listed: Any) -> None:
     assert values({"vcpu.0.affinity": listed}, "vcpupin") == {}
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("stats", "fields"),
     [({"state.state": 3}, {}), ({"state.state": 5}, {"active": False}), ({}, {"active": False})],
 )

@@ -90,7 +90,7 @@ def test_a_look_that_takes_long_holds_up_no_round_and_its_findings_come_later(
     assert world.round(domain()) == [UNSET]
     assert len(world.pressure.looks) == 1, "no second look while one is under way"
     world.pressure.goes_on.set()
-    assert world.looks._idle.wait(10.0)
+    assert world.looks._thread.idle.wait(10.0)
     assert world.round(domain()) != [UNSET]
 
 

@@ -89,7 +89,7 @@ def test_a_hang_is_told_once_and_so_is_its_end(asked: Asked) -> None:
     asked.now += LATE_S
     assert asked.news() == []
     asked.free.set()
-    assert asked.look._done.wait(LONG_S)
+    assert asked.look._thread.idle.wait(LONG_S)
     assert asked.news() == ["storage pools are there again"]
     assert asked.news() == []
     asked.look.take(asked.now)
@@ -144,7 +144,7 @@ def test_nothing_is_told_while_the_hypervisor_is_away(asked: Asked) -> None:
         host.begin()
         sample = Sample("qemu:///system", 1, (), Round(connected=connected))
         assert asked.asked.acquire(timeout=LONG_S)
-        assert asked.look._done.wait(LONG_S)
+        assert asked.look._thread.idle.wait(LONG_S)
         host.add_to(sample)
         assert sample.host is not None
         assert connected or not log

@@ -39,6 +39,7 @@ class LoggedSampler(Sampler):
 def hypervisor(monkeypatch):
     made = Hypervisor()
     monkeypatch.setattr(engine_thread, "_REMOTE_DELAY_S", 0.0)
+    monkeypatch.setattr(engine_thread, "_DEREGISTER_S", 0.01)
     monkeypatch.setattr(workers, "Connection", type("Fake", (Connection,), {"hypervisor": made}))
     yield made
     made.heal()
