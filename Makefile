@@ -12,7 +12,7 @@ MAY_WRITE = @[ -w . ] || { \
 	echo "make: nothing can be written to $(CURDIR); run make in a copy of it" >&2; exit 1; }
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint unit system audit soak bench dist bundle rpm release ranges pins man pictures clean machine
+.PHONY: help run test lint unit system audit soak bench dist bundle rpm release ranges pins man pictures deb clean machine
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -63,6 +63,9 @@ ranges: $(VENV)/test $(TOOLS)/uv ## unit tests with the oldest and the newest ve
 
 pins: $(VENV)/test $(TOOLS)/uv ## constraints.txt and the bundle's requirements, with the newest versions
 	$(BIN)/python -m release.pins $(TOOLS)/bin/uv
+
+deb: $(VENV)/run ## Debian packages in dist/deb, for this machine's release or another: make deb SUITE=bullseye
+	$(BIN)/python packaging/debian/build.py $(SUITE)
 
 man: $(VENV)/run ## docs/man/domstats.1 from the texts of --help
 	$(BIN)/python -m domstats.cli.man_pages > docs/man/domstats.1

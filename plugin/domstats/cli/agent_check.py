@@ -143,6 +143,12 @@ def of_telegraf(path: str, places: Iterable[str], user: str = TELEGRAF_USER) -> 
     return Agent("telegraf", Section(path, rows), findings, interval)
 
 
+def is_started(path: str, places: Iterable[str]) -> bool:
+    """Whether an ``[[inputs.execd]]`` table of Telegraf's starts domstats with a configuration."""
+    files, _ = _documents(places)
+    return any(True for name in files for _ in _execds(name, files[name], path))
+
+
 def _documents(places: Iterable[str]) -> tuple[dict[str, dict[str, Any]], list[Finding]]:
     """Telegraf's configuration files by name, and findings about those that cannot be read."""
     files: dict[str, dict[str, Any]] = {}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -22,7 +22,7 @@ from ..hypervisor.connection import library_version
 from ..output.schema import RESERVED_TAGS
 from ..output.series_count import Made, added, most_first, total
 from ..shown import write
-from . import agent_check, count_command, hypervisor_check
+from . import agent_check, count_command, hypervisor_check, switch
 from .agent_check import Agent
 from .findings import Finding, Report, Section
 
@@ -54,6 +54,8 @@ def run(wanted: Wanted) -> int:
     report = Report()
     report.add(_versions())
     found = _configurations(wanted)
+    if not (wanted.path or wanted.uris):
+        _check_switches(found, report)
     if not (found or wanted.uris):
         report.add(_nothing_found())
         wanted = wanted._replace(uris=(LOCAL,))
@@ -100,8 +102,16 @@ def _configurations(wanted: Wanted) -> list[str]:
     """The configurations to check: those of agents that are set up for domstats."""
     if wanted.path or wanted.uris:
         return [wanted.path] if wanted.path else []
-    found = [agent_check.TELEGRAF_CHILD] if os.path.exists(agent_check.TELEGRAF_CHILD) else []
+    found = [path for path in (agent_check.TELEGRAF_CHILD,) if _is_for_telegraf(path)]
     return found + [path for path in agent_check.COLLECTD if _imports(path)]
+
+
+def _is_for_telegraf(path: str) -> bool:
+    """Whether Telegraf uses it, or was meant to: a package's is there, too, when switched off."""
+    installed = switch.switch_of("telegraf")
+    if installed is not None and not installed.on:
+        return agent_check.is_started(path, agent_check.TELEGRAF)
+    return os.path.exists(path)
 
 
 def _imports(path: str) -> bool:
@@ -109,6 +119,39 @@ def _imports(path: str) -> bool:
         return MODULE in collectd_conf.read(path).imported
     except ConfigError:
         return False
+
+
+def _check_switches(found: Sequence[str], report: Report) -> None:
+    """What packages have installed for agents, and whether it is on.
+
+    :param found: the configurations that are checked.
+    """
+    used = {"collectd" if path in agent_check.COLLECTD else "telegraf" for path in found}
+    rows: list[tuple[str, str]] = []
+    findings: list[Finding] = []
+    for each in filter(None, map(switch.switch_of, switch.FOLDERS)):
+        if each.on:
+            rows.append((each.agent, f"switched on: {each.link}"))
+            findings += [] if each.agent in used else [_not_read(each)]
+        elif each.agent in used:
+            rows.append((each.agent, "set up without the configuration of its package"))
+        else:
+            rows.append(
+                (each.agent, f"switched off; to switch it on: domstats enable {each.agent}")
+            )
+    if rows:
+        report.add(Section("", rows), findings)
+
+
+def _not_read(of: switch.Switch) -> Finding:
+    return Finding(
+        of.link,
+        f"it is switched on, and {of.agent} does not read it",
+        f"{of.agent} sends nothing of domstats",
+        f"have {of.agent}'s own configuration include {os.path.dirname(of.link)}, as that of its"
+        " package does",
+        breaks=True,
+    )
 
 
 def _nothing_found() -> Section:

@@ -295,6 +295,63 @@ def check(path: Optional[str], uris: tuple[str, ...], format_: str) -> int:
     return check_command.run(check_command.Wanted(path or "", uris, format_))
 
 
+# --- On and off ---------------------------------------------------------------------------------
+
+_AGENT = click.argument("agent", type=click.Choice(["collectd", "telegraf"]))
+_NO_RESTART = click.option(
+    "--no-restart",
+    is_flag=True,
+    help="Leave it to you to restart the agent.",
+)
+
+
+@domstats.command()
+@_AGENT
+@_NO_RESTART
+def enable(agent: str, no_restart: bool) -> int:
+    """Switch domstats on in an agent, once installed as a package.
+
+    The package, collectd-domstats or telegraf-domstats, has put a configuration there that the
+    agent passes over. This makes a link to it, under a name that the agent reads, and restarts the
+    agent if it runs. `domstats check` then says whether all is as it should be.
+
+    Exit status: 0, also if it was on already. 1 if the agent could not be restarted. 2 if it could
+    not be switched on.
+    """
+    from . import switch
+
+    click.echo(switch.enable(agent))
+    return _restart(agent, no_restart)
+
+
+@domstats.command()
+@_AGENT
+@_NO_RESTART
+def disable(agent: str, no_restart: bool) -> int:
+    """Switch domstats off in an agent.
+
+    Removes the link that enable has made, and restarts the agent if it runs. The configuration
+    stays, for the next time.
+
+    Exit status: 0, also if it was off already. 1 if the agent could not be restarted. 2 if it could
+    not be switched off.
+    """
+    from . import switch
+
+    click.echo(switch.disable(agent))
+    return _restart(agent, no_restart)
+
+
+def _restart(agent: str, no_restart: bool) -> int:
+    if no_restart:
+        return 0
+    from . import switch
+
+    is_well, text = switch.restart(agent)
+    click.echo(text, err=not is_well)
+    return 0 if is_well else 1
+
+
 # --- What there is to know ----------------------------------------------------------------------
 
 

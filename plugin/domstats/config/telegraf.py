@@ -133,12 +133,12 @@ def document_of(content: bytes, source: str) -> dict[str, Any]:
     :param source: what messages call the file.
     :raises ConfigError: it is not TOML.
     """
-    import msgspec.toml  # collectd does without
+    from msgspec import toml  # collectd does without
 
     if content.startswith(codecs.BOM_UTF8):
         content = content[len(codecs.BOM_UTF8) :]
     try:
-        decoded = msgspec.toml.decode(content)
+        decoded = toml.decode(content)
     except msgspec.DecodeError as exc:
         hint = "; variables stand in quotes, as \"${NAME}\"" if _BARE.search(content) else ""
         raise ConfigError(f"{source}: is not TOML: {one_line(str(exc), 200)}{hint}") from None

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Callable, Optional
 
 import pytest
-from domstats.cli import agent_check, check_command, hypervisor_check, installed
+from domstats.cli import agent_check, check_command, hypervisor_check, installed, switch
 from domstats.cli import main as cli
 from domstats.cli.findings import Finding
 from domstats.config.pages import collectd_conf, telegraf_execd, telegraf_toml
@@ -311,6 +311,21 @@ def test_without_any_the_local_hypervisor_is_checked(
     assert f"{check_command.LOCAL} is checked with the defaults" in " ".join(
         capsys.readouterr().out.split()
     )
+
+
+def test_a_packages_configuration_is_off_on_or_not_read(
+    places: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(switch, "FOLDERS", {"telegraf": (str(places),), "collectd": ()})
+    monkeypatch.setattr(agent_check, "TELEGRAF", ())
+    monkeypatch.setattr(agent_check, "TELEGRAF_CHILD", str(places / "none"))
+    (places / switch.AVAILABLE).write_text("")
+    assert cli.run(["check"]) == 0, "switched off is nothing wrong"
+    out = " ".join(capsys.readouterr().out.split())
+    assert "telegraf switched off; to switch it on: domstats enable telegraf" in out
+    (places / switch.READ).symlink_to(switch.AVAILABLE)
+    assert cli.run(["check"]) == 2
+    assert "it is switched on, and telegraf does not read it" in capsys.readouterr().out
 
 
 def test_series_are_counted_and_too_many_are_a_finding(

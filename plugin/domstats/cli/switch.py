@@ -1,0 +1,154 @@
+"""Switched on and off: the configuration that a package has put beside an agent's own.
+
+A package installs it under a name that the agent passes over. Switched on, there is a link to it
+under a name that the agent reads. It must not know what is in it, nor how a command line is read.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from ..errors import DomstatsError
+from ..shown import one_line
+
+#: The folders of each agent's own configuration: Debian's first, then those of Fedora and RHEL.
+FOLDERS: Mapping[str, tuple[str, ...]] = {
+    "collectd": ("/etc/collectd/collectd.conf.d", "/etc/collectd.d"),
+    "telegraf": ("/etc/telegraf/telegraf.d",),
+}
+#: What packages install there, and what the agent reads.
+AVAILABLE, READ = "domstats.conf.available", "domstats.conf"
+
+#: Seconds for an agent to stop and start again. Telegraf gives its children 5 s to end.
+_PATIENCE_S = 120.0
+#: There, where systemd is the init system.
+SYSTEMD = "/run/systemd/system"
+
+
+class Switch(NamedTuple):
+    """An agent's configuration that can be switched on and off.
+
+    :param available: the path of what a package has installed.
+    :param link: the path of what the agent reads.
+    """
+
+    agent: str
+    available: str
+    link: str
+
+    @property
+    def on(self) -> bool:
+        """Whether the agent reads a file of that name, be it the package's or another."""
+        return os.path.lexists(self.link)
+
+    @property
+    def linked(self) -> bool:
+        """Whether what it reads is the package's."""
+        return os.path.islink(self.link) and os.path.realpath(self.link) == os.path.realpath(
+            self.available
+        )
+
+
+def switch_of(agent: str) -> Switch | None:
+    """The switch that a package has installed for an agent. None where there is no such package."""
+    for folder in FOLDERS[agent]:
+        available = os.path.join(folder, AVAILABLE)
+        if os.path.isfile(available):
+            return Switch(agent, available, os.path.join(folder, READ))
+    return None
+
+
+def enable(agent: str) -> str:
+    """Have an agent read the package's configuration.
+
+    :return: what was done.
+    :raises DomstatsError: it cannot be done.
+    """
+    switch = _installed(agent)
+    if switch.linked:
+        return f"{agent}: domstats was switched on already"
+    if switch.on:
+        raise DomstatsError(
+            f"{switch.link} is there, and is not the package's: {agent} reads that file. Compare it"
+            f" with {switch.available}, move it away, and try again"
+        )
+    try:
+        os.symlink(AVAILABLE, switch.link)
+    except OSError as error:
+        raise _denied(switch, error) from None
+    return f"{agent}: domstats is switched on ({switch.link})"
+
+
+def disable(agent: str) -> str:
+    """Have an agent no longer read the package's configuration, which stays.
+
+    :return: what was done.
+    :raises DomstatsError: it cannot be done.
+    """
+    switch = _installed(agent)
+    if not switch.on:
+        return f"{agent}: domstats was switched off already"
+    if not switch.linked:
+        raise DomstatsError(
+            f"{switch.link} is not the package's: {agent} reads that file. Move it away yourself,"
+            " as it may hold settings that are nowhere else"
+        )
+    try:
+        os.unlink(switch.link)
+    except OSError as error:
+        raise _denied(switch, error) from None
+    return f"{agent}: domstats is switched off"
+
+
+def restart(agent: str) -> tuple[bool, str]:
+    """Restart an agent that runs as a service of systemd's, which has it read its configuration.
+
+    :return: whether nothing went wrong, and what was done.
+    """
+    unit = f"{agent}.service"
+    if not os.path.isdir(SYSTEMD):
+        return True, f"restart {agent}, which reads its configuration when it starts"
+    active = _systemctl("is-active", "--quiet", unit)
+    if active is None or active.returncode:
+        return True, f"{agent} does not run; to start it: systemctl start {agent}"
+    done = _systemctl("restart", unit)
+    if done is None:
+        return False, f"{agent} could not be restarted; see: systemctl status {agent}"
+    if done.returncode:
+        said = one_line(" ".join(done.stderr.split()), 300)
+        return False, f"{agent} could not be restarted ({said}); see: journalctl -u {agent}"
+    return True, f"{agent} has been restarted"
+
+
+def _installed(agent: str) -> Switch:
+    switch = switch_of(agent)
+    if switch is None:
+        places = " or ".join(FOLDERS[agent])
+        raise DomstatsError(
+            f"there is no {AVAILABLE} in {places}: install the package {agent}-domstats, or,"
+            f" without packages, write the configuration that `domstats config {agent}` prints"
+        )
+    return switch
+
+
+def _denied(switch: Switch, error: OSError) -> DomstatsError:
+    remedy = "; do it as root" if os.geteuid() else ""
+    return DomstatsError(f"{switch.link}: {error.strerror}{remedy}")
+
+
+def _systemctl(*words: str) -> subprocess.CompletedProcess[str] | None:
+    try:
+        return subprocess.run(
+            ["systemctl", *words],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+            timeout=_PATIENCE_S,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None

@@ -1,0 +1,271 @@
+"""The Debian packages, as an operator has them: installed, switched on, upgraded, taken away.
+
+In a root of Debian 11, whose packages carry most along, or of what DOMSTATS_DEB_SUITES names
+(bullseye bookworm trixie sid).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Callable
+
+import pytest
+
+from tests.system.agents import Graphite, InfluxDB
+from tests.system.agents.program import Absent
+from tests.system.debian_root import DebianRoot
+from tests.system.waiting import wait_for
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+BUILDER = CHECKOUT / "packaging/debian/build.py"
+SUITES = os.environ.get("DOMSTATS_DEB_SUITES", "bullseye").split()
+
+APT = "apt-get -q -y --no-install-recommends -o Dpkg::Options::=--force-confold"
+#: What came along goes again, also if something that was there before would like to have it.
+UNUSED = "-o APT::AutoRemove::RecommendsImportant=0 -o APT::AutoRemove::SuggestsImportant=0"
+GUEST = "guest-in-root"
+
+#: Releases without python3-msgspec: it is carried along.
+CARRYING_MSGSPEC = ("bullseye", "bookworm")
+#: A plugin of collectd's that finds a msgspec of its own, of another kind.
+OTHER_PLUGIN = """\
+mkdir /tmp/other
+echo 'mine = True' >/tmp/other/msgspec.py
+cat >/tmp/other/other.py <<'END'
+import msgspec
+print("its own:", msgspec.mine, file=open("/tmp/other.said", "w"))
+END
+cat >/etc/collectd/collectd.conf.d/{name}.conf <<'END'
+LoadPlugin python
+<Plugin python>
+  ModulePath "/tmp/other"
+  Import "other"
+</Plugin>
+END
+timeout 60 collectd -T -C /etc/collectd/collectd.conf
+status=$?
+cat /tmp/other.said
+rm -r /tmp/other* /etc/collectd/collectd.conf.d/{name}.conf
+"""
+
+#: Of all that apt and dpkg note by the way, nothing is a package's.
+BY_THE_WAY = (
+    r"/(proc|sys|dev|tmp|run|checkout|out|old|root)(/|$)"
+    r"|/var/(cache|log|lib/apt)/|/var/lib/dpkg/.*-old$"
+)
+INVENTORY = (
+    f"find / -xdev -regextype posix-extended -regex '({BY_THE_WAY}).*' -prune -o -print | sort"
+)
+
+#: rrdtool writes files that are no package's; df has nothing to read in a root of Debian 11.
+COLLECTD = """\
+sed -i 's/^FQDNLookup.*/FQDNLookup false/; s/^#*Interval .*/Interval 1/
+    s/^LoadPlugin rrdtool/#&/; s/^LoadPlugin df/#&/' /etc/collectd/collectd.conf
+cat >/etc/collectd/collectd.conf.d/carbon.conf <<'END'
+LoadPlugin logfile
+<Plugin logfile>
+  LogLevel info
+  File "/tmp/collectd.log"
+</Plugin>
+LoadPlugin write_graphite
+<Plugin write_graphite>
+  <Node "here">
+    Host "127.0.0.1"
+    Port "{port}"
+    Protocol "tcp"
+    StoreRates false
+    SeparateInstances false
+  </Node>
+</Plugin>
+END
+"""
+TELEGRAF = """\
+useradd --system telegraf
+mkdir -p /etc/telegraf/telegraf.d
+touch /etc/telegraf/telegraf.d/own.conf
+cat >/etc/telegraf/telegraf.conf <<'END'
+[agent]
+  interval = "1s"
+  flush_interval = "1s"
+[[inputs.internal]]
+[[outputs.influxdb]]
+  urls = ["{url}"]
+  database = "{database}"
+  skip_database_creation = true
+END
+"""
+RUN_TELEGRAF = (
+    "setpriv --reuid telegraf --regid telegraf --clear-groups /checkout/.build/telegraf"
+    " --config /etc/telegraf/telegraf.conf --config-directory /etc/telegraf/telegraf.d"
+)
+
+
+class Backends:
+    """What arrives in the databases that the agents in the root write to."""
+
+    def __init__(self, graphite: Any, influxdb: Any) -> None:
+        self.graphite = graphite
+        self.influxdb = influxdb
+
+    def carbon(self) -> int:
+        [values] = self.graphite.render(f"{GUEST}.virt.virt_cpu_total").values() or [[]]
+        return len(values)
+
+    def influx(self) -> int:
+        where = f"WHERE \"domain_name\" = '{GUEST}'"
+        rows = self.influxdb.query(f'SELECT COUNT("state") FROM "libvirt_state" {where}')
+        return int(rows[0]["count"]) if rows else 0
+
+
+@pytest.fixture(params=SUITES)
+def suite(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def machine(suite: str, missing: Any, root: None) -> Iterator[DebianRoot]:
+    try:
+        machine = DebianRoot(suite)
+    except Absent as absent:
+        missing(str(absent), "see tests/matrix/root")
+    with machine:
+        yield machine
+
+
+@pytest.fixture
+def packages(suite: str, machine: DebianRoot) -> Iterator[Path]:
+    """They are built twice, and are the same bytes both times."""
+    folder = CHECKOUT / ".build/roots/out" / suite / f"test-{os.getpid()}"
+    words = [sys.executable, str(BUILDER), "--twice", "--to", str(folder), suite]
+    built = subprocess.run(words, check=False, text=True, capture_output=True)
+    assert built.returncode == 0, built.stdout + built.stderr
+    yield folder
+    subprocess.run(["rm", "-r", str(folder)], check=True)
+
+
+@pytest.mark.timeout(1800)  # of which two builds take most, on a machine that does much else
+def test_packages_are_installed_switched_on_upgraded_and_leave_nothing(
+    suite: str, machine: DebianRoot, packages: Path, start: Callable[..., Any]
+) -> None:
+    run = machine.run
+    backends = Backends(start(Graphite), start(InfluxDB))
+    run("printf '#!/bin/sh\\nexit 101\\n' >/usr/sbin/policy-rc.d; chmod +x /usr/sbin/policy-rc.d")
+    run("apt-get -q update")
+    machine.start_libvirtd(GUEST)
+    before = set(run(INVENTORY).splitlines())
+
+    new = f"/out/{packages.name}"
+    run(earlier_version(new))
+    run(f"{APT} install /tmp/earlier/*.deb collectd")
+    run(COLLECTD.format(port=backends.graphite.port))
+    run(TELEGRAF.format(url=backends.influxdb.url, database=backends.influxdb.database))
+
+    # In place, and switched off.
+    assert "version 0.0.1" in run("domstats --version")
+    checked = run("domstats check", fails=True)
+    assert re.search(r"collectd +switched off; to switch it on: domstats enable collectd", checked)
+    assert re.search(r"telegraf +switched off", checked)
+    both_agents_start(machine)
+    assert backends.carbon() == backends.influx() == 0
+
+    # On by one command each, which check finds.
+    assert "is switched on" in run("domstats enable collectd")
+    assert "is switched on" in run("domstats enable telegraf")
+    run("domstats check", fails=True)
+    assert run("domstats check >/dev/null; echo $?").strip() in ("0", "1")
+    samples_arrive(machine, backends)
+
+    if suite in CARRYING_MSGSPEC:
+        assert another_plugin_has_its_own_msgspec(machine)
+
+    # An upgrade keeps what the operator has changed, and that it is on.
+    own = "/etc/collectd/collectd.conf.d/domstats.conf.available"
+    run(f"sed -i 's/#ReportRound true/ReportRound false/' {own}")
+    run(f"{APT} install {new}/*.deb")
+    assert "version 0.0.1" not in run("domstats --version")
+    run(f"grep -q '^ *ReportRound false' {own}")
+    samples_arrive(machine, backends)
+
+    # Off by one command; removed while it is on, the agents go on without it.
+    run("domstats disable telegraf")
+    assert "domstats" not in run("ls /etc/telegraf/telegraf.d/*.conf")
+    run("domstats enable telegraf")
+    run(f"{APT} remove domstats")
+    assert "domstats.conf" not in run("cd /etc && ls collectd/*.d/*.conf telegraf/*.d/*.conf")
+    both_agents_start(machine)
+
+    # Installed anew with the old settings, and gone without a trace.
+    run(f"{APT} install {new}/*.deb")
+    run(f"grep -q '^ *ReportRound false' {own}")
+    run("domstats enable collectd && domstats enable telegraf")
+    samples_arrive(machine, backends)
+    run(f"{APT} purge domstats collectd-domstats telegraf-domstats domstats-top")
+    both_agents_start(machine)
+    run("userdel telegraf; rm -r /etc/telegraf /etc/collectd/collectd.conf.d/carbon.conf")
+    run(f"{APT} {UNUSED} autoremove --purge collectd")
+    after = set(run(INVENTORY).splitlines())
+    changed = sorted(after ^ before)
+    assert not changed, "\n".join(changed) + run("dpkg -l | grep -v ^ii")
+
+
+def earlier_version(folder: str) -> str:
+    """A command that makes packages of an earlier version of the new ones, in /tmp/earlier."""
+    return f"""(
+mkdir -p /tmp/earlier
+for deb in {folder}/*.deb; do
+    dpkg-deb -R $deb /tmp/it || exit
+    sed -i -E 's/^(Version: ).*/\\10.0.1-1/; s/domstats \\(= [^)]*/domstats (= 0.0.1-1/' \\
+        /tmp/it/DEBIAN/control
+    module=/tmp/it/usr/lib/python3/dist-packages/domstats/__init__.py
+    [ ! -e $module ] || sed -i 's/^__version__ = .*/__version__ = "0.0.1"/' $module
+    dpkg-deb -Znone -b /tmp/it /tmp/earlier && rm -r /tmp/it || exit
+done)"""
+
+
+def another_plugin_has_its_own_msgspec(machine: DebianRoot) -> bool:
+    """Whether both work in one interpreter, whoever comes first."""
+    for name in ("a-other", "z-other"):
+        said = machine.run(OTHER_PLUGIN.format(name=name))
+        assert "its own: True" in said
+        assert machine.run("echo $status").strip() == "0", said
+    return True
+
+
+def both_agents_start(machine: DebianRoot) -> None:
+    """See that each comes up with its configuration as it is, and stays."""
+    start_agents(machine)
+    stop_agents(machine)
+
+
+def samples_arrive(machine: DebianRoot, backends: Backends) -> None:
+    """Through both agents, as they are set up, into both databases."""
+    before = backends.carbon(), backends.influx()
+    start_agents(machine)
+    try:
+        wait_for("two more samples in carbon", lambda: backends.carbon() >= before[0] + 2, 60)
+        wait_for("two more samples in InfluxDB", lambda: backends.influx() >= before[1] + 2, 60)
+    except AssertionError as error:
+        raise AssertionError(f"{error}: {machine.run('tail -n 20 /tmp/*.log')}") from None
+    stop_agents(machine)
+
+
+def start_agents(machine: DebianRoot) -> None:
+    collectd = "collectd -f -C /etc/collectd/collectd.conf -P /tmp/collectd.pid"
+    machine.run("rm -f /tmp/*.log")
+    machine.run(f"{collectd} >/tmp/collectd.out 2>&1 & collectd=$!")
+    machine.run(f"{RUN_TELEGRAF} >/tmp/telegraf.log 2>&1 & telegraf=$!")
+
+
+def stop_agents(machine: DebianRoot) -> None:
+    """Stop them, when they have started; see that both still ran."""
+    for agent, started in (("telegraf", "Loaded outputs"), ("collectd", "Initialization complete")):
+        look = f"grep -q '{started}' /tmp/{agent}.log"
+        machine.run(f"for try in $(seq 600); do {look} && break; sleep 0.1; done; {look}")
+    stopped = machine.run("kill $collectd && kill $telegraf", fails=True)
+    machine.run("wait $collectd $telegraf", fails=True)
+    assert stopped == "", stopped + machine.run("tail -n 20 /tmp/*.log /tmp/collectd.out")
