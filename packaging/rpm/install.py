@@ -42,8 +42,9 @@ main()
 '''
 SWITCH = """\
 ## Switched on by
-##   ln -s /etc/domstats/{agent}.conf {link}
-## and off by removing that link, each time with a restart of {agent}.
+##   domstats enable {agent}
+## which makes a link to it, {link}, and off by
+##   domstats disable {agent}
 """
 
 

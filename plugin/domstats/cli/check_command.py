@@ -129,7 +129,7 @@ def _check_switches(found: Sequence[str], report: Report) -> None:
     used = {"collectd" if path in agent_check.COLLECTD else "telegraf" for path in found}
     rows: list[tuple[str, str]] = []
     findings: list[Finding] = []
-    for each in filter(None, map(switch.switch_of, switch.FOLDERS)):
+    for each in filter(None, map(switch.switch_of, switch.PLACES)):
         if each.on:
             rows.append((each.agent, f"switched on: {each.link}"))
             findings += [] if each.agent in used else [_not_read(each)]

@@ -1,7 +1,8 @@
 """Switched on and off: the configuration that a package has put beside an agent's own.
 
-A package installs it under a name that the agent passes over. Switched on, there is a link to it
-under a name that the agent reads. It must not know what is in it, nor how a command line is read.
+A package installs it where the agent does not look, or under a name that it passes over. Switched
+on, there is a link to it under a name that the agent reads. It must not know what is in it, nor how
+a command line is read.
 """
 
 from __future__ import annotations
@@ -13,14 +14,6 @@ from typing import NamedTuple
 
 from ..errors import DomstatsError
 from ..shown import one_line
-
-#: The folders of each agent's own configuration: Debian's first, then those of Fedora and RHEL.
-FOLDERS: Mapping[str, tuple[str, ...]] = {
-    "collectd": ("/etc/collectd/collectd.conf.d", "/etc/collectd.d"),
-    "telegraf": ("/etc/telegraf/telegraf.d",),
-}
-#: What packages install there, and what the agent reads.
-AVAILABLE, READ = "domstats.conf.available", "domstats.conf"
 
 #: Seconds for an agent to stop and start again. Telegraf gives its children 5 s to end.
 _PATIENCE_S = 120.0
@@ -52,12 +45,31 @@ class Switch(NamedTuple):
         )
 
 
+#: What packages install, and what the agent reads: Debian's first, then that of Fedora and RHEL,
+#: whose collectd reads whatever is in its folder.
+PLACES: Mapping[str, tuple[tuple[str, str], ...]] = {
+    "collectd": (
+        (
+            "/etc/collectd/collectd.conf.d/domstats.conf.available",
+            "/etc/collectd/collectd.conf.d/domstats.conf",
+        ),
+        ("/etc/domstats/collectd.conf", "/etc/collectd.d/domstats.conf"),
+    ),
+    "telegraf": (
+        (
+            "/etc/telegraf/telegraf.d/domstats.conf.available",
+            "/etc/telegraf/telegraf.d/domstats.conf",
+        ),
+        ("/etc/domstats/telegraf.conf", "/etc/telegraf/telegraf.d/domstats.conf"),
+    ),
+}
+
+
 def switch_of(agent: str) -> Switch | None:
     """The switch that a package has installed for an agent. None where there is no such package."""
-    for folder in FOLDERS[agent]:
-        available = os.path.join(folder, AVAILABLE)
+    for available, link in PLACES[agent]:
         if os.path.isfile(available):
-            return Switch(agent, available, os.path.join(folder, READ))
+            return Switch(agent, available, link)
     return None
 
 
@@ -76,7 +88,9 @@ def enable(agent: str) -> str:
             f" with {switch.available}, move it away, and try again"
         )
     try:
-        os.symlink(AVAILABLE, switch.link)
+        folder, name = os.path.split(switch.available)
+        beside = folder == os.path.dirname(switch.link)
+        os.symlink(name if beside else switch.available, switch.link)
     except OSError as error:
         raise _denied(switch, error) from None
     return f"{agent}: domstats is switched on ({switch.link})"
@@ -126,9 +140,9 @@ def restart(agent: str) -> tuple[bool, str]:
 def _installed(agent: str) -> Switch:
     switch = switch_of(agent)
     if switch is None:
-        places = " or ".join(FOLDERS[agent])
+        places = " nor ".join(available for available, _ in PLACES[agent])
         raise DomstatsError(
-            f"there is no {AVAILABLE} in {places}: install the package {agent}-domstats, or,"
+            f"there is neither {places}: install the package {agent}-domstats, or,"
             f" without packages, write the configuration that `domstats config {agent}` prints"
         )
     return switch

@@ -316,14 +316,15 @@ def test_without_any_the_local_hypervisor_is_checked(
 def test_a_packages_configuration_is_off_on_or_not_read(
     places: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(switch, "FOLDERS", {"telegraf": (str(places),), "collectd": ()})
+    pair = (str(places / "domstats.conf.available"), str(places / "domstats.conf"))
+    monkeypatch.setattr(switch, "PLACES", {"telegraf": (pair,), "collectd": ()})
     monkeypatch.setattr(agent_check, "TELEGRAF", ())
     monkeypatch.setattr(agent_check, "TELEGRAF_CHILD", str(places / "none"))
-    (places / switch.AVAILABLE).write_text("")
+    Path(pair[0]).write_text("")
     assert cli.run(["check"]) == 0, "switched off is nothing wrong"
     out = " ".join(capsys.readouterr().out.split())
     assert "telegraf switched off; to switch it on: domstats enable telegraf" in out
-    (places / switch.READ).symlink_to(switch.AVAILABLE)
+    Path(pair[1]).symlink_to(pair[0])
     assert cli.run(["check"]) == 2
     assert "it is switched on, and telegraf does not read it" in capsys.readouterr().out
 

@@ -11,16 +11,19 @@ import pytest
 from domstats.cli import main as cli
 from domstats.cli import switch
 
+AVAILABLE, READ = "domstats.conf.available", "domstats.conf"
+
 Run = Callable[..., tuple[int, str]]
 
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where collectd's package of domstats has its configuration."""
-    folders = {"collectd": ("/nowhere", str(tmp_path)), "telegraf": ("/nowhere",)}
-    monkeypatch.setattr(switch, "FOLDERS", folders)
+    nowhere = ("/nowhere/domstats.conf.available", "/nowhere/domstats.conf")
+    here = (str(tmp_path / AVAILABLE), str(tmp_path / READ))
+    monkeypatch.setattr(switch, "PLACES", {"collectd": (nowhere, here), "telegraf": (nowhere,)})
     monkeypatch.setattr(switch, "SYSTEMD", str(tmp_path / "no systemd"))
-    (tmp_path / switch.AVAILABLE).write_text("Import\n")
+    (tmp_path / AVAILABLE).write_text("Import\n")
     return tmp_path
 
 
@@ -34,7 +37,7 @@ def run(capsys: pytest.CaptureFixture[str]) -> Run:
 
 
 def test_on_and_off_are_a_link_and_can_be_said_twice(folder: Path, run: Run) -> None:
-    read = folder / switch.READ
+    read = folder / READ
     for _ in range(2):
         for words, is_on in (("enable", True), ("enable", True), ("disable", False)):
             status, said = run(words, "collectd")
@@ -43,19 +46,34 @@ def test_on_and_off_are_a_link_and_can_be_said_twice(folder: Path, run: Run) -> 
             assert said.endswith("restart collectd, which reads its configuration when it starts\n")
             assert os.path.lexists(read) == is_on
             assert not is_on or (os.readlink(read), read.read_text()) == (
-                switch.AVAILABLE,
+                AVAILABLE,
                 "Import\n",
             )
-    assert (folder / switch.AVAILABLE).exists()
+    assert (folder / AVAILABLE).exists()
+
+
+def test_where_an_agent_reads_whatever_is_in_its_folder_the_link_leads_out_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Run
+) -> None:
+    available, read = tmp_path / "domstats" / "collectd.conf", tmp_path / "collectd.d" / READ
+    for each in (available, read):
+        each.parent.mkdir()
+    available.write_text("Import\n")
+    monkeypatch.setattr(switch, "PLACES", {"collectd": ((str(available), str(read)),)})
+    monkeypatch.setattr(switch, "SYSTEMD", str(tmp_path / "no systemd"))
+    assert run("enable", "collectd")[0] == 0
+    assert (os.readlink(read), read.read_text()) == (str(available), "Import\n")
+    assert run("disable", "collectd")[0] == 0
+    assert not os.path.lexists(read)
 
 
 def test_a_file_that_is_not_the_packages_is_left_alone(folder: Path, run: Run) -> None:
-    (folder / switch.READ).write_text("somebody's own\n")
+    (folder / READ).write_text("somebody's own\n")
     for word in ("enable", "disable"):
         status, said = run(word, "collectd")
         assert status == 2
         assert "is not the package's" in said
-    assert (folder / switch.READ).read_text() == "somebody's own\n"
+    assert (folder / READ).read_text() == "somebody's own\n"
 
 
 def test_without_the_package_it_is_said_what_to_install(folder: Path, run: Run) -> None:
