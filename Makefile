@@ -11,7 +11,7 @@ MAY_WRITE = @[ -w . ] || { \
 	echo "make: nothing can be written to $(CURDIR); run make in a copy of it" >&2; exit 1; }
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint unit system soak bench deb man pictures clean machine
+.PHONY: help run test lint unit system matrix soak bench deb man pictures clean machine
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -32,6 +32,9 @@ unit: $(VENV)/test ## the tests that need no server and no guest, and those agai
 
 system: machine $(VENV)/test ## the tests with real libvirtd, guests, collectd, Telegraf, InfluxDB, Prometheus and Graphite
 	$(BIN)/pytest --numprocesses $(BEDS) --dist loadfile tests/system
+
+matrix: machine ## tests in Debian 11, 12, 13 and sid, each with its own libvirt: make matrix SUITES="bullseye sid"
+	python3 -m tests.matrix $(if $(RECORD),--record) $(SUITES)
 
 soak: $(VENV)/test ## hundreds of rounds against a simulated host of thousands of domains, some 20 minutes
 	$(BIN)/python -m tests.simhost.soak
