@@ -12,7 +12,7 @@ MAY_WRITE = @[ -w . ] || { \
 	echo "make: nothing can be written to $(CURDIR); run make in a copy of it" >&2; exit 1; }
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint unit system audit soak bench dist bundle rpm release ranges pins man pictures deb clean machine
+.PHONY: help run test lint unit system audit soak bench dist bundle rpm release ranges pins man pictures deb matrix clean machine
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -36,6 +36,9 @@ system: machine $(VENV)/test ## the tests with real libvirtd, guests, collectd, 
 
 audit: $(VENV)/test $(TOOLS)/pip-audit ## known vulnerabilities in what the bundle has
 	$(BIN)/python -m release.audit $(TOOLS)/bin/pip-audit
+
+matrix: machine ## tests in Debian 11, 12, 13 and sid, each with its own libvirt: make matrix SUITES="bullseye sid"
+	python3 -m tests.matrix $(if $(RECORD),--record) $(SUITES)
 
 soak: $(VENV)/test ## hundreds of rounds against a simulated host of thousands of domains, some 20 minutes
 	$(BIN)/python -m tests.simhost.soak

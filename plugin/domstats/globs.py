@@ -7,6 +7,7 @@ takes no longer for any text than its length allows: names are the tenants'.
 from __future__ import annotations
 
 import fnmatch
+import functools
 import re
 from re import Pattern
 
@@ -26,6 +27,9 @@ def is_glob(text: str) -> bool:
     return _META.search(text) is not None
 
 
+# Kept, so that settings with the same glob are equal: Python before 3.11 translates it each time to
+# other names of groups.
+@functools.lru_cache(maxsize=1024)
 def glob(text: str) -> tuple[Pattern[str], ...]:
     """Patterns of which one matches the whole of what the glob means.
 

@@ -20,17 +20,17 @@ def shown(top: Top) -> list[str]:
 
 def with_screen(act: Callable[[Top, Any], Awaitable[None]], uris: tuple[str, ...] = (URI,)) -> Top:
     """An 80x24 screen after the two rounds, and what is done then."""
-    top = Top(uris, lambda: None)
 
-    async def show() -> None:
+    async def show() -> Top:
+        top = Top(uris, lambda: None)  # here, since before Python 3.10 its locks want the loop
         async with top.run_test(size=(80, 24)) as pilot:
             for each in TWO_ROUNDS:
                 top.post_message(Arrived(0, each))
             await pilot.pause()
             await act(top, pilot)
+        return top
 
-    asyncio.run(show())
-    return top
+    return asyncio.run(show())
 
 
 def test_a_screen_has_the_hypervisor_the_domains_and_the_keys() -> None:

@@ -113,7 +113,7 @@ def test_backing_images_are_told_when_asked_for(host, connection):
     assert "block.1.rd.bytes" not in deep
     assert deep["block.2.name"] == "sda"
     assert "block.2.path" not in deep
-    assert deep["block.2.rd.bytes"] == plain["block.1.rd.bytes"]
+    assert deep["block.2.rd.bytes"] >= plain["block.1.rd.bytes"]  # it reads on
 
 
 def test_a_domain_that_is_off_tells_what_needs_no_process(host, connection):

@@ -1,12 +1,19 @@
 """The parts of the agents' configurations that the tests share, ours and those of the peers."""
 
+import os
 import sys
 import sysconfig
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-#: What is run is what lies here, with the libraries of the interpreter that runs the tests.
-DOMSTATS = [sys.executable, "-m", "domstats"]
+#: What is run is what lies here, with the libraries of the interpreter that runs the tests; or what
+#: the system's packages have installed.
+INSTALLED = bool(os.environ.get("DOMSTATS_INSTALLED"))
+DOMSTATS = ["/usr/bin/domstats"] if INSTALLED else [sys.executable, "-m", "domstats"]
+#: Where collectd finds it. What is installed, it finds by itself.
+MODULE_PATHS = "" if INSTALLED else f'''\
+ModulePath "{sysconfig.get_paths()["purelib"]}"
+ModulePath "{ROOT / "plugin"}"'''
 
 EXTRA_STATS = (
     "disk vcpu memory domain_state pcpu cpu_util disk_physical disk_allocation disk_capacity"
@@ -47,8 +54,7 @@ def python_plugin(*blocks: str) -> str:
     return f"""\
 LoadPlugin python
 <Plugin python>
-ModulePath "{sysconfig.get_paths()["purelib"]}"
-ModulePath "{ROOT / "plugin"}"
+{MODULE_PATHS}
 Import "domstats.collectd_plugin"
 {modules}
 </Plugin>

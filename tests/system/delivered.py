@@ -7,8 +7,6 @@ judges.
 
 import contextlib
 import statistics
-import sys
-import sysconfig
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -18,9 +16,9 @@ from tests.system.agents.collectd_agent import Collectd
 from tests.system.agents.notifications import Notice, Notifications
 from tests.system.agents.program import Absent
 from tests.system.agents.telegraf_agent import Telegraf
+from tests.system.configurations import DOMSTATS, MODULE_PATHS
 from tests.system.waiting import wait_for
 
-ROOT = Path(__file__).parents[2]
 BOTH = ("Telegraf", "collectd")
 INSTALL = "as root, tests/system/install test"
 
@@ -173,7 +171,7 @@ def _toml(value: Any) -> str:
 
 def telegraf_command(settings: Path) -> list[str]:
     """What Telegraf runs."""
-    return [sys.executable, "-m", "domstats", "telegraf", "--config", str(settings)]
+    return [*DOMSTATS, "telegraf", "--config", str(settings)]
 
 
 def telegraf_execd(folder: Path, uri: str, **options: Any) -> str:
@@ -276,8 +274,7 @@ def collectd_plugin(folder: Path, uri: str, **options: Any) -> str:
     plugins = f"""\
 LoadPlugin python
 <Plugin python>
-  ModulePath "{sysconfig.get_paths()["purelib"]}"
-  ModulePath "{ROOT / "plugin"}"
+  {MODULE_PATHS}
   Import "domstats.collectd_plugin"
   <Module "domstats.collectd_plugin">
     Connection "{uri}"

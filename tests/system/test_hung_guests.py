@@ -19,12 +19,12 @@ import pytest
 
 from tests.system.agents.notifications import Notice
 from tests.system.bed.shape import Shape
+from tests.system.configurations import ROOT
 from tests.system.delivered import (
     BOTH,
     FREE,
     FULL,
     PATIENT,
-    ROOT,
     Counters,
     Seen,
     going_back,

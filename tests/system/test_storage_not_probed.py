@@ -19,14 +19,13 @@ from tests.system.delivered import (
     BOTH,
     FULL,
     PATIENT,
-    WITHOUT_SIZES,
     Seen,
     lacking,
     prefer,
     watching,
     within,
 )
-from tests.system.hung_storage import LANES, Story, frozen
+from tests.system.hung_storage import LANES, Story, frozen, kept_by
 
 USER = "nobody"
 #: Who goes ahead, and one more that tells whether the guest hangs or its storage.
@@ -79,7 +78,7 @@ def hung(request: Any, place: Place, missing: Any) -> Story:
     """Storage hangs for a while: before an agent is started, or in the middle of its work."""
     name, at = request.param
     names = [guest.name for guest in place.bed.guests]
-    story = Story(name, names[:6], names[6:])
+    story = Story(name, names[:6], names[6:], kept_by(place.bed))
     with contextlib.ExitStack() as stack:
         if at == "middle":
             watched = stack.enter_context(agent(name, place, missing))
@@ -123,7 +122,7 @@ def test_guests_beside_it_miss_nothing(hung: Story) -> None:
 
 def test_guests_on_it_miss_the_sizes_of_their_disks_only(hung: Story) -> None:
     spared = set(hung.on_it) - all_frozen(hung)
-    assert lacking(hung.rounds[COLD:], spared, WITHOUT_SIZES) == []
+    assert lacking(hung.rounds[COLD:], spared, hung.kept) == []
 
 
 def test_all_have_their_disks_again_after_it(hung: Story) -> None:
