@@ -42,6 +42,11 @@ class Row(NamedTuple):
     values: tuple[float, ...]
 
 
+#: That of a service: the Python that collectd embeds finds its modules by PATH, and another one
+#: that comes first there has no libvirt.
+_ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
+
+
 class Collectd(Program):
     """``plugins`` is the part of the configuration under test, written by the test.
 
@@ -61,7 +66,7 @@ class Collectd(Program):
         text = CONFIGURATION.format(folder=folder, types=TYPES, interval=interval, plugins=plugins)
         configuration.write_text(text)
         command = ["collectd", mode, "-C", str(configuration)]
-        super().__init__(folder, command, user=user)
+        super().__init__(folder, command, _ENVIRONMENT, user)
 
     def hosts(self) -> set[str]:
         """The host part of every identifier so far."""
