@@ -1,4 +1,4 @@
-"""The dashboards and alert rules in the tree are what dashboards/make.py makes, and hold together.
+"""The dashboards and alert rules in the tree are what dashboards.make makes, and hold together.
 
 What a dashboard must have is taken from Grafana's published schema (kinds/dashboard), what a rule
 must have from the reader of its provisioning files; Grafana itself is not asked. Nor is Prometheus:
@@ -36,7 +36,7 @@ def lacks(what: dict[str, Any], wanted: dict[str, type]) -> list[str]:
 
 def test_the_files_in_the_tree_are_what_the_tables_make() -> None:
     for name, text in make.files().items():
-        assert (make.FOLDER / name).read_text() == text, f"run dashboards/make.py: {name}"
+        assert (make.FOLDER / name).read_text() == text, f"run python3 -m dashboards.make: {name}"
 
 
 def test_a_dashboard_has_what_grafanas_schema_wants() -> None:
