@@ -6,8 +6,6 @@ import os
 import subprocess
 import threading
 from pathlib import Path
-from types import TracebackType
-from typing import Optional
 
 from tests.system.agents.program import Absent
 
@@ -63,12 +61,7 @@ class DebianRoot:
     def __enter__(self) -> DebianRoot:
         return self
 
-    def __exit__(
-        self,
-        kind: Optional[type[BaseException]],
-        error: Optional[BaseException],
-        trace: Optional[TracebackType],
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     def stop(self) -> None:

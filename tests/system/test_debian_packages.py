@@ -18,6 +18,7 @@ import pytest
 
 from tests.system.agents import Graphite, InfluxDB
 from tests.system.agents.program import Absent
+from tests.system.configurations import influxdb_output, write_graphite
 from tests.system.debian_root import DebianRoot
 from tests.system.waiting import wait_for
 
@@ -73,16 +74,7 @@ LoadPlugin logfile
   LogLevel info
   File "/tmp/collectd.log"
 </Plugin>
-LoadPlugin write_graphite
-<Plugin write_graphite>
-  <Node "here">
-    Host "127.0.0.1"
-    Port "{port}"
-    Protocol "tcp"
-    StoreRates false
-    SeparateInstances false
-  </Node>
-</Plugin>
+{carbon}
 END
 """
 TELEGRAF = """\
@@ -94,10 +86,7 @@ cat >/etc/telegraf/telegraf.conf <<'END'
   interval = "1s"
   flush_interval = "1s"
 [[inputs.internal]]
-[[outputs.influxdb]]
-  urls = ["{url}"]
-  database = "{database}"
-  skip_database_creation = true
+{influxdb}
 END
 """
 RUN_TELEGRAF = (
@@ -163,8 +152,12 @@ def test_packages_are_installed_switched_on_upgraded_and_leave_nothing(
     new = f"/out/{packages.name}"
     run(earlier_version(new))
     run(f"{APT} install /tmp/earlier/*.deb collectd")
-    run(COLLECTD.format(port=backends.graphite.port))
-    run(TELEGRAF.format(url=backends.influxdb.url, database=backends.influxdb.database))
+    carbon = write_graphite(
+        backends.graphite.port, "StoreRates false", "SeparateInstances false"
+    )
+    run(COLLECTD.format(carbon=carbon))
+    influxdb = influxdb_output(backends.influxdb.url, backends.influxdb.database)
+    run(TELEGRAF.format(influxdb=influxdb))
 
     # In place, and switched off.
     assert "version 0.0.1" in run("domstats --version")

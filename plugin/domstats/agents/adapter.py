@@ -100,7 +100,6 @@ class RoundDeadline:
 
     def __init__(self, settings: Settings, interval: float | None = None) -> None:
         self._settings = settings
-        self._deadline = settings.deadline
         self._is_said = settings.deadline is None
         known = interval is not None or settings.interval_fixed
         self._guess = settings.interval if interval is None else interval
@@ -119,19 +118,20 @@ class RoundDeadline:
     def complaint(self) -> str:
         """What to tell the user of a deadline that is longer than the interval: once, as soon as
         enough ticks tell how long that is; empty else."""
-        if self._is_said or self._deadline is None:
+        deadline = self._settings.deadline
+        if self._is_said or deadline is None:
             return ""
         known = self._distances
         if len(known) < (known.maxlen or 0):
             return ""
         # Not the shortest, as an agent may spread its ticks (collection_jitter).
         interval = sum(known) / len(known) if known else self._guess
-        if self._deadline <= interval * _LONGER:
+        if deadline <= interval * _LONGER:
             return ""
         self._is_said = True
         rounded = f"{round(interval, 1 if interval > 1 else 2):g} s"
         return (
-            f"the deadline is {self._deadline:g} s, and a round is due each {rounded}: while the"
+            f"the deadline is {deadline:g} s, and a round is due each {rounded}: while the"
             " hypervisor hangs, rounds come late or not at all; set the deadline to"
             f" {rounded} at most, or leave it out"
         )
@@ -153,7 +153,8 @@ class RoundDeadline:
     @property
     def is_guess(self) -> bool:
         """Whether no tick has told yet how long the interval is."""
-        return self._deadline is None and bool(self._distances.maxlen) and not self._distances
+        learns = self._settings.deadline is None and bool(self._distances.maxlen)
+        return learns and not self._distances
 
 
 class ErrorOnce:

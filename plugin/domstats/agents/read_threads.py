@@ -12,7 +12,7 @@ from math import ceil
 
 import msgspec
 
-from ..config.settings import Settings
+from ..config.settings import ROUND_SHARE, Settings
 
 #: Seconds that each hypervisor has to give its list, at least.
 _LEAST_S = 2.0
@@ -31,7 +31,7 @@ def share(hypervisors: Sequence[Settings], threads: int) -> tuple[list[Settings]
     if count <= threads:
         return list(hypervisors), ""
     interval = min(each.interval for each in hypervisors)
-    within = min(0.9 * interval, max(_LEAST_S, interval * threads / count))
+    within = min(ROUND_SHARE * interval, max(_LEAST_S, interval * threads / count))
     settings = [msgspec.structs.replace(each, list_within=within) for each in hypervisors]
     fit = int(interval * threads / _LEAST_S)
     if fit >= count:

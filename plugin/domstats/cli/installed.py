@@ -11,12 +11,14 @@ import json
 import os
 import shutil
 import stat
-import subprocess
 import sys
 from collections.abc import Iterable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from subprocess import CompletedProcess
 from typing import NamedTuple, Optional
+
+from . import programs
 
 #: The distribution's interpreter, as whose kin collectd's Python plugin looks for modules.
 SYSTEM_PYTHON = "/usr/bin/python3"
@@ -180,18 +182,6 @@ def _trial(python: str, paths: Sequence[str]) -> str:
     return (done.stderr.strip().splitlines() or ["it ends without a word"])[-1]
 
 
-def _run(python: str, code: str, *words: str) -> Optional[subprocess.CompletedProcess[str]]:
+def _run(python: str, code: str, *words: str) -> Optional[CompletedProcess[str]]:
     """Run code as a daemon would: without this user's environment and folders (``-I``)."""
-    try:
-        return subprocess.run(
-            [python, "-I", "-c", code, *words],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            check=False,
-            timeout=_PATIENCE_S,
-            cwd="/",
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
+    return programs.ended([python, "-I", "-c", code, *words], _PATIENCE_S, "/")

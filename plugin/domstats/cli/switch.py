@@ -8,12 +8,13 @@ a command line is read.
 from __future__ import annotations
 
 import os
-import subprocess
 from collections.abc import Mapping
+from subprocess import CompletedProcess
 from typing import NamedTuple
 
 from ..errors import DomstatsError
 from ..shown import one_line
+from . import programs
 
 #: Seconds for an agent to stop and start again. Telegraf gives its children 5 s to end.
 _PATIENCE_S = 120.0
@@ -153,16 +154,5 @@ def _denied(switch: Switch, error: OSError) -> DomstatsError:
     return DomstatsError(f"{switch.link}: {error.strerror}{remedy}")
 
 
-def _systemctl(*words: str) -> subprocess.CompletedProcess[str] | None:
-    try:
-        return subprocess.run(
-            ["systemctl", *words],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            check=False,
-            timeout=_PATIENCE_S,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
+def _systemctl(*words: str) -> CompletedProcess[str] | None:
+    return programs.ended(["systemctl", *words], _PATIENCE_S)
