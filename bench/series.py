@@ -2,7 +2,7 @@
 
 Counted by the package's own writers, which are given guests all alike: two vCPUs, a disk and
 a NIC, with the statistics that libvirt 9.0 gave of a real one. No clock is looked at. The tables of
-docs/fleet.md are what this prints: tests/unit/docs/test_fleet.py.
+docs/fleet.md are what this prints: tests/project/test_fleet.py.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from pathlib import Path
 from .sources import CHECKOUT, required
 
 ENDS = {"oldest": "lowest-direct", "newest": "highest"}
-TESTS = ("tests/unit", "tests/command")
+TESTS = ("tests/unit", "tests/project", "tests/command")
 TOP = ("tests/unit/cli/test_top.py", "tests/command/test_top_screen.py")
 #: What mypy and ruff look at does not depend on it.
 NO_TESTS = ("mypy", "ruff", "lxml-stubs")

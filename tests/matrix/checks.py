@@ -30,6 +30,7 @@ class Check(NamedTuple):
 
 UNIT = (
     Check("unit tests", "tests/unit"),
+    Check("sources, pages and packaging", "tests/project"),
     Check("the command, as a process and on a screen", "tests/command"),
     Check("against a simulated libvirtd", "tests/simhost"),
 )

@@ -11,7 +11,7 @@ import functools
 import re
 from pathlib import Path
 
-from tests.unit.source_trees import PACKAGE, statements, tree
+from tests.project.source_trees import PACKAGE, statements, tree
 
 
 def _named(path: Path) -> str:
@@ -196,5 +196,5 @@ def test_no_test_file_needs_another_one() -> None:
 
 
 def test_unit_tests_lie_in_the_folders_of_what_they_test() -> None:
-    unit = Path(__file__).parent
+    unit = Path(__file__).parents[1] / "unit"
     assert all(any((unit / folder).glob("test_*.py")) for folder in FOLDERS)

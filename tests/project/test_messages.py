@@ -10,8 +10,8 @@ from pathlib import Path
 
 from domstats.hypervisor.remedies import _REMEDIES
 
+from tests.project.source_trees import PACKAGE, tree
 from tests.unit.rows import each_row
-from tests.unit.source_trees import PACKAGE, tree
 
 ROOT = Path(__file__).resolve().parents[2]
 

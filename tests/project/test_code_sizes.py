@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 
-from tests.unit.source_trees import PACKAGE, statements, tree
+from tests.project.source_trees import PACKAGE, statements, tree
 
 MOST_OF_CLASS = 400
 MOST_OF_FUNCTION = 60
