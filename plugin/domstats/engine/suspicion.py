@@ -35,8 +35,10 @@ class Suspicion:
         self._suspect_since: dict[str, float] = {}
         #: By suspected storage: the domain whose disks are asked for all the same.
         self._canaries: dict[str, str] = {}
-        #: Suspected storages whose canary hangs too.
+        #: Suspected storages whose canary has hung too.
         self._confirmed: set[str] = set()
+        #: Of these: the ones that are worth a canary all the same, as a culprit seems back.
+        self._worth_another: set[str] = set()
 
     # --- evidence
 
@@ -47,6 +49,7 @@ class Suspicion:
             self._found[storage] = max(now, self._found.get(storage, _NEVER))
             if self._is_suspect(storage):
                 self._suspect_since.setdefault(storage, now)
+            self._worth_another.discard(storage)
             if self._canaries.get(storage) == uuid:
                 self._confirmed.add(storage)
 
@@ -70,13 +73,14 @@ class Suspicion:
 
     def seems_back(self, storages: Iterable[str]) -> None:
         """A culprit may be back: its storages are worth a canary again."""
-        self._confirmed.difference_update(storages)
+        self._worth_another.update(self._confirmed.intersection(storages))
 
     def _clear(self, storage: str) -> None:
         self.culprits.pop(storage, None)
         self._found.pop(storage, None)
         self._suspect_since.pop(storage, None)
         self._confirmed.discard(storage)
+        self._worth_another.discard(storage)
 
     # --- verdicts
 
@@ -140,7 +144,8 @@ class Suspicion:
 
     @property
     def confirmed(self) -> frozenset[str]:
-        """The storages that hang by all signs: more than one of their domains does."""
+        """The storages that hang by all signs, as more than one of their domains does; until one
+        has answered about its disks, or all of them are back."""
         return frozenset(self._confirmed)
 
     def _is_suspect(self, storage: str) -> bool:
@@ -164,7 +169,7 @@ class Suspicion:
         untried = {
             storage
             for storage in self.culprits
-            if storage not in self._confirmed and self._is_suspect(storage)
+            if storage not in self._confirmed - self._worth_another and self._is_suspect(storage)
         }
         if not untried:
             return

@@ -85,6 +85,18 @@ def test_a_culprit_that_seems_back_makes_a_canary_worth_it_again(suspect: Suspic
     suspect.seems_back(NFS)
     suspect.send_canaries([("d", NFS)])
     assert suspect.is_canary("d")
+    assert suspect.confirmed == {"nfs"}, "nobody has answered yet"
+    suspect.answered(NFS, 13.0)
+    assert not suspect.confirmed
+
+
+def test_a_culprit_that_hangs_again_makes_a_canary_worth_it_no_more(suspect: Suspicion) -> None:
+    suspect.send_canaries([("c", NFS)])
+    suspect.accuse("c", NFS, 12.0)
+    suspect.seems_back(NFS)
+    suspect.accuse("c", NFS, 13.0)
+    suspect.send_canaries([("d", NFS)])
+    assert not suspect.is_canary("d")
 
 
 def test_canaries_are_those_of_one_round(suspect: Suspicion) -> None:
