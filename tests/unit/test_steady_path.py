@@ -103,7 +103,7 @@ def test_the_engine_decides_little_about_a_domain_that_is_well(
     for guest in world.guests.values():
         guest.says = {"iothread.count": 0, "dirtyrate.calc_status": 0}
     world.rounds(3)
-    assert count_calls(world.round) < 72
+    assert count_calls(world.round) < 67
 
 
 def test_a_domain_that_was_chosen_is_not_judged_again_in_each_round() -> None:

@@ -68,7 +68,7 @@ class Suspicion:
         """A domain has answered about its disks, by a call that was made at ``made``: a storage
         that answered after its last culprit was found does not hang."""
         for storage in storages:
-            if made > self._found.get(storage, _NEVER):
+            if storage in self.culprits and made > self._found[storage]:
                 self._clear(storage)
 
     def seems_back(self, storages: Iterable[str]) -> None:
