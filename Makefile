@@ -22,7 +22,8 @@ run: $(VENV)/run ## one round of real samples as a table, from the local hypervi
 		echo "make: no local hypervisor can be sampled; these are not real guests:" >&2; \
 		$(BIN)/domstats sample --connect test:///default; }
 
-test: machine lint audit unit system ## everything that CI checks
+test: SUITES ?= bullseye sid
+test: machine lint audit unit system matrix ## everything that CI checks
 
 lint: $(VENV)/test ## ruff and mypy
 	$(BIN)/ruff check .

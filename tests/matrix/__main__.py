@@ -111,14 +111,18 @@ class Debian(System):
     stages = ("versions", "packages", "unit", "guests")
 
     def make(self) -> str:
+        update = ["apt-get", "-o", "APT::Update::Error-Mode=any", "-q", "update"]
         made = subprocess.run(
-            [ROOT, self.name],
+            [ROOT, self.name, *update],
             check=False,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
         )
-        return made.stderr.strip().splitlines()[-1] if made.returncode == CANNOT else ""
+        if not made.returncode:
+            return ""
+        reason = made.stderr.strip().splitlines()[-1] if made.stderr.strip() else "no reason told"
+        return reason if made.returncode == CANNOT else f"no packages can be had: {reason}"
 
     def _enter(self, stage: str, *arguments: str) -> None:
         self.stage(stage, [str(ROOT), self.name, INSIDE, stage, *arguments])

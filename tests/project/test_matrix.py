@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Optional
 
 import pytest
@@ -35,6 +36,25 @@ def test_a_check_names_tests_that_there_are_and_their_results_find_it(check: Che
     assert all(f"def {name}(" in text for name in check.names)
     assert {word.partition("::")[0] for word in arguments(check)} == {check.place}
     assert check_of(check.place.removesuffix(".py").replace("/", ".")) is check
+
+
+@each_row(
+    ("status", "said", "reason"),
+    [
+        (0, "root: making a Debian sid", ""),
+        (77, "root: not root", "root: not root"),
+        (100, "E: Some index files", "no packages can be had: E: Some index files"),
+        (1, "", "no packages can be had: no reason told"),
+    ],
+)
+def test_a_debian_can_be_tested_if_it_is_there_and_so_are_its_packages(
+    status: int, said: str, reason: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    root = tmp_path / "root"
+    root.write_text(f"#!/bin/sh\n[ $# -gt 1 ] || exit 1\necho '{said}' >&2; exit {status}\n")
+    root.chmod(0o755)
+    monkeypatch.setattr(matrix, "ROOT", root)
+    assert matrix.Debian("sid").make() == reason
 
 
 @pytest.mark.parametrize(("ci", "status"), [(None, 0), ("true", 1)])
