@@ -2,16 +2,58 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import threading
 from pathlib import Path
 
 from tests.system.agents.program import Absent
+from tests.system.waiting import wait_for
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 ENTER = CHECKOUT / "tests/matrix/root"
 CANNOT = 77  # its status where there can be no such Debian here
+
+#: systemd with devices and control groups of its own; the rest of the kernel it may only look at.
+BOOT = """\
+mkdir /mnt/dev
+mount -t tmpfs -o mode=755 devices /mnt/dev
+mkdir /mnt/dev/pts /mnt/dev/shm
+for device in null zero full random urandom tty kvm fuse; do
+    [ -e /dev/$device ] && : >/mnt/dev/$device && mount --bind /dev/$device /mnt/dev/$device
+done
+mount -t devpts -o newinstance,ptmxmode=666 terminals /mnt/dev/pts
+mount -t tmpfs memory /mnt/dev/shm
+ln -s pts/ptmx /mnt/dev/ptmx
+ln -s /proc/self/fd /mnt/dev/fd
+umount --lazy --recursive /dev
+mount --move /mnt/dev /dev
+umount --recursive /sys/fs/cgroup
+mount -t cgroup2 groups /sys/fs/cgroup
+mkdir /sys/fs/cgroup/{group}
+echo $$ >/sys/fs/cgroup/{group}/cgroup.procs
+echo "127.0.0.1 localhost $(hostname)" >/etc/hosts
+systemctl --quiet mask systemd-udevd systemd-logind systemd-networkd systemd-resolved \
+    systemd-modules-load virtlogd.service virtlogd.socket libvirt-guests \
+    libvirtd.service libvirtd.socket libvirtd-ro.socket libvirtd-admin.socket
+systemctl --quiet set-default multi-user.target
+unshare --pid --fork --mount --cgroup --mount-proc sh -ec '
+    umount /sys/fs/cgroup
+    mount -t cgroup2 groups /sys/fs/cgroup
+    for kernel in /sys /proc/sys; do
+        mount --bind $kernel $kernel
+        mount -o remount,bind,ro $kernel
+    done
+    exec env -i container=docker /lib/systemd/systemd' </dev/null >/dev/null 2>&1 &
+unshare=$!
+for try in $(seq 600); do
+    init=$(pgrep -P $unshare) && state=$(nsenter -t $init -p -m systemctl is-system-running 2>&1)
+    case $state in running | degraded) break ;; esac
+    sleep 0.1
+done
+nsenter -t $init -p -m systemctl --failed --no-legend --plain
+"""
 
 LIBVIRTD = """\
 cd /etc/libvirt
@@ -42,6 +84,21 @@ class Failed(AssertionError):
     """A command in the root ended with another status than 0."""
 
 
+def remove_groups(name: str) -> bool:
+    """Remove a control group of this machine's and all below it.
+
+    :return: whether it is gone; it stays as long as a process in it has not ended.
+    """
+    mounts = Path("/proc/mounts").read_text("utf-8").splitlines()
+    for place in [line.split()[1] for line in mounts if line.split()[2] == "cgroup2"]:
+        for folder, _, _ in os.walk(Path(place) / name, topdown=False):
+            with contextlib.suppress(OSError):
+                os.rmdir(folder)
+        if (Path(place) / name).exists():
+            return False
+    return True
+
+
 class DebianRoot:
     """Takes commands from construction until ``stop``.
 
@@ -53,6 +110,7 @@ class DebianRoot:
         if made.returncode == CANNOT:
             raise Absent(f"root of Debian {suite} ({made.stderr.strip()[-300:]})")
         assert made.returncode == 0, made.stderr
+        self._group = f"domstats-root-{os.getpid()}"
         self._shell = subprocess.Popen(
             [ENTER, suite, "bash"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
@@ -68,6 +126,7 @@ class DebianRoot:
         """End the shell; every process that it has started ends with it."""
         self._shell.kill()
         self._shell.communicate()
+        wait_for("the end of its control groups", lambda: remove_groups(self._group), 60)
 
     def run(self, command: str, fails: bool = False, seconds: float = 300.0) -> str:
         """What a command prints, on both streams.
@@ -95,6 +154,20 @@ class DebianRoot:
         if not fails and line.split()[1] != "0":
             raise Failed(f"{command!r}: {output[-3000:]}")
         return output
+
+    def boot(self) -> None:
+        """Have systemd run, and what is enabled there; commands from now on run beside it.
+
+        :raises Absent: it does not come up.
+        """
+        assert self._shell.stdin is not None
+        try:
+            said = self.run(BOOT.format(group=self._group))
+        except Failed as failed:
+            raise Absent(f"systemd in a Debian of its own ({failed})") from None
+        assert not said.strip(), said
+        self._shell.stdin.write("exec nsenter -t $init -p -m -C bash\n")
+        self.run("export DEBIAN_FRONTEND=noninteractive")
 
     def start_libvirtd(self, guest: str) -> None:
         """Start it, and a guest without an operating system: its processor stands still."""

@@ -1,7 +1,8 @@
 """The Debian packages, as an operator has them: installed, switched on, upgraded, taken away.
 
-In a root of Debian 11, whose packages carry most along, or of what DOMSTATS_DEB_SUITES names
-(bullseye bookworm trixie sid).
+The agents are services of systemd's, which nobody restarts but domstats and its packages. In a root
+of Debian 11, whose packages carry most along, or of what DOMSTATS_DEB_SUITES names (bullseye
+bookworm trixie sid).
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any, Callable, Optional
 
 import pytest
 
@@ -64,19 +65,24 @@ INVENTORY = (
     f"find / -xdev -regextype posix-extended -regex '({BY_THE_WAY}).*' -prune -o -print | sort"
 )
 
+#: A day of an operator's is seconds here: systemd stops nobody for having been started so often.
+SO_OFTEN = """\
+mkdir -p /run/systemd/system/service.d
+printf '[Unit]\\nStartLimitIntervalSec=0\\n' >/run/systemd/system/service.d/often.conf
+systemctl daemon-reload
+"""
 #: rrdtool writes files that are no package's; df has nothing to read in a root of Debian 11.
 COLLECTD = """\
-sed -i 's/^FQDNLookup.*/FQDNLookup false/; s/^#*Interval .*/Interval 1/
-    s/^LoadPlugin rrdtool/#&/; s/^LoadPlugin df/#&/' /etc/collectd/collectd.conf
+systemctl stop collectd
+rm -rf /var/lib/collectd/rrd
+sed -i 's/^#*Interval .*/Interval 1/; s/^LoadPlugin rrdtool/#&/; s/^LoadPlugin df/#&/' \\
+    /etc/collectd/collectd.conf
 cat >/etc/collectd/collectd.conf.d/carbon.conf <<'END'
-LoadPlugin logfile
-<Plugin logfile>
-  LogLevel info
-  File "/tmp/collectd.log"
-</Plugin>
 {carbon}
 END
+systemctl start collectd
 """
+#: As Telegraf's own package has it, and hardened; the drop-in lets domstats see what it looks at.
 TELEGRAF = """\
 useradd --system telegraf
 mkdir -p /etc/telegraf/telegraf.d
@@ -88,11 +94,30 @@ cat >/etc/telegraf/telegraf.conf <<'END'
 [[inputs.internal]]
 {influxdb}
 END
+cat >/etc/systemd/system/telegraf.service <<'END'
+[Service]
+Type=notify
+NotifyAccess=all
+User=telegraf
+ExecStart=/checkout/.build/telegraf --config /etc/telegraf/telegraf.conf \\
+    --config-directory /etc/telegraf/telegraf.d
+Restart=on-failure
+KillMode=mixed
+PrivateMounts=true
+ProtectProc=invisible
+END
+install -D -m 644 /checkout/packaging/systemd/telegraf.service.d/domstats.conf \\
+    /etc/systemd/system/telegraf.service.d/domstats.conf
+systemctl daemon-reload
+systemctl start telegraf
 """
-RUN_TELEGRAF = (
-    "setpriv --reuid telegraf --regid telegraf --clear-groups /checkout/.build/telegraf"
-    " --config /etc/telegraf/telegraf.conf --config-directory /etc/telegraf/telegraf.d"
-)
+WITHOUT_TELEGRAF = """\
+systemctl stop telegraf
+userdel telegraf
+rm -r /etc/telegraf /etc/systemd/system/telegraf.service*
+systemctl daemon-reload
+"""
+AGENTS = ("collectd", "telegraf")
 
 
 class Backends:
@@ -144,7 +169,8 @@ def test_packages_are_installed_switched_on_upgraded_and_leave_nothing(
 ) -> None:
     run = machine.run
     backends = Backends(start(Graphite), start(InfluxDB))
-    run("printf '#!/bin/sh\\nexit 101\\n' >/usr/sbin/policy-rc.d; chmod +x /usr/sbin/policy-rc.d")
+    machine.boot()
+    run(SO_OFTEN)
     run("apt-get -q update")
     machine.start_libvirtd(GUEST)
     before = set(run(INVENTORY).splitlines())
@@ -164,15 +190,19 @@ def test_packages_are_installed_switched_on_upgraded_and_leave_nothing(
     checked = run("domstats check", fails=True)
     assert re.search(r"collectd +switched off; to switch it on: domstats enable collectd", checked)
     assert re.search(r"telegraf +switched off", checked)
-    both_agents_start(machine)
+    pids = both_run(machine)
     assert backends.carbon() == backends.influx() == 0
 
     # On by one command each, which check finds.
-    assert "is switched on" in run("domstats enable collectd")
-    assert "is switched on" in run("domstats enable telegraf")
+    for agent in AGENTS:
+        said = run(f"domstats enable {agent}")
+        assert "is switched on" in said
+        assert f"{agent} has been restarted" in said
+    pids = both_run(machine, other_than=pids)
     run("domstats check", fails=True)
     assert run("domstats check >/dev/null; echo $?").strip() in ("0", "1")
     samples_arrive(machine, backends)
+    assert "process watch on," in run("journalctl --unit telegraf"), "it sees QEMU's processes"
 
     if suite in CARRYING_MSGSPEC:
         assert another_plugin_has_its_own_msgspec(machine)
@@ -183,24 +213,27 @@ def test_packages_are_installed_switched_on_upgraded_and_leave_nothing(
     run(f"{APT} install {new}/*.deb")
     assert "version 0.0.1" not in run("domstats --version")
     run(f"grep -q '^ *ReportRound false' {own}")
+    pids = both_run(machine, other_than=pids)
     samples_arrive(machine, backends)
 
     # Off by one command; removed while it is on, the agents go on without it.
-    run("domstats disable telegraf")
+    assert "telegraf has been restarted" in run("domstats disable telegraf")
     assert "domstats" not in run("ls /etc/telegraf/telegraf.d/*.conf")
     run("domstats enable telegraf")
     run(f"{APT} remove domstats")
     assert "domstats.conf" not in run("cd /etc && ls collectd/*.d/*.conf telegraf/*.d/*.conf")
-    both_agents_start(machine)
+    pids = both_run(machine, other_than=pids)
 
     # Installed anew with the old settings, and gone without a trace.
     run(f"{APT} install {new}/*.deb")
     run(f"grep -q '^ *ReportRound false' {own}")
+    assert both_run(machine) == pids, "it is switched off"
     run("domstats enable collectd && domstats enable telegraf")
+    pids = both_run(machine, other_than=pids)
     samples_arrive(machine, backends)
     run(f"{APT} purge domstats collectd-domstats telegraf-domstats domstats-top")
-    both_agents_start(machine)
-    run("userdel telegraf; rm -r /etc/telegraf /etc/collectd/collectd.conf.d/carbon.conf")
+    both_run(machine, other_than=pids)
+    run(f"{WITHOUT_TELEGRAF} rm /etc/collectd/collectd.conf.d/carbon.conf")
     run(f"{APT} {UNUSED} autoremove --purge collectd")
     after = set(run(INVENTORY).splitlines())
     changed = sorted(after ^ before)
@@ -230,36 +263,28 @@ def another_plugin_has_its_own_msgspec(machine: DebianRoot) -> bool:
     return True
 
 
-def both_agents_start(machine: DebianRoot) -> None:
-    """See that each comes up with its configuration as it is, and stays."""
-    start_agents(machine)
-    stop_agents(machine)
+def both_run(machine: DebianRoot, other_than: Optional[list[str]] = None) -> list[str]:
+    """See that both services run, and that neither has ever ended by itself.
+
+    :param other_than: processes that both agents must have been restarted since.
+    :return: their processes.
+    """
+    look = "systemctl show --property {} --value collectd telegraf"
+    states = machine.run(look.format("ActiveState")).split()
+    restarts = machine.run(look.format("NRestarts")).split()
+    pids = machine.run(look.format("MainPID")).split()
+    journal = "journalctl --no-pager --lines 40 --unit collectd --unit telegraf"
+    assert (states, restarts) == (["active"] * 2, ["0"] * 2), machine.run(journal)
+    assert not set(pids) & set(other_than or ()), "an agent was not restarted"
+    return pids
 
 
 def samples_arrive(machine: DebianRoot, backends: Backends) -> None:
     """Through both agents, as they are set up, into both databases."""
     before = backends.carbon(), backends.influx()
-    start_agents(machine)
     try:
         wait_for("two more samples in carbon", lambda: backends.carbon() >= before[0] + 2, 60)
         wait_for("two more samples in InfluxDB", lambda: backends.influx() >= before[1] + 2, 60)
     except AssertionError as error:
-        raise AssertionError(f"{error}: {machine.run('tail -n 20 /tmp/*.log')}") from None
-    stop_agents(machine)
-
-
-def start_agents(machine: DebianRoot) -> None:
-    collectd = "collectd -f -C /etc/collectd/collectd.conf -P /tmp/collectd.pid"
-    machine.run("rm -f /tmp/*.log")
-    machine.run(f"{collectd} >/tmp/collectd.out 2>&1 & collectd=$!")
-    machine.run(f"{RUN_TELEGRAF} >/tmp/telegraf.log 2>&1 & telegraf=$!")
-
-
-def stop_agents(machine: DebianRoot) -> None:
-    """Stop them, when they have started; see that both still ran."""
-    for agent, started in (("telegraf", "Loaded outputs"), ("collectd", "Initialization complete")):
-        look = f"grep -q '{started}' /tmp/{agent}.log"
-        machine.run(f"for try in $(seq 600); do {look} && break; sleep 0.1; done; {look}")
-    stopped = machine.run("kill $collectd && kill $telegraf", fails=True)
-    machine.run("wait $collectd $telegraf", fails=True)
-    assert stopped == "", stopped + machine.run("tail -n 20 /tmp/*.log /tmp/collectd.out")
+        said = machine.run("journalctl --no-pager --lines 60 --unit collectd --unit telegraf")
+        raise AssertionError(f"{error}: {said}") from None
