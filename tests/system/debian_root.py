@@ -102,6 +102,8 @@ def remove_groups(name: str) -> bool:
 class DebianRoot:
     """Takes commands from construction until ``stop``.
 
+    :ivar suite: the release's name.
+
     :raises Absent: this machine cannot have a root.
     """
 
@@ -110,6 +112,7 @@ class DebianRoot:
         if made.returncode == CANNOT:
             raise Absent(f"root of Debian {suite} ({made.stderr.strip()[-300:]})")
         assert made.returncode == 0, made.stderr
+        self.suite = suite
         self._group = f"domstats-root-{os.getpid()}"
         self._shell = subprocess.Popen(
             [ENTER, suite, "bash"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
