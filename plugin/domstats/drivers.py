@@ -34,8 +34,8 @@ class Driver(NamedTuple):
     misnamed: frozenset[str] = frozenset()
     info_is_usage: bool = False
 
-    def facts(self, wanted: frozenset[str]) -> frozenset[str]:
-        """Those of ``model.FACTS`` that it has among these."""
+    def classic(self, wanted: frozenset[str]) -> frozenset[str]:
+        """Those of ``model.CLASSIC`` that it has among these."""
         if self.info_is_usage and "info" in wanted:
             wanted = wanted - {"info"} | {"usage"}
         return wanted if "vcpu" in self.groups else wanted - _OF_VCPUS

@@ -20,7 +20,7 @@ from .host_sample import HostSample, MountReport
 Value = Union[int, float, bool, str]
 
 #: A domain's statistics: libvirt's bulk keys (``cpu.time``, ``block.0.rd.bytes``) and values.
-#: Keys of our own, under which the classic calls' extra facts travel:
+#: Keys of our own, under which the extra values of classic calls travel:
 #: ``vcpu.<n>.cpu`` (int, the physical CPU that the vCPU is on, from virDomainGetVcpus) and
 #: ``vcpu.<n>.affinity`` (text, physical CPUs it may run on, as ``0,1,5``, from
 #: virDomainGetVcpuPinInfo), ``block.<n>.error`` (int, virDomainDiskErrorCode, from
@@ -106,7 +106,7 @@ FAST_GROUPS: frozenset[str] = MONITOR_FREE_GROUPS | {"cpu_total"}
 #: domain that stands still for one: of such a domain alone it needs the monitor.
 #: ``completed_job`` (figures of the last job that is completed) and ``running_job`` (those of the
 #: one that runs, which need the domain's job lock and, if there is one, its monitor).
-FACTS: frozenset[str] = frozenset(
+CLASSIC: frozenset[str] = frozenset(
     {
         "info",
         "usage",
@@ -125,8 +125,8 @@ FACTS: frozenset[str] = frozenset(
 RUNNING_JOB = "job."
 COMPLETED_JOB = "job.completed."
 
-#: By group: the facts that stand for it where the monitor must not be asked.
-FACTS_OF_GROUP: dict[str, frozenset[str]] = {
+#: By group: the values that stand for it where the monitor must not be asked.
+CLASSIC_OF_GROUP: dict[str, frozenset[str]] = {
     "cpu_total": frozenset({"info", "cpu"}),
     "balloon": frozenset({"info"}),
     "vcpu": frozenset({"vcpus"}),
@@ -225,7 +225,7 @@ class DomainSample(msgspec.Struct, gc=False):
     :param missing: the groups that were asked for and did not answer.
     :param since_ns: since when it does not answer, nanoseconds since the epoch.
     :param reason: why groups are missing, for people ("process stopped", "storage /mnt silent").
-    :param devices: facts of its XML; empty until they are known.
+    :param devices: what its XML says of them; empty until that is known.
     :param labels: metadata labels by name, those that were asked for: an empty text for one that
         the domain does not have; none at all while its XML is not known. Samples share them, as
         they do the devices: they cannot be changed.

@@ -18,8 +18,9 @@ class RoundSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     :param uri: libvirt's connection URI.
     :param groups: the stats groups that have to be asked, by whatever query, and no others.
-    :param direct: groups of which a few facts (of ``model.FACTS``) are all that is needed: they are
-        asked for by calls of each domain's own that need no monitor, not in bulk.
+    :param by_classic_calls: groups that are not asked in bulk, with the values (of
+        ``model.CLASSIC``) that are all that is needed of them: calls of each domain's own tell
+        these, without the monitor.
     :param every: by group that not every round is to ask for: the seconds between two that do.
     :param idle_refresh: seconds after which a group that had nothing to tell of a domain is asked
         for again.
@@ -39,7 +40,7 @@ class RoundSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     uri: str = "qemu:///system"
     groups: frozenset[str] = frozenset(GROUPS)
-    direct: Mapping[str, frozenset[str]] = {}
+    by_classic_calls: Mapping[str, frozenset[str]] = {}
     every: Mapping[str, float] = {}
     idle_refresh: float = 60.0
     vcpu_mapping: bool = False

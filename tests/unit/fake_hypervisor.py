@@ -12,7 +12,7 @@ from domstats.model import MONITOR_FREE_GROUPS
 #: Longer than anything takes that does not hang.
 LONG_S = 60.0
 
-_STATS_OF_FACTS = {"affinity": ("vcpu.0.affinity", "0,1"), "info": ("cpu.time", 77)}
+_STATS_OF_CLASSIC = {"affinity": ("vcpu.0.affinity", "0,1"), "info": ("cpu.time", 77)}
 
 
 class Hypervisor:
@@ -112,9 +112,9 @@ class Connection:
             records.append((uuid, stats))
         return records
 
-    def add_facts(self, records, facts):
+    def add_classic(self, records, wanted):
         for _, stats in records:
-            stats.update(_STATS_OF_FACTS[fact] for fact in facts if fact in _STATS_OF_FACTS)
+            stats.update(_STATS_OF_CLASSIC[value] for value in wanted if value in _STATS_OF_CLASSIC)
         return records
 
     def control(self, uuids):

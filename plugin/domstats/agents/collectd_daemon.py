@@ -110,7 +110,7 @@ class Configuration:
     def place(self, module: str, number: int, block: Any) -> str:
         """File and line of a ``<Module>`` block; empty if that cannot be found out.
 
-        :param number: the how-manieth block it is that collectd hands to the module, from 1.
+        :param number: which one it is of the blocks that collectd hands to the module, from 1.
         :param block: collectd's Config object. Its content decides: the file may have changed.
         """
         blocks = self.conf.blocks(module) if self.conf else []

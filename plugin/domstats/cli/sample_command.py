@@ -145,7 +145,9 @@ def of_groups(settings: Settings, groups: frozenset[str]) -> Settings:
     return msgspec.structs.replace(
         settings,
         groups=groups,
-        direct={key: settings.direct[key] for key in groups & {*settings.direct}},
+        by_classic_calls={
+            group: values for group, values in settings.by_classic_calls.items() if group in groups
+        },
         every={key: settings.every[key] for key in groups & {*settings.every}},
         vcpu_mapping=settings.vcpu_mapping and "vcpu" in groups,
     )

@@ -200,7 +200,7 @@ def _from_block(given: Given) -> Settings:
         labels=(*sent, *(_label(name, labels) for name in sorted(for_choice - _names(sent)))),
         unsent_labels=for_choice - _names(sent),
         groups=_groups_of_output(given, extra, in_bulk),
-        direct={} if in_bulk else _direct(extra),
+        by_classic_calls={} if in_bulk else _by_classic_calls(extra),
         vcpu_mapping="vcpupin" in extra and in_bulk,
         inactive="domain_state" in extra
         or given.get("persistent_notification", False)
@@ -274,16 +274,16 @@ def _groups_of_output(given: Given, extra: frozenset[str], in_bulk: bool) -> fro
     return frozenset(groups)
 
 
-def _direct(extra: frozenset[str]) -> dict[str, frozenset[str]]:
+def _by_classic_calls(extra: frozenset[str]) -> dict[str, frozenset[str]]:
     """The groups of which the output needs only what libvirt tells without the monitor.
 
     A call for each domain is far cheaper then than the group is, whose question goes to every
     QEMU; but not over a network, where each call takes the way there and back.
     """
-    direct = {"cpu_total": {"info", "modes"} if "pcpu" in extra else {"info"}}
+    found = {"cpu_total": {"info", "modes"} if "pcpu" in extra else {"info"}}
     if extra.isdisjoint(_NEED_BALLOON):
-        direct["balloon"] = {"info"}
-    vcpu = {fact for word, fact in (("vcpu", "vcpus"), ("vcpupin", "affinity")) if word in extra}
+        found["balloon"] = {"info"}
+    vcpu = {value for word, value in (("vcpu", "vcpus"), ("vcpupin", "affinity")) if word in extra}
     if vcpu:
-        direct["vcpu"] = vcpu
-    return {group: frozenset(facts) for group, facts in direct.items()}
+        found["vcpu"] = vcpu
+    return {group: frozenset(values) for group, values in found.items()}

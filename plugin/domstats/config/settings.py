@@ -35,7 +35,7 @@ class Settings(RoundSettings, frozen=True, kw_only=True):
     :param host: whether the host beside its guests is looked at and sent.
     :param admin_uri: the admin interface of libvirt's daemon; empty: it is not asked.
     :param inactive: whether domains that are defined and not started are listed too.
-    :param wants_devices: whether facts of the domains' XML are needed (MAC addresses).
+    :param wants_devices: whether anything of the domains' XML is needed (MAC addresses).
     :param guest_agent: whether guest agents are asked, over connections that are not read-only.
     :param guest_agent_interval: seconds between two questions to one.
     :param interval: seconds between rounds, as far as the agent does not say otherwise.
@@ -136,11 +136,11 @@ class Settings(RoundSettings, frozen=True, kw_only=True):
         return "disk_err" in self.extra_stats
 
     @property
-    def job_facts(self) -> frozenset[str]:
-        """What is asked of the domains' jobs, of ``model.FACTS``."""
+    def job_values(self) -> frozenset[str]:
+        """What is asked of the domains' jobs, of ``model.CLASSIC``."""
         return frozenset(
-            fact
-            for fact, selector in (
+            value
+            for value, selector in (
                 ("running_job", "job_stats_background"),
                 ("completed_job", "job_stats_completed"),
             )

@@ -145,7 +145,7 @@ class EngineSettings(RoundSettings, frozen=True, kw_only=True):
     :param disk_sizes: domains that are asked in one round, at most, for sizes of their disks that
         the group block does not tell; 0 if nobody wants to know.
     :param disk_errors: whether the errors of disks are asked for, with the group block.
-    :param job_facts: what is asked of the domains' jobs: ``running_job``, ``completed_job``.
+    :param job_values: what is asked of the domains' jobs: ``running_job``, ``completed_job``.
     :param wants_xml: whether anybody needs what the domains' XML says.
     :param xml_lasts_s: seconds after which the XML is read again, None if no matter how old it is.
     :param reconnect_delay_s: seconds before a second attempt to connect; doubled from then on.
@@ -155,7 +155,7 @@ class EngineSettings(RoundSettings, frozen=True, kw_only=True):
 
     disk_sizes: int = 0
     disk_errors: bool = False
-    job_facts: frozenset[str] = frozenset()
+    job_values: frozenset[str] = frozenset()
     wants_xml: bool = True
     xml_lasts_s: Optional[float] = None
     reconnect_delay_s: float = 0.0

@@ -98,9 +98,9 @@ class Engine:
         self._judging: Optional[tuple[int, ...]] = None
         self._can_control = True
         #: Groups that never need the monitor.
-        self._free_groups = MONITOR_FREE_GROUPS.union(settings.direct)
+        self._free_groups = MONITOR_FREE_GROUPS.union(settings.by_classic_calls)
         self._cadence = Cadence(settings.every)
-        has_info = "info" in settings.direct.get("cpu_total", ())
+        has_info = "info" in settings.by_classic_calls.get("cpu_total", ())
         self._idle = IdleGroups(settings.idle_refresh, has_info=has_info)
         self._sizes = DiskSizes(settings.disk_sizes)
         self._chunk_limit = settings.chunk_size
@@ -990,6 +990,7 @@ _ON_EVENT: dict[Meaning, Callable[[Engine, str, float], None]] = {
     Meaning.HANDED_OVER: lambda engine, uuid, now: engine._migrations.handed_over(uuid, now),
     Meaning.SETTLED: lambda engine, uuid, now: engine._migrations.settled(uuid),
 }
+
 
 def _folders(paths: Iterable[str]) -> list[str]:
     """The folders of files, once each: they stand for storage that cannot be looked at."""

@@ -9,14 +9,14 @@ from collections.abc import Mapping
 
 from ..domain_xml.disk_counters import COUNTERS, counted_disks
 from ..drivers import BLOCK
-from ..model import FACTS_OF_GROUP, MONITOR_FREE_GROUPS
+from ..model import CLASSIC_OF_GROUP, MONITOR_FREE_GROUPS
 from .actions import EngineSettings, Hints
 from .disk_sizes import DiskSizes
 from .rounds import Call, Query
 from .xml_book import XmlBook
 
 #: What stands for a group in the fast lane.
-_FAST_FACTS = {"cpu_total": frozenset({"cpu"})}
+_CLASSIC_OF_FAST_LANE = {"cpu_total": frozenset({"cpu"})}
 
 
 class Questions:
@@ -32,8 +32,8 @@ class Questions:
 
     def of_monitors(self, call: Call) -> None:
         """Fill in what a call asks that may ask monitors, for its groups."""
-        groups, direct = call.groups, self._settings.direct
-        call.bulk = groups.difference(direct, (COUNTERS,))
+        groups, classic = call.groups, self._settings.by_classic_calls
+        call.bulk = groups.difference(classic, (COUNTERS,))
         if COUNTERS in groups:
             call.counted = {
                 uuid: counted_disks(self._xml.disks_seen(uuid), devices)
@@ -44,31 +44,31 @@ class Questions:
             unseen = self._hints.on_blind()
             seen = [uuid for uuid in call.uuids if uuid not in unseen]
             call.sized = self._sizes.due(seen, self._xml.devices)
-        call.facts = _facts(direct, groups) | self._mapping_facts(groups)
+        call.classic = _of_groups(classic, groups) | self._of_mapping(groups)
         if self._settings.disk_errors and BLOCK in groups:
-            call.facts |= {"errors"}
-        if self._settings.job_facts and groups != {BLOCK}:  # it has been asked for all else
-            call.facts |= self._settings.job_facts
+            call.classic |= {"errors"}
+        if self._settings.job_values and groups != {BLOCK}:  # it has been asked for all else
+            call.classic |= self._settings.job_values
 
     def answered_without_monitor(self, query: Query) -> frozenset[str]:
         """The groups of a query that a call without the monitor answers."""
         if query.fast:
             return query.groups
-        quarantine, direct = self._settings.quarantine_groups, self._settings.direct
-        return (query.groups & quarantine) | query.groups.intersection(direct)
+        quarantine, classic = self._settings.quarantine_groups, self._settings.by_classic_calls
+        return (query.groups & quarantine) | query.groups.intersection(classic)
 
     def without_monitor(self, call: Call, query: Query) -> None:
         """Fill in what a call asks that asks no monitor, for its query."""
-        groups, direct = query.groups, self._settings.direct
+        groups, classic = query.groups, self._settings.by_classic_calls
         if query.fast:
             call.bulk = groups & MONITOR_FREE_GROUPS
-            call.facts = _facts({**_FAST_FACTS, **direct}, groups)
+            call.classic = _of_groups({**_CLASSIC_OF_FAST_LANE, **classic}, groups)
         else:
             call.bulk = groups & self._settings.quarantine_groups
-            facts = _facts({**FACTS_OF_GROUP, **direct}, groups)
-            call.facts = facts | self._mapping_facts(groups)
+            values = _of_groups({**CLASSIC_OF_GROUP, **classic}, groups)
+            call.classic = values | self._of_mapping(groups)
 
-    def _mapping_facts(self, groups: frozenset[str]) -> frozenset[str]:
+    def _of_mapping(self, groups: frozenset[str]) -> frozenset[str]:
         """Where vCPUs are and may be, if that is wanted: with the group vcpu, else alone."""
         if not self._settings.vcpu_mapping:
             return frozenset()
@@ -78,6 +78,6 @@ class Questions:
         return frozenset({"affinity"}) if is_alone else frozenset()
 
 
-def _facts(by_group: Mapping[str, frozenset[str]], groups: frozenset[str]) -> frozenset[str]:
-    """The facts that stand for those of the groups that have some."""
+def _of_groups(by_group: Mapping[str, frozenset[str]], groups: frozenset[str]) -> frozenset[str]:
+    """The values of classic calls that stand for those of the groups that have some."""
     return frozenset().union(*(by_group[group] for group in groups.intersection(by_group)))

@@ -69,7 +69,7 @@ class Call(msgspec.Struct, eq=False):
     :param made: when it was made, in the engine's seconds.
     :param query: the query that it serves; 0 for none.
     :param bulk: the groups to ask for in bulk.
-    :param facts: what to ask for besides, of ``model.FACTS``, by calls for each domain.
+    :param classic: what to ask each domain for besides, of ``model.CLASSIC``.
     :param counted: by uuid: the disks to ask for their counters alone.
     :param sized: by uuid: domains to ask for the sizes of disks that the bulk answer does not tell,
         and the targets of those of their disks that are qcow2 files.
@@ -87,7 +87,7 @@ class Call(msgspec.Struct, eq=False):
     made: float
     query: int
     bulk: frozenset[str] = frozenset()
-    facts: frozenset[str] = frozenset()
+    classic: frozenset[str] = frozenset()
     counted: Mapping[str, Sequence[Disk]] = {}
     sized: Mapping[str, frozenset[str]] = {}
     check_at: float = 0.0

@@ -151,8 +151,8 @@ def complete(domain: Domain, stats: Stats, groups: frozenset[str], devices: Devi
                 devices.forget(domain)
 
 
-def add_facts(domain: Domain, stats: Stats, facts: frozenset[str]) -> bool:
-    """Add facts, of ``model.FACTS``, by calls that need no monitor and never block; but for the
+def add_classic(domain: Domain, stats: Stats, wanted: frozenset[str]) -> bool:
+    """Add values, of ``model.CLASSIC``, by calls that need no monitor and never block; but for the
     errors of disks and the job that runs, for which the monitor is asked if it has just answered.
 
     A domain that is not started has none but its affinities.
@@ -160,11 +160,11 @@ def add_facts(domain: Domain, stats: Stats, facts: frozenset[str]) -> bool:
     :returns: False if the domain has ended meanwhile.
     """
     if stats.get("state.state") == STATE_SHUTOFF:
-        facts &= {"affinity"}
+        wanted &= {"affinity"}
     try:
-        for add in _fact_calls(facts):
+        for add in _calls_for(wanted):
             try:
-                add(domain, stats, facts)
+                add(domain, stats, wanted)
             except libvirt.libvirtError as error:
                 if error.get_error_code() not in _NOT_TO_BE_HAD:
                     raise
@@ -238,39 +238,39 @@ def add_disk_sizes(domain: Domain, stats: Stats, images: frozenset[str]) -> bool
     return True
 
 
-def _add_info(domain: Domain, stats: Stats, facts: frozenset[str]) -> None:
+def _add_info(domain: Domain, stats: Stats, wanted: frozenset[str]) -> None:
     state_number, maximum, memory, vcpus, cpu_time = domain.info()
-    stats["balloon.used" if "usage" in facts else "balloon.current"] = memory
+    stats["balloon.used" if "usage" in wanted else "balloon.current"] = memory
     stats["balloon.maximum"] = maximum
     stats["vcpu.current"] = vcpus
     if state_number != STATE_SHUTOFF:  # as it is if it has been stopped since it was listed
         stats["cpu.time"] = cpu_time
 
 
-def _add_cpu_facts(domain: Domain, stats: Stats, facts: frozenset[str]) -> None:
+def _add_cpu_values(domain: Domain, stats: Stats, wanted: frozenset[str]) -> None:
     total = domain.getCPUStats(True)[0]
     for name, key in _CPU_KEYS:
-        if name in total and ("cpu" in facts or key != "cpu.time"):
+        if name in total and ("cpu" in wanted or key != "cpu.time"):
             stats[key] = total[name]
 
 
-def _add_vcpu_facts(domain: Domain, stats: Stats, facts: frozenset[str]) -> None:
+def _add_vcpu_values(domain: Domain, stats: Stats, wanted: frozenset[str]) -> None:
     try:
         states, maps = domain.vcpus()
     except libvirt.libvirtError:
-        if "affinity" not in facts:
+        if "affinity" not in wanted:
             raise
         # Of a domain that is not started. They are in the order of the vCPUs' numbers.
         states, maps = (), domain.vcpuPinInfo()
-    if "vcpus" in facts:
+    if "vcpus" in wanted:
         stats.setdefault("vcpu.current", len(states))
     for number, state_number, cpu_time, cpu in states:
-        if "vcpus" in facts:
+        if "vcpus" in wanted:
             stats[f"vcpu.{number}.state"] = state_number
             stats[f"vcpu.{number}.time"] = cpu_time
-        if "placement" in facts:
+        if "placement" in wanted:
             stats[f"vcpu.{number}.cpu"] = cpu
-    if "affinity" in facts:
+    if "affinity" in wanted:
         # virDomainGetVcpus leaves out vCPUs that are not plugged in, here as in the states.
         numbers = [state[0] for state in states] or range(len(maps))
         for number, allowed in zip(numbers, maps):
@@ -279,7 +279,7 @@ def _add_vcpu_facts(domain: Domain, stats: Stats, facts: frozenset[str]) -> None
                 stats[f"vcpu.{number}.affinity"] = cpus
 
 
-def _add_disk_errors(domain: Domain, stats: Stats, _facts: frozenset[str]) -> None:
+def _add_disk_errors(domain: Domain, stats: Stats, _wanted: frozenset[str]) -> None:
     """QEMU stops a guest when a disk has an error to tell, and forgets it when the guest goes on:
     one that does not stand still for that has none."""
     if (stats.get("state.state"), stats.get("state.reason")) != (STATE_PAUSED, PAUSED_IOERROR):
@@ -293,32 +293,32 @@ def _add_disk_errors(domain: Domain, stats: Stats, _facts: frozenset[str]) -> No
                 stats[f"{index}.error"] = error
 
 
-_AddFacts = Callable[[Domain, Stats, frozenset[str]], None]
+_Add = Callable[[Domain, Stats, frozenset[str]], None]
 
-#: The facts that a call gives, and who makes it: virDomainGetInfo, virDomainGetCPUStats (total),
+#: The values that a call gives, and who makes it: virDomainGetInfo, virDomainGetCPUStats (total),
 #: virDomainGetVcpus, virDomainGetDiskErrors, virDomainGetJobStats. What two of them give is the
 #: later one's.
-_FACT_CALLS: tuple[tuple[frozenset[str], _AddFacts], ...] = (
+_CLASSIC_CALLS: tuple[tuple[frozenset[str], _Add], ...] = (
     (frozenset({"info", "usage"}), _add_info),
-    (frozenset({"cpu", "modes"}), _add_cpu_facts),
-    (frozenset({"vcpus", "placement", "affinity"}), _add_vcpu_facts),
+    (frozenset({"cpu", "modes"}), _add_cpu_values),
+    (frozenset({"vcpus", "placement", "affinity"}), _add_vcpu_values),
     (frozenset({"errors"}), _add_disk_errors),
     (frozenset({"running_job", "completed_job"}), add_jobs),
 )
 
 
 @lru_cache(maxsize=64)
-def _fact_calls(facts: frozenset[str]) -> tuple[_AddFacts, ...]:
-    """Who makes the calls for these facts."""
-    return tuple([add for names, add in _FACT_CALLS if not facts.isdisjoint(names)])
+def _calls_for(wanted: frozenset[str]) -> tuple[_Add, ...]:
+    """Who makes the calls for these values."""
+    return tuple([add for names, add in _CLASSIC_CALLS if not wanted.isdisjoint(names)])
 
 
 def _add_cpu(domain: Domain, stats: Stats, _devices: object) -> None:
-    _add_cpu_facts(domain, stats, frozenset({"cpu"}))
+    _add_cpu_values(domain, stats, frozenset({"cpu"}))
 
 
 def _add_vcpus(domain: Domain, stats: Stats, _devices: object) -> None:
-    _add_vcpu_facts(domain, stats, frozenset({"vcpus"}))
+    _add_vcpu_values(domain, stats, frozenset({"vcpus"}))
 
 
 def _add_balloon(domain: Domain, stats: Stats, _devices: object) -> None:

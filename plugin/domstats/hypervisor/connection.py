@@ -236,24 +236,24 @@ class Connection:
         except libvirt.libvirtError as error:
             raise self._translated(error) from None
 
-    def add_facts(self, records: Iterable[Record], facts: frozenset[str]) -> list[Record]:
+    def add_classic(self, records: Iterable[Record], wanted: frozenset[str]) -> list[Record]:
         """Add to each record what calls that need no monitor tell of its domain.
 
         Up to three calls for each domain, which never block: virDomainGetInfo,
         virDomainGetCPUStats (total), virDomainGetVcpus. Of a domain that stands still for an I/O
-        error also virDomainGetDiskErrors, which asks the monitor; for the facts of jobs also
+        error also virDomainGetDiskErrors, which asks the monitor; for those of jobs also
         virDomainGetJobStats, which asks it of a job that runs.
 
-        :param facts: of ``model.FACTS``.
+        :param wanted: of ``model.CLASSIC``.
         :returns: the records without those of domains that have ended meanwhile.
         """
-        facts = driver_named(self._driver).facts(facts)
+        wanted = driver_named(self._driver).classic(wanted)
         try:
             return [
                 record
                 for record in records
                 if (domain := self._domains.get(record[0])) is not None
-                and classic.add_facts(domain, record[1], facts)
+                and classic.add_classic(domain, record[1], wanted)
             ]
         except libvirt.libvirtError as error:
             raise self._translated(error) from None

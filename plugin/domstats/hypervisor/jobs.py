@@ -36,16 +36,16 @@ _NOT_NOW: frozenset[int] = (
 )
 
 
-def add_jobs(domain: Any, stats: Stats, facts: frozenset[str]) -> None:
+def add_jobs(domain: Any, stats: Stats, wanted: frozenset[str]) -> None:
     """Add the figures of the job that runs, else those of the last completed one, as wanted.
 
     ``job.type`` and ``job.<parameter>``, ``job.completed.type`` and ``job.completed.<parameter>``,
     with libvirt's names of parameters. Nothing of a domain that has none, or in whose monitor
     somebody else is.
     """
-    if "running_job" in facts and _may_be_asked(domain, stats):
+    if "running_job" in wanted and _may_be_asked(domain, stats):
         _add(domain, stats, 0, RUNNING_JOB)
-    if "completed_job" in facts and f"{RUNNING_JOB}type" not in stats:
+    if "completed_job" in wanted and f"{RUNNING_JOB}type" not in stats:
         _add(domain, stats, _COMPLETED | _KEEP_COMPLETED, COMPLETED_JOB)
 
 

@@ -423,7 +423,7 @@ def _engine_settings(settings: Settings) -> EngineSettings:
         **{field: getattr(settings, field) for field in RoundSettings.__struct_fields__},
         disk_sizes=_sized_at_once(settings.uri) if settings.wants_disk_sizes else 0,
         disk_errors=settings.wants_disk_errors,
-        job_facts=settings.job_facts,
+        job_values=settings.job_values,
         wants_xml=settings.wants_devices
         or bool(settings.labels or settings.xml_details)
         or BLOCK in settings.groups,

@@ -109,8 +109,8 @@ class Worker(Strand):
 
     def _ask_statistics(self, call: Call) -> EngineEvent:
         records = self._connection.stats(call.uuids, call.bulk)
-        if call.facts:
-            records = self._connection.add_facts(records, call.facts)
+        if call.classic:
+            records = self._connection.add_classic(records, call.classic)
         if call.counted:
             records = self._connection.add_disk_counters(records, call.counted)
         if call.sized:

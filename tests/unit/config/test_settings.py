@@ -210,7 +210,7 @@ RIGHT_TOML: dict[str, tuple[tuple[str, str, Any], ...]] = {
         ('["disk"]', "xml_details", frozenset({"disks"})),
         ('["interface"]', "xml_details", frozenset({"nics"})),
     ),
-    "jobs": (("true", "job_facts", {"running_job", "completed_job"}),),
+    "jobs": (("true", "job_values", {"running_job", "completed_job"}),),
 }
 
 #: For each key: TOML value, and words that the message has.
@@ -406,13 +406,13 @@ RIGHT_COLLECTD: dict[str, tuple[tuple[tuple[Any, ...], str, Any], ...]] = {
     "ExtraStats": (
         (("disk  vcpu",), "extra_stats", frozenset({"disk", "vcpu"})),
         (("disk", "perf"), "extra_stats", frozenset({"disk", "perf"})),
-        (("vcpupin",), "direct.vcpu", frozenset({"affinity"})),
-        (("vcpu", "vcpupin"), "direct.vcpu", frozenset({"vcpus", "affinity"})),
-        (("pcpu",), "direct.cpu_total", frozenset({"info", "modes"})),
+        (("vcpupin",), "by_classic_calls.vcpu", frozenset({"affinity"})),
+        (("vcpu", "vcpupin"), "by_classic_calls.vcpu", frozenset({"vcpus", "affinity"})),
+        (("pcpu",), "by_classic_calls.cpu_total", frozenset({"info", "modes"})),
         (("domain_state",), "inactive", True),
         (("DISK disk",), "extra_stats", frozenset({"disk"})),
         (("disk_timed",), "extra_stats", frozenset({"disk_timed"})),
-        (("memory_age",), "direct", {"cpu_total": {"info"}}),  # the bulk call alone tells it
+        (("memory_age",), "by_classic_calls", {"cpu_total": {"info"}}),  # bulk alone tells it
     ),
     "ReportRound": (((False,), "report_round", False),),
     "RefreshInterval": (((60.0,), "interval", 10.0), ((0.0,), "interval", 10.0)),
@@ -434,10 +434,10 @@ RIGHT_COLLECTD: dict[str, tuple[tuple[tuple[Any, ...], str, Any], ...]] = {
     "ProcessWatch": ((("no",), "process_watch", False),),
     "StorageWatch": (((False,), "storage_watch", False),),
     "OccupancyWatch": (((False,), "occupancy_watch", False),),
-    "Jobs": (((True,), "job_facts", {"running_job", "completed_job"}),),
+    "Jobs": (((True,), "job_values", {"running_job", "completed_job"}),),
     "Rates": (
         ((True,), "rates", True),
-        ((True,), "direct", {}),  # what rates need only the bulk call tells
+        ((True,), "by_classic_calls", {}),  # what rates need only the bulk call tells
         ((True,), "groups", frozenset({"vcpu", *block().groups})),
     ),
     "Host": (
@@ -1042,7 +1042,7 @@ def test_an_empty_block_is_what_virt_does_without_options() -> None:
     settings = block()
     assert settings.uri == "qemu:///system"
     assert settings.groups == {"state", "cpu_total", "balloon", "block", "interface"}
-    assert settings.direct == {"cpu_total": {"info"}, "balloon": {"info"}}
+    assert settings.by_classic_calls == {"cpu_total": {"info"}, "balloon": {"info"}}
     assert not settings.inactive
     assert not settings.vcpu_mapping
     assert not settings.wants_devices
@@ -1057,13 +1057,13 @@ def test_lines_that_say_how_often_groups_are_asked_add_up() -> None:
 
 
 def test_memory_in_the_guest_is_what_only_the_monitor_knows() -> None:
-    assert block(line("ExtraStats", "memory")).direct == {"cpu_total": {"info"}}
+    assert block(line("ExtraStats", "memory")).by_classic_calls == {"cpu_total": {"info"}}
 
 
 @each_row("uri", ["qemu+ssh://root@node7/system", "qemu+tcp://node7/system"])
 def test_over_a_network_nothing_is_asked_domain_by_domain_that_comes_in_bulk(uri: str) -> None:
     settings = block(line("Connection", uri), line("ExtraStats", "pcpu vcpu vcpupin"))
-    assert settings.direct == {}
+    assert settings.by_classic_calls == {}
     assert settings.vcpu_mapping
 
 
@@ -1126,12 +1126,12 @@ def test_ignore_selected_counts_for_all_three_lists_wherever_it_stands() -> None
 
 
 def test_one_of_the_two_selectors_for_jobs_may_be_given_as_in_virt() -> None:
-    facts = {
+    wanted = {
         "job_stats_background": {"running_job"},
         "job_stats_completed": {"completed_job"},
         "disk": set(),
     }
-    assert {word: block(line("ExtraStats", word)).job_facts for word in facts} == facts
+    assert {word: block(line("ExtraStats", word)).job_values for word in wanted} == wanted
     with pytest.raises(ConfigError, match="allowed is one of the two, as in virt"):
         block(line("ExtraStats", "job_stats_background disk"), line("ExtraStats", NOT_BOTH[1]))
 

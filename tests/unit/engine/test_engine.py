@@ -623,8 +623,8 @@ SILENT_DRIVER = {"balloon.last-update": 0}
 @each_row(
     ("settings", "is_idle"),
     [
-        ({"direct": DIRECT, "watches": ["process"]}, True),
-        ({"direct": DIRECT}, False),  # nobody knows the process's memory
+        ({"by_classic_calls": DIRECT, "watches": ["process"]}, True),
+        ({"by_classic_calls": DIRECT}, False),  # nobody knows the process's memory
         ({"watches": ["process"]}, False),  # nobody knows the domain's memory
     ],
 )
@@ -686,14 +686,14 @@ DIRECT = {
 
 
 def test_groups_that_are_asked_directly_are_no_less_complete():
-    world = World(20, direct=DIRECT)
+    world = World(20, by_classic_calls=DIRECT)
     assert [counts(sample) for sample in world.rounds(3)] == [EVERYBODY_WELL] * 3
     asked = {group for guest in world.guests.values() for group in guest.asked}
     assert not asked & DIRECT.keys()
 
 
 def test_a_domain_that_hangs_lacks_none_of_them():
-    world = World(20, direct=DIRECT)
+    world = World(20, by_classic_calls=DIRECT)
     world.hang(3)
     for sample in world.rounds(3):
         domain = by_name(sample)["vm3"]
@@ -703,7 +703,7 @@ def test_a_domain_that_hangs_lacks_none_of_them():
 
 
 def test_a_busy_monitor_costs_none_of_them():
-    world = World(20, direct=DIRECT)
+    world = World(20, by_classic_calls=DIRECT)
     world.round()
     world.occupy(3, 100.0)
     domain = by_name(world.round())["vm3"]
@@ -1278,7 +1278,7 @@ def test_counters_of_a_domain_that_started_on_hung_storage_come_once_its_xml_is_
 
 
 def test_a_domain_that_hangs_when_it_is_asked_for_counters_is_quarantined_like_any_other():
-    world = World(12, storage=on_a_mount, watches=["storage"], direct=DIRECT)
+    world = World(12, storage=on_a_mount, watches=["storage"], by_classic_calls=DIRECT)
     world.rounds(2)
     world.silence("/mnt")
     world.hang(2)

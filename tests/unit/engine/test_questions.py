@@ -34,9 +34,9 @@ def query(*groups: str, fast: bool = False) -> Query:
 
 def test_groups_are_asked_in_bulk_but_for_those_that_other_calls_tell() -> None:
     asked = call("state", "cpu_total", BLOCK)
-    questions(direct=DIRECT).of_monitors(asked)
+    questions(by_classic_calls=DIRECT).of_monitors(asked)
     assert asked.bulk == {"state", BLOCK}
-    assert asked.facts == {"cpu"}
+    assert asked.classic == {"cpu"}
 
 
 def test_counters_of_disks_are_asked_disk_by_disk_where_it_is_known_which_there_are() -> None:
@@ -49,7 +49,7 @@ def test_counters_of_disks_are_asked_disk_by_disk_where_it_is_known_which_there_
 
 
 @each_row(
-    ("groups", "facts"),
+    ("groups", "classic"),
     [
         (("vcpu", "state"), {"placement", "affinity"}),
         (("state",), set()),  # a query for that alone
@@ -57,17 +57,17 @@ def test_counters_of_disks_are_asked_disk_by_disk_where_it_is_known_which_there_
     ],
 )
 def test_the_mapping_of_vcpus_comes_with_their_group(
-    groups: tuple[str, ...], facts: set[str]
+    groups: tuple[str, ...], classic: set[str]
 ) -> None:
     asked = call(*groups)
     questions(vcpu_mapping=True).of_monitors(asked)
-    assert asked.facts == facts
+    assert asked.classic == classic
 
 
 def test_the_mapping_comes_with_any_group_if_nobody_wants_that_of_vcpus() -> None:
     asked = call("state")
     questions(vcpu_mapping=True, groups=frozenset({"state"})).of_monitors(asked)
-    assert asked.facts == {"affinity"}
+    assert asked.classic == {"affinity"}
 
 
 def test_errors_of_disks_are_asked_with_the_disks_only() -> None:
@@ -75,16 +75,16 @@ def test_errors_of_disks_are_asked_with_the_disks_only() -> None:
     with_disks, without = call(BLOCK), call("state")
     made.of_monitors(with_disks)
     made.of_monitors(without)
-    assert (with_disks.facts, without.facts) == ({"errors"}, set())
+    assert (with_disks.classic, without.classic) == ({"errors"}, set())
 
 
 def test_without_the_monitor_groups_of_quarantine_are_asked_and_what_other_calls_tell() -> None:
-    made = questions(direct=DIRECT, quarantine_groups=frozenset({"state", "interface"}))
+    made = questions(by_classic_calls=DIRECT, quarantine_groups=frozenset({"state", "interface"}))
     asked, wanted = call(), query("state", "cpu_total", "balloon", BLOCK)
     assert made.answered_without_monitor(wanted) == {"state", "cpu_total"}
     made.without_monitor(asked, wanted)
     assert asked.bulk == {"state"}
-    assert "cpu" in asked.facts
+    assert "cpu" in asked.classic
 
 
 def test_the_fast_lane_asks_all_its_groups_without_the_monitor() -> None:
@@ -93,19 +93,19 @@ def test_the_fast_lane_asks_all_its_groups_without_the_monitor() -> None:
     assert made.answered_without_monitor(wanted) == {"cpu_total", "interface"}
     made.without_monitor(asked, wanted)
     assert asked.bulk == {"interface"}
-    assert asked.facts == {"cpu"}
+    assert asked.classic == {"cpu"}
 
 
 def test_jobs_are_asked_for_where_a_monitor_may_be_asked_and_once_in_a_round() -> None:
     wanted = frozenset({"running_job", "completed_job"})
-    asker = questions(job_facts=wanted)
+    asker = questions(job_values=wanted)
     whole, disks_only, none = call("state", BLOCK), call(BLOCK), call("state", "balloon")
     asker.of_monitors(whole)
     asker.of_monitors(disks_only)
     asker.without_monitor(none, query("state", "balloon"))
-    assert whole.facts == wanted
-    assert not disks_only.facts & wanted
-    assert not none.facts & wanted
+    assert whole.classic == wanted
+    assert not disks_only.classic & wanted
+    assert not none.classic & wanted
     unasked = call("state", BLOCK)
     questions().of_monitors(unasked)
-    assert unasked.facts == frozenset()
+    assert unasked.classic == frozenset()

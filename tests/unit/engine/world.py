@@ -1,6 +1,6 @@
 """A hypervisor in virtual time: it carries out the engine's actions, and nothing of it is real.
 
-What libvirtd and QEMU do is modelled as FACTS measured it: costs per domain and group, domains
+What libvirtd and QEMU do is modelled as CLASSIC measured it: costs per domain and group, domains
 that hang, storage that hangs and freezes whoever is asked for its disks, NOWAIT answers without
 the monitor while a job is held, 20 workers that stuck calls keep. Each value that a domain
 answers is the virtual time at which it was asked, in nanoseconds, so that an answer that comes
@@ -406,8 +406,8 @@ class World:
         self.now = until
 
     @property
-    def direct(self) -> Mapping[str, frozenset[str]]:
-        return self.settings.direct
+    def by_classic_calls(self) -> Mapping[str, frozenset[str]]:
+        return self.settings.by_classic_calls
 
     @property
     def epoch_ns(self) -> int:
@@ -487,7 +487,8 @@ class World:
         in_sample = {domain.uuid: domain for domain in answer.sample.domains}
         assert all(in_sample[uuid].stats is NO_STATS for uuid in handed_out), "told twice"
         rest = [domain for uuid, domain in in_sample.items() if uuid not in handed_out]
-        asks_monitors = answer.sample.groups == ALL and self.has_monitors and not self.direct
+        is_bulk = answer.sample.groups == ALL and not self.by_classic_calls
+        asks_monitors = is_bulk and self.has_monitors
         for domain in (*parts, *rest):
             check_domain(domain, answer.sample.time_ns, asks_monitors)
         whole = tuple({**in_sample, **{domain.uuid: domain for domain in parts}}.values())
@@ -589,8 +590,8 @@ class World:
 
     def _ask_guest(self, guest: Guest, groups: frozenset[str]) -> Any:
         asked_ns = self.epoch_ns
-        by_calls_of_its_own = stats_of(guest, groups.intersection(self.direct), asked_ns)
-        groups = groups.difference(self.direct)
+        by_calls_of_its_own = stats_of(guest, groups.intersection(self.by_classic_calls), asked_ns)
+        groups = groups.difference(self.by_classic_calls)
         needs_monitor = not groups <= MONITOR_FREE_GROUPS and guest.active
         has_job = needs_monitor and guest.job_since is None
         if has_job:
@@ -638,7 +639,7 @@ class World:
             return
         del self.out[call.id]
         is_fast = call.query in self._open and self._open[call.query].fast
-        assert is_fast or call.groups <= MONITOR_FREE_GROUPS | self.direct.keys()
+        assert is_fast or call.groups <= MONITOR_FREE_GROUPS | self.by_classic_calls.keys()
         assert call.bulk <= MONITOR_FREE_GROUPS
         groups = call.groups | {"cpu_total", "vcpu", "balloon"}
         records = [

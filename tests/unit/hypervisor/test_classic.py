@@ -7,12 +7,12 @@ from domstats.domain_xml.disk_counters import Disk
 from domstats.hypervisor import classic
 from domstats.hypervisor.classic import (
     DeviceCache,
+    add_classic,
     add_disk_counters,
     add_disk_sizes,
-    add_facts,
     complete,
 )
-from domstats.model import FACTS, GROUPS, Stats
+from domstats.model import CLASSIC, GROUPS, Stats
 
 from tests.unit.hypervisor.stub_libvirt import COUNTERS, StubDomain, StubLibvirt
 
@@ -140,7 +140,7 @@ def test_xml_that_cannot_be_read_means_no_devices(stub):
 
 def test_without_the_monitor_a_domain_still_has_cpu_vcpus_and_memory(stub):
     domain, stats = StubDomain("u1", "web"), {}
-    assert add_facts(domain, stats, frozenset({"info", "cpu", "vcpus"}))
+    assert add_classic(domain, stats, frozenset({"info", "cpu", "vcpus"}))
     assert stats == {
         "balloon.current": 1024,
         "balloon.maximum": 2048,
@@ -159,41 +159,41 @@ def test_without_the_monitor_a_domain_still_has_cpu_vcpus_and_memory(stub):
 def test_where_the_host_counts_no_cpu_time_the_process_own_is_taken(stub):
     stats = {}
     domain = StubDomain("u1", "web", getCPUStats=stub.error("VIR_ERR_OPERATION_INVALID"))
-    add_facts(domain, stats, frozenset({"info", "cpu"}))
+    add_classic(domain, stats, frozenset({"info", "cpu"}))
     assert stats["cpu.time"] == 77
 
 
 def test_where_the_process_own_cpu_time_is_wanted_the_control_groups_modes_leave_it(stub):
     stats = {}
-    add_facts(StubDomain("u1", "web"), stats, frozenset({"info", "modes"}))
+    add_classic(StubDomain("u1", "web"), stats, frozenset({"info", "modes"}))
     assert (stats["cpu.time"], stats["cpu.user"], stats["cpu.system"]) == (77, 30, 20)
 
 
 def test_facts_of_one_call_take_one_call(stub):
     domain = StubDomain("u1", "web")
-    add_facts(domain, {}, FACTS - {"running_job", "completed_job"})
+    add_classic(domain, {}, CLASSIC - {"running_job", "completed_job"})
     assert domain.calls == ["info", "getCPUStats", "vcpus"]
 
 
 def test_a_domain_that_is_not_started_is_asked_for_its_affinities_alone(stub):
     domain = StubDomain("u1", "web", vcpus=stub.error("VIR_ERR_OPERATION_INVALID"))
     stats: Stats = {"state.state": 5}
-    assert add_facts(domain, stats, FACTS)
+    assert add_classic(domain, stats, CLASSIC)
     assert stats == {"state.state": 5, "vcpu.0.affinity": "0"}
     assert domain.calls == ["vcpus", "vcpuPinInfo"]
 
 
 def test_a_domain_that_has_ended_is_told_apart_from_one_that_fails(stub):
     gone = StubDomain("u1", "web", info=stub.error("VIR_ERR_NO_DOMAIN"))
-    assert not add_facts(gone, {}, frozenset({"info"}))
+    assert not add_classic(gone, {}, frozenset({"info"}))
     broken = StubDomain("u1", "web", info=stub.error("VIR_ERR_INTERNAL_ERROR"))
     with pytest.raises(stub.libvirtError):
-        add_facts(broken, {}, frozenset({"info"}))
+        add_classic(broken, {}, frozenset({"info"}))
 
 
 def test_vcpus_are_placed_and_what_they_may_use_is_told(stub):
     stats = {}
-    add_facts(StubDomain("u1", "web"), stats, frozenset({"placement", "affinity"}))
+    add_classic(StubDomain("u1", "web"), stats, frozenset({"placement", "affinity"}))
     assert stats == {
         "vcpu.0.cpu": 3,
         "vcpu.1.cpu": 5,
@@ -205,7 +205,7 @@ def test_vcpus_are_placed_and_what_they_may_use_is_told(stub):
 def test_vcpus_of_a_domain_that_does_not_run_may_be_somewhere_and_are_nowhere(stub):
     stats = {}
     domain = StubDomain("u1", "web", vcpus=stub.error("VIR_ERR_OPERATION_INVALID"))
-    add_facts(domain, stats, frozenset({"placement", "affinity"}))
+    add_classic(domain, stats, frozenset({"placement", "affinity"}))
     assert stats == {"vcpu.0.affinity": "0"}
 
 
@@ -222,7 +222,7 @@ ENOSPC: Stats = {
 
 def test_the_errors_of_disks_are_those_of_a_guest_that_stands_still_for_one(stub):
     stats, domain = dict(ENOSPC), StubDomain("u1", "web", diskErrors={"vdc": 2, "foreign": 1})
-    assert add_facts(domain, stats, frozenset({"errors"}))
+    assert add_classic(domain, stats, frozenset({"errors"}))
     assert stats == {**ENOSPC, "block.2.error": 2}
 
 
@@ -237,7 +237,7 @@ def test_the_errors_of_disks_are_those_of_a_guest_that_stands_still_for_one(stub
 def test_no_other_guest_is_asked_for_the_errors_of_its_disks(stub, change):
     stats = {key: value for key, value in {**ENOSPC, **change}.items() if value is not None}
     domain = StubDomain("u1", "web", diskErrors={"vda": 1})
-    assert add_facts(domain, stats, frozenset({"errors"}))
+    assert add_classic(domain, stats, frozenset({"errors"}))
     assert domain.calls == []
 
 
@@ -245,7 +245,7 @@ def test_where_a_vcpu_was_unplugged_the_others_keep_their_own_numbers(stub):
     stats = {}
     states = [(0, 1, 40, 3), (2, 1, 41, 5)]
     domain = StubDomain("u1", "web", vcpus=(states, [(True, True), (False, True)]))
-    add_facts(domain, stats, frozenset({"placement", "affinity"}))
+    add_classic(domain, stats, frozenset({"placement", "affinity"}))
     assert stats == {
         "vcpu.0.cpu": 3,
         "vcpu.2.cpu": 5,
@@ -257,7 +257,7 @@ def test_where_a_vcpu_was_unplugged_the_others_keep_their_own_numbers(stub):
 def test_a_domain_that_has_been_stopped_meanwhile_has_no_cpu_time(stub):
     stats = {}
     domain = StubDomain("u1", "web", info=[5, 2048, 1024, 2, 0])
-    add_facts(domain, stats, frozenset({"info"}))
+    add_classic(domain, stats, frozenset({"info"}))
     assert stats == {"balloon.current": 1024, "balloon.maximum": 2048, "vcpu.current": 2}
 
 

@@ -80,7 +80,7 @@ def test_a_driver_without_bulk_statistics_gives_one_group_alone_too(driver, grou
 def test_where_vcpus_run_and_may_run_is_added(driver):
     ((uuid, _, _),) = driver.list_domains(inactive=False)
     records = driver.stats([uuid], STATE)
-    ((_, stats),) = driver.add_facts(records, frozenset({"placement", "affinity"}))
+    ((_, stats),) = driver.add_classic(records, frozenset({"placement", "affinity"}))
     assert isinstance(stats["vcpu.0.cpu"], int)
     assert stats["vcpu.0.affinity"].startswith("0,1")
 
@@ -88,7 +88,7 @@ def test_where_vcpus_run_and_may_run_is_added(driver):
 def test_what_needs_no_monitor_comes_from_classic_calls(driver):
     ((uuid, _, _),) = driver.list_domains(inactive=False)
     records = driver.stats([uuid], STATE)
-    ((_, stats),) = driver.add_facts(records, frozenset({"info", "cpu", "vcpus"}))
+    ((_, stats),) = driver.add_classic(records, frozenset({"info", "cpu", "vcpus"}))
     assert {"state.state", "cpu.time", "vcpu.0.time", "balloon.current"} <= stats.keys()
 
 
@@ -281,7 +281,7 @@ def test_a_domain_that_appears_is_found_by_one_more_list_and_no_list_is_made_in_
 def test_a_domain_that_ends_between_two_calls_is_left_out(stub):
     stub.domains[0].answers["info"] = stub.error("VIR_ERR_NO_DOMAIN")
     asker = Connection("qemu:///system")
-    records = asker.add_facts(asker.stats([U1, U2], STATE), frozenset({"info"}))
+    records = asker.add_classic(asker.stats([U1, U2], STATE), frozenset({"info"}))
     assert [uuid for uuid, _ in records] == [U2]
 
 
@@ -323,7 +323,7 @@ def test_of_containers_what_is_lacking_is_not_asked_for_and_what_is_misnamed_lef
     ((_, stats), *_) = records = asker.stats([U1], ALL)
     assert {"balloon.current": 4096, "balloon.rss": 900}.items() <= stats.items()
     assert "balloon.swap_in" not in stats
-    asker.add_facts(records, frozenset({"info", "vcpus", "placement", "affinity"}))
+    asker.add_classic(records, frozenset({"info", "vcpus", "placement", "affinity"}))
     assert {"balloon.current": 4096, "balloon.used": 1024}.items() <= stats.items()
     assert "vcpus" not in stub.domains[0].calls
     assert "vcpuPinInfo" not in stub.domains[0].calls

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from domstats.hypervisor import classic, jobs
-from domstats.hypervisor.classic import add_facts
+from domstats.hypervisor.classic import add_classic
 from domstats.model import Stats
 
 from tests.unit.hypervisor.stub_libvirt import StubDomain, StubLibvirt
@@ -47,9 +47,9 @@ class Asked:
         self.flags.append(flags)
         return self._answers[flags]
 
-    def stats(self, before: Stats = ANSWERED, facts: frozenset[str] = BOTH) -> Stats:
+    def stats(self, before: Stats = ANSWERED, wanted: frozenset[str] = BOTH) -> Stats:
         stats = dict(before)
-        assert add_facts(self.domain, stats, facts)
+        assert add_classic(self.domain, stats, wanted)
         return {key: value for key, value in stats.items() if key not in before}
 
 
@@ -68,7 +68,7 @@ def test_figures_have_the_names_of_libvirt(stub: StubLibvirt) -> None:
 
 def test_figures_of_a_completed_job_are_left_to_others(stub: StubLibvirt) -> None:
     asked = Asked(completed=BACKUP)
-    asked.stats(facts=frozenset({"completed_job"}))
+    asked.stats(wanted=frozenset({"completed_job"}))
     keep = 2
     assert [flags & keep for flags in asked.flags] == [keep]
 
@@ -99,6 +99,6 @@ def test_what_cannot_be_told_is_left_out_and_an_ended_domain_is_gone(stub: StubL
         error = stub.error(f"VIR_ERR_{code}")
         assert Asked(running=error, completed=error).stats() == {}
     gone = Asked(running=stub.error("VIR_ERR_NO_DOMAIN"))
-    assert not add_facts(gone.domain, dict(ANSWERED), BOTH)
+    assert not add_classic(gone.domain, dict(ANSWERED), BOTH)
     with pytest.raises(stub.libvirtError):
         Asked(running=stub.error("VIR_ERR_RPC")).stats()
