@@ -78,7 +78,7 @@ def test_a_domain_that_stops_while_a_round_waits_for_it_is_gone_and_the_round_en
         sample = heard.round()
         stop.join()
         assert by_name(sample)["guest-00007"].status in (Status.GONE, Status.UNRESPONSIVE)
-        assert sample.round.duration_s < 3
+        assert sample.round.duration_s < 10.0, "it has not waited for its deadline"
         sample = heard.round()
         assert by_name(sample)["guest-00007"].active is False
         assert sample.round.unresponsive == sample.round.stuck_calls == 0

@@ -131,10 +131,12 @@ class Graphite:
         """What collectd had to write, by its file beside write_graphite.
 
         The first of a series after a start or a gap has no rate, and is left out; a time that
-        rounds either way too.
+        rounds either way too, and so is what collectd tells of itself.
         """
         found = set()
         for name, rows in self.agent.series().items():
+            if name.startswith("collectd/collectd-"):
+                continue
             times = [row.time for row in rows]
             for before, time in zip(times, times[1:]):
                 if time - before < 1.6 and abs(time % 1 - 0.5) > 0.01:

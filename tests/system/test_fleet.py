@@ -175,7 +175,7 @@ def guests() -> Iterator[str]:
 def test_what_does_not_fit_into_a_buffer_is_lost_and_nothing_else(
     guests: str, start: Callable[..., Any], tmp_path: Path
 ) -> None:
-    limit, queue = 200, 100
+    limit, queue = 200, 300  # of some seconds: a busy machine falls behind by one or two
     small = {"metric_buffer_limit = 200000": f"metric_buffer_limit = {limit}"}
     smaller = {"MAX_QUEUE_SIZE = 500000": f"MAX_QUEUE_SIZE = {queue}"}
     graphite = Graphite(tmp_path / "graphite", guests, start, relay=smaller)
@@ -186,7 +186,7 @@ def test_what_does_not_fit_into_a_buffer_is_lost_and_nothing_else(
     def is_too_much(begin: float) -> bool:
         """Whether more was sampled than any buffer holds; a cache is sent half of it."""
         return all(
-            sum(time > begin for _series, time in chain.sampled()) > 2 * limit + 100
+            sum(time > begin for _series, time in chain.sampled()) > 2 * queue + 200
             for chain in (graphite, hosts, both)
         )
 
@@ -203,6 +203,8 @@ def test_what_does_not_fit_into_a_buffer_is_lost_and_nothing_else(
         assert 0 < len(gone) <= len(of_outage(sampled)) - limit
     assert "Metric buffer overflow" in hosts.agent.log
     # The other cache goes on, and its values too: the relay drops those of the one that is away.
-    gone = settled(graphite, until, of_outage)
+    # What was sampled last may be on its way still.
+    gone = outage.middle(settled(graphite, until, of_outage))
+    assert gone
     assert {series for series, _time in gone} < {series for series, _time in graphite.sampled()}
     assert "send queue is full" in graphite.relay.log
