@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 import queue
 import threading
 import time
@@ -36,7 +35,7 @@ from ..engine.rounds import Call
 from ..engine.samples import counts
 from ..model import DomainSample, Round, Sample
 from ..round_settings import RoundSettings
-from .threads import call_threads
+from .threads import call_threads, of_this_process
 from .watches import HostWatches, watches_of
 from .workers import ControlWorker, EngineEvent, Worker
 
@@ -150,20 +149,7 @@ class EngineThreads:
                     self._shared = None
 
 
-#: Those of this process. Threads do not outlive a fork, so a child has others.
-_threads = EngineThreads()
-
-
-def engine_threads() -> EngineThreads:
-    return _threads
-
-
-def _after_fork() -> None:
-    global _threads
-    _threads = EngineThreads()
-
-
-os.register_at_fork(after_in_child=_after_fork)
+engine_threads = of_this_process(EngineThreads)
 
 
 class Carrier:

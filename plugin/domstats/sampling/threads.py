@@ -12,12 +12,13 @@ import queue
 import threading
 from collections import deque
 from contextlib import suppress
-from typing import Callable, Optional
+from typing import Callable, Optional, TypeVar
 
 #: Seconds for which a thread waits for its next job.
 KEEP_S = 60.0
 
 Job = Callable[[], None]
+_T = TypeVar("_T")
 
 
 class _CallThread(threading.Thread):
@@ -94,20 +95,18 @@ class CallThreads:
         return False
 
 
-#: Those of this process. Threads do not outlive a fork, so a child has others.
-_threads = CallThreads()
+def of_this_process(make: Callable[[], _T]) -> Callable[[], _T]:
+    """What gives the one of this process: threads do not outlive a fork, so a child has another."""
+    found = [make()]
+
+    def renew() -> None:
+        found[0] = make()
+
+    os.register_at_fork(after_in_child=renew)
+    return lambda: found[0]
 
 
-def call_threads() -> CallThreads:
-    return _threads
-
-
-def _after_fork() -> None:
-    global _threads
-    _threads = CallThreads()
-
-
-os.register_at_fork(after_in_child=_after_fork)
+call_threads = of_this_process(CallThreads)
 
 
 class Strand:

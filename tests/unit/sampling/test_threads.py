@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from functools import partial
 
 import pytest
 from domstats.sampling import threads as module
-from domstats.sampling.threads import CallThreads, Strand
+from domstats.sampling.threads import CallThreads, Strand, of_this_process
 
 LONG_S = 60.0
 
@@ -15,10 +16,9 @@ LONG_S = 60.0
 @pytest.fixture
 def pool(monkeypatch):
     made = CallThreads()
-    monkeypatch.setattr(module, "_threads", made)
+    monkeypatch.setattr(module, "call_threads", lambda: made)
     made.join()
     return made
-
 
 
 class Recorder:
@@ -145,3 +145,13 @@ def test_a_job_for_which_there_is_no_thread_is_not_done_later(pool, monkeypatch)
     assert over.wait(LONG_S)
     assert done == []
     pool.leave()
+
+
+def test_a_child_process_has_threads_of_its_own():
+    given = of_this_process(CallThreads)
+    ours = given()
+    assert given() is ours
+    child = os.fork()
+    if not child:
+        os._exit(given() is ours)
+    assert os.waitpid(child, 0)[1] == 0
