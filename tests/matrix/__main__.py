@@ -91,7 +91,7 @@ class System:
         say(f"{TITLES[self.name]}: {name}, {took} s{', FAILED' if status else ''}")
         if status:
             end = log.read_text("utf-8", "replace").splitlines()[-40:]
-            where = f"{TITLES[self.name]}, {name}: status {status}; {log} ends:"
+            where = f"status {status}; {log} ends:"
             raise Failed("\n".join([where, *end]))
         self.found["seconds"][name] = took
 
@@ -164,7 +164,12 @@ class Interpreter(System):
         self._venv = CHECKOUT / ".build/roots" / f"{name}.venv"
 
     def make(self) -> str:
-        return "" if self._python else f"no {self.name} on this machine"
+        if not self._python:
+            return f"no {self.name} on this machine"
+        tried = subprocess.run(
+            [self._python, "-c", "import libvirt, venv"], check=False, stderr=subprocess.DEVNULL
+        )
+        return f"{self._python} has no libvirt or no venv" if tried.returncode else ""
 
     def unit(self) -> None:
         report = self.out / "unit.xml"
@@ -175,9 +180,9 @@ class Interpreter(System):
 
     def versions(self) -> None:
         """The libvirt is that of the client library."""
-        words = [str(self._venv / "bin/python"), "-c", VERSIONS]
-        said = subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True)
-        self.found["versions"] = dict(zip(("Python", "pip", "libvirt"), said.stdout.split()))
+        self.stage("versions", [str(self._venv / "bin/python"), "-c", VERSIONS])
+        said = (self.out / "versions.log").read_text("utf-8")
+        self.found["versions"] = dict(zip(("Python", "pip", "libvirt"), said.split()))
 
 
 def say(text: str) -> None:
@@ -190,8 +195,8 @@ def attempt(suite: System, stage: str) -> None:
         return
     try:
         getattr(suite, stage)()
-    except Failed as failed:
-        suite.failures.append(str(failed))
+    except (Failed, OSError) as failed:
+        suite.failures.append(f"{TITLES[suite.name]}, {stage}: {failed}")
 
 
 def with_roots(names: Iterable[str]) -> tuple[list[System], bool]:
