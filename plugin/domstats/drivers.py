@@ -13,7 +13,7 @@ from .model import GROUPS, Stats
 BLOCK = "block"
 
 
-#: Facts that virDomainGetVcpus gives.
+#: Values that virDomainGetVcpus gives.
 _OF_VCPUS = frozenset({"vcpus", "placement", "affinity"})
 
 

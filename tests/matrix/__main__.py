@@ -121,7 +121,7 @@ class Debian(System):
         )
         if not made.returncode:
             return ""
-        reason = made.stderr.strip().splitlines()[-1] if made.stderr.strip() else "no reason told"
+        reason = (made.stderr.strip().splitlines() or ["no reason told"])[-1]
         return reason if made.returncode == CANNOT else f"no packages can be had: {reason}"
 
     def _enter(self, stage: str, *arguments: str) -> None:

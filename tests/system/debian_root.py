@@ -9,6 +9,7 @@ import threading
 from pathlib import Path
 
 from tests.system.agents.program import Absent
+from tests.system.bed.cgroups import hierarchies, remove_below
 from tests.system.waiting import wait_for
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -89,21 +90,17 @@ def remove_groups(name: str) -> bool:
 
     :return: whether it is gone; it stays as long as a process in it has not ended.
     """
-    mounts = Path("/proc/mounts").read_text("utf-8").splitlines()
-    for place in [line.split()[1] for line in mounts if line.split()[2] == "cgroup2"]:
-        for folder, _, _ in os.walk(Path(place) / name, topdown=False):
-            with contextlib.suppress(OSError):
-                os.rmdir(folder)
-        if (Path(place) / name).exists():
-            return False
-    return True
+    groups = [hierarchy / name for hierarchy in hierarchies()]
+    with contextlib.suppress(OSError):
+        for group in groups:
+            remove_below(group)
+    return not any(group.exists() for group in groups)
 
 
 class DebianRoot:
     """Takes commands from construction until ``stop``.
 
-    :ivar suite: the release's name.
-
+    :ivar out: the folder that is ``/out`` there.
     :raises Absent: this machine cannot have a root.
     """
 
@@ -112,7 +109,7 @@ class DebianRoot:
         if made.returncode == CANNOT:
             raise Absent(f"root of Debian {suite} ({made.stderr.strip()[-300:]})")
         assert made.returncode == 0, made.stderr
-        self.suite = suite
+        self.out = CHECKOUT / ".build/roots/out" / suite
         self._group = f"domstats-root-{os.getpid()}"
         self._shell = subprocess.Popen(
             [ENTER, suite, "bash"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True

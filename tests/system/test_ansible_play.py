@@ -16,7 +16,6 @@ from release import bundle, dist
 from tests.system.debian_root import DebianRoot
 from tests.system.services import SUITES, Backends, all_run, samples_arrive, services
 
-ROOTS = Path(__file__).resolve().parents[2] / ".build/roots"
 PLAY = "/checkout/packaging/ansible/domstats.yml"
 TELEGRAF = ("telegraf",)
 #: Under Debian 11 Ansible is one package, later its core has one of its own.
@@ -38,7 +37,7 @@ def made(machine: DebianRoot, tmp_path: Path) -> Iterator[str]:
     """A bundle for that machine's Python, by its path there."""
     python = machine.run("python3 -c 'import sys; print(*sys.version_info[:2], sep=\".\")'").strip()
     wheel, _ = dist.build(tmp_path)
-    folder = ROOTS / "out" / machine.suite / f"bundle-{os.getpid()}"
+    folder = machine.out / f"bundle-{os.getpid()}"
     yield f"/out/{folder.name}/{bundle.build(folder, wheel, python, platform.machine()).name}"
     shutil.rmtree(folder)
 

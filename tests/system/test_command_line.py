@@ -279,7 +279,9 @@ def first_round(command: list[str], hypervisors: int) -> str:
             lines.append(child.stdout.readline())
             assert lines[-1], "it has ended"
         child.stdin.close()
-        return "".join([*lines, child.stdout.read()])
+        lines += child.stdout
+    assert child.returncode == 0
+    return "".join(lines)
 
 
 def test_config_shows_the_lines_that_telegrafs_child_sends(bed: Any, tmp_path: Path) -> None:

@@ -95,7 +95,7 @@ def machine(suite: str, missing: Any, root: None) -> Iterator[DebianRoot]:
 @pytest.fixture
 def packages(suite: str, machine: DebianRoot) -> Iterator[Path]:
     """They are built twice, and are the same bytes both times."""
-    folder = CHECKOUT / ".build/roots/out" / suite / f"test-{os.getpid()}"
+    folder = machine.out / f"test-{os.getpid()}"
     words = [sys.executable, str(BUILDER), "--twice", "--to", str(folder), suite]
     built = subprocess.run(words, check=False, text=True, capture_output=True)
     assert built.returncode == 0, built.stdout + built.stderr

@@ -148,7 +148,7 @@ def of_groups(settings: Settings, groups: frozenset[str]) -> Settings:
         by_classic_calls={
             group: values for group, values in settings.by_classic_calls.items() if group in groups
         },
-        every={key: settings.every[key] for key in groups & {*settings.every}},
+        every={group: seconds for group, seconds in settings.every.items() if group in groups},
         vcpu_mapping=settings.vcpu_mapping and "vcpu" in groups,
     )
 

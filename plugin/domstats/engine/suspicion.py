@@ -37,8 +37,8 @@ class Suspicion:
         self._canaries: dict[str, str] = {}
         #: Suspected storages whose canary has hung too.
         self._confirmed: set[str] = set()
-        #: Of these: the ones that are worth a canary all the same, as a culprit seems back.
-        self._worth_another: set[str] = set()
+        #: Of these: the ones that are not worth another canary, until a culprit seems back.
+        self._tried: set[str] = set()
 
     # --- evidence
 
@@ -49,9 +49,10 @@ class Suspicion:
             self._found[storage] = max(now, self._found.get(storage, _NEVER))
             if self._is_suspect(storage):
                 self._suspect_since.setdefault(storage, now)
-            self._worth_another.discard(storage)
             if self._canaries.get(storage) == uuid:
                 self._confirmed.add(storage)
+            if storage in self._confirmed:
+                self._tried.add(storage)
 
     def exonerate(self, uuid: str, storages: Iterable[str]) -> None:
         """A domain does not hang any more: it is no evidence against its storages."""
@@ -73,14 +74,14 @@ class Suspicion:
 
     def seems_back(self, storages: Iterable[str]) -> None:
         """A culprit may be back: its storages are worth a canary again."""
-        self._worth_another.update(self._confirmed.intersection(storages))
+        self._tried.difference_update(storages)
 
     def _clear(self, storage: str) -> None:
         self.culprits.pop(storage, None)
         self._found.pop(storage, None)
         self._suspect_since.pop(storage, None)
         self._confirmed.discard(storage)
-        self._worth_another.discard(storage)
+        self._tried.discard(storage)
 
     # --- verdicts
 
@@ -169,7 +170,7 @@ class Suspicion:
         untried = {
             storage
             for storage in self.culprits
-            if storage not in self._confirmed - self._worth_another and self._is_suspect(storage)
+            if storage not in self._tried and self._is_suspect(storage)
         }
         if not untried:
             return

@@ -169,7 +169,7 @@ def test_where_the_process_own_cpu_time_is_wanted_the_control_groups_modes_leave
     assert (stats["cpu.time"], stats["cpu.user"], stats["cpu.system"]) == (77, 30, 20)
 
 
-def test_facts_of_one_call_take_one_call(stub):
+def test_values_of_one_call_take_one_call(stub):
     domain = StubDomain("u1", "web")
     add_classic(domain, {}, CLASSIC - {"running_job", "completed_job"})
     assert domain.calls == ["info", "getCPUStats", "vcpus"]

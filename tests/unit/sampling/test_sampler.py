@@ -246,7 +246,7 @@ def test_the_fast_lane_gets_on_while_a_whole_round_is_stuck(new_sampler, hypervi
 
 
 @pytest.mark.parametrize("hung", [False, True])
-def test_groups_of_which_facts_are_enough_are_not_asked_in_bulk(new_sampler, hypervisor, hung):
+def test_groups_that_classic_calls_tell_are_not_asked_in_bulk(new_sampler, hypervisor, hung):
     groups = frozenset({"state", "cpu_total", "block"})
     sampler = new_sampler(groups=groups, by_classic_calls={"cpu_total": frozenset({"info"})})
     if hung:
